@@ -1,0 +1,49 @@
+/** Every code an {@link SdRpnError} can carry. Codes are part of the public contract: they are never renamed. */
+export const ERROR_CODES = [
+  "INVALID_ARGUMENT",
+  "MODEL_NOT_FOUND",
+  "MODEL_INVALID",
+  "MMPROJ_INVALID",
+  "MMPROJ_MISMATCH",
+  "RPN_INVALID",
+  "RPN_MISMATCH",
+  "RPN_NOT_LOADED",
+  "IMAGE_INVALID",
+  "IMAGE_TOO_LARGE",
+  "CONTEXT_OVERFLOW",
+  "OUT_OF_MEMORY",
+  "BACKEND_UNAVAILABLE",
+  "BINARY_NOT_FOUND",
+  "CHECKPOINT_INVALID",
+  "DATA_INVALID",
+  "TEMPLATE_INVALID",
+  "QUEUE_FULL",
+  "IO_ERROR",
+  "ABORTED",
+  "DISPOSED",
+  "INTERNAL",
+] as const;
+
+export type ErrorCode = (typeof ERROR_CODES)[number];
+
+/**
+ * The one error class of this library.
+ *
+ * `code` is stable and meant for programs; `message` is meant for people and says how to mend the call; `cause` is what
+ * lay underneath (a system error, the native message, or an abort signal's reason). An aborted call has the code
+ * `ABORTED` and, as the web platform does, the name `AbortError`.
+ */
+export class SdRpnError extends Error {
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.name = code === "ABORTED" ? "AbortError" : "SdRpnError";
+    this.code = code;
+  }
+}
+
+/** The error of a call whose signal was aborted, with the signal's reason as cause. */
+export function abortError(signal: AbortSignal | undefined): SdRpnError {
+  return new SdRpnError("ABORTED", "The operation was aborted", { cause: signal?.reason });
+}

@@ -1,0 +1,99 @@
+/** A size in pixels, or in cells for grids. */
+export interface Size {
+  width: number;
+  height: number;
+}
+
+/** A rectangle in source-image pixels (after EXIF rotation), `x`/`y` being its top left corner. */
+export interface Box extends Size {
+  x: number;
+  y: number;
+}
+
+/** A proposed box; `score` is the largest blurred probability inside it, 0..1. */
+export interface ScoredBox extends Box {
+  score: number;
+}
+
+/** Raw pixels, row-major, 8 bits a channel, no padding between rows. */
+export interface RawImage extends Size {
+  data: Uint8Array | Uint8ClampedArray;
+  channels: 3 | 4;
+}
+
+/** A path, a file URL, an encoded picture in memory, or raw pixels. */
+export type ImageInput = string | URL | Uint8Array | ArrayBuffer | RawImage;
+
+/**
+ * What the second look reads: nothing, one rectangle whole, or one rectangle of which only some tokens are fed.
+ * `keep` holds row-major indexes into the cells of the crop's own grid.
+ */
+export interface Region {
+  kind: "none" | "crop" | "masked";
+  crop: Box | null;
+  keep: number[] | null;
+}
+
+/** Probabilities of the region proposal network before the blur, row-major, one per image token. */
+export interface HeatMap extends Size {
+  data: Float32Array;
+}
+
+/** Milliseconds per phase; a phase that did not run is 0. */
+export interface Timings {
+  /** reading and decoding the picture, and scaling it to the model's view */
+  decode: number;
+  /** the vision tower, all views */
+  vision: number;
+  /** prompt tokens through the language model */
+  prefill: number;
+  /** region proposal network: its layers and head */
+  rpn: number;
+  /** cutting the region out of the picture and scaling it */
+  crop: number;
+  /** token by token decoding */
+  generate: number;
+  /** from the call to its result, waiting included */
+  total: number;
+}
+
+/** What `predictRoI` resolves to. */
+export interface RoI {
+  /** whether anything passed the threshold: `region.kind` is not "none" */
+  found: boolean;
+  boxes: ScoredBox[];
+  region: Region;
+  map: HeatMap;
+  timings: Timings;
+}
+
+export type FinishReason = "stop" | "length" | "aborted";
+
+export interface Usage {
+  /** all tokens of the prompt, those of images included */
+  promptTokens: number;
+  /** tokens of the whole picture */
+  imageTokens: number;
+  /** tokens of the second look */
+  roiTokens: number;
+  completionTokens: number;
+  /** prompt tokens whose state was reused from an earlier call */
+  reusedTokens: number;
+}
+
+/** What `answer` resolves to. */
+export interface Answer {
+  text: string;
+  /** the result of `predictRoI`, or null where none was asked for */
+  roi: RoI | null;
+  /** whether the answer was given with a second look */
+  usedRoI: boolean;
+  finishReason: FinishReason;
+  usage: Usage;
+  timings: Timings;
+}
+
+export type AnswerEvent =
+  | { type: "roi"; roi: RoI }
+  | { type: "text"; text: string }
+  | { type: "done"; answer: Answer };
