@@ -1,0 +1,53 @@
+#pragma once
+
+// An answer: [system][image] from the session, then [second look][question] in a sequence of its own, then token by token.
+// Several answers advance together, one token each per step.
+
+#include "session.h"
+#include "text-stream.h"
+
+struct sd_view {
+    std::vector<uint8_t> rgb;  // side*side*3
+    bool masked = false;
+    std::vector<int32_t> keep; // with `masked`: the cells whose tokens are fed, ascending
+};
+
+struct sd_generate_params {
+    int      max_tokens  = 128;
+    float    temperature = 0;   // 0: greedy
+    float    top_p       = 1;
+    int      top_k       = 0;   // 0: all
+    uint32_t seed        = 0;
+    bool     ignore_eos  = false;
+    std::vector<std::string> stop;
+};
+
+enum sd_finish { SD_FINISH_NONE, SD_FINISH_STOP, SD_FINISH_LENGTH };
+
+struct sd_answer {
+    sd_model & model;
+    sd_generate_params params;
+    llama_seq_id   seq = -1;
+    int            pos = 0;        // of the next token
+    llama_token    next = LLAMA_TOKEN_NULL;
+    llama_sampler * sampler = nullptr;
+    sd_text_stream text;
+    std::function<void(const std::string &)> on_text;
+    std::vector<llama_token> tokens;   // generated so far, end token excluded
+    sd_finish      finish = SD_FINISH_NONE;
+    sd_timings     timings;
+    int n_prompt = 0, n_roi = 0, n_reused = 0;
+
+    explicit sd_answer(sd_model & model) : model(model) {}
+    ~sd_answer();
+};
+
+// Prompt and first token. Throws CONTEXT_OVERFLOW before any work when the prompt does not fit.
+std::unique_ptr<sd_answer> sd_answer_start(sd_session & session, const std::vector<llama_token> & question, const std::vector<sd_view> & views,
+    const sd_generate_params & params, std::function<void(const std::string &)> on_text);
+
+// One more token for each of the answers that have not finished. Throws when the batch failed as a whole.
+void sd_answer_step(sd_model & model, const std::vector<sd_answer *> & answers);
+
+// logits [n_vocab] after [system][image][views][question]; what the parity tests look at
+std::vector<float> sd_next_logits(sd_session & session, const std::vector<llama_token> & question, const std::vector<sd_view> & views);

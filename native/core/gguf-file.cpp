@@ -1,0 +1,138 @@
+#include "gguf-file.h"
+
+#include "error.h"
+#include "ggml.h"
+#include "log.h"
+
+#include <filesystem>
+#include <fstream>
+
+namespace fs = std::filesystem;
+
+gguf_file::~gguf_file() {
+    gguf_free(ctx);
+    ggml_free(meta);
+}
+
+static sd_error invalid_file(const gguf_file & f, const std::string & why) {
+    return sd_error(f.invalid, sd_format("%s file %s %s", f.what.c_str(), f.path.c_str(), why.c_str()));
+}
+
+void gguf_file_open(gguf_file & f, const std::string & path, const char * what, const char * code) {
+    f.path    = path;
+    f.what    = what;
+    f.invalid = code;
+
+    const fs::path p = fs::u8path(path);
+    std::error_code ec;
+    const auto status = fs::status(p, ec);
+    if (!fs::exists(status)) {
+        throw sd_error("MODEL_NOT_FOUND", sd_format("The %s file %s does not exist: check the path", what, path.c_str()));
+    }
+    if (!fs::is_regular_file(status)) {
+        throw invalid_file(f, "is not a regular file: give the path of a .gguf file");
+    }
+    const uint64_t size = fs::file_size(p, ec);
+    if (ec) {
+        throw sd_error("IO_ERROR", sd_format("The size of %s could not be read: %s", path.c_str(), ec.message().c_str()));
+    }
+    char magic[4] = {};
+    std::ifstream in(p, std::ios::binary);
+    if (!in) {
+        throw sd_error("IO_ERROR", sd_format("The %s file %s could not be opened: check its permissions", what, path.c_str()));
+    }
+    in.read(magic, 4);
+    in.close();
+    if (size == 0) {
+        throw invalid_file(f, "is empty: download it again");
+    }
+    if (size < 24 || std::string(magic, 4) != "GGUF") {
+        throw invalid_file(f, "is not a GGUF file: llama.cpp's converters and `sd-rpn convert` make such files");
+    }
+
+    gguf_init_params params = { /*no_alloc*/ true, /*ctx*/ &f.meta };
+    f.ctx = gguf_init_from_file(path.c_str(), params);
+    if (!f.ctx) {
+        const std::string detail = sd_log_take_error();
+        throw invalid_file(f, "has a damaged or truncated header" + (detail.empty() ? std::string() : " (" + detail + ")") + ": download it again");
+    }
+    uint64_t end = gguf_get_data_offset(f.ctx);
+    for (int64_t i = 0; i < gguf_get_n_tensors(f.ctx); i++) {
+        const uint64_t last = gguf_get_data_offset(f.ctx) + gguf_get_tensor_offset(f.ctx, i) + gguf_get_tensor_size(f.ctx, i);
+        end = last > end ? last : end;
+    }
+    if (size < end) {
+        throw invalid_file(f, sd_format("is truncated: it has %llu bytes of at least %llu; download it again",
+            (unsigned long long) size, (unsigned long long) end));
+    }
+}
+
+bool gguf_file::has(const std::string & key) const {
+    return gguf_find_key(ctx, key.c_str()) >= 0;
+}
+
+static int64_t find(const gguf_file & f, const std::string & key, gguf_type type) {
+    const int64_t i = gguf_find_key(f.ctx, key.c_str());
+    if (i < 0) {
+        throw invalid_file(f, "lacks the key " + key);
+    }
+    if (gguf_get_kv_type(f.ctx, i) != type) {
+        throw invalid_file(f, sd_format("has the key %s with type %s instead of %s", key.c_str(), gguf_type_name(gguf_get_kv_type(f.ctx, i)), gguf_type_name(type)));
+    }
+    return i;
+}
+
+uint32_t gguf_file::u32(const std::string & key) const {
+    // some converters write a per-layer array where every layer has the same value
+    const int64_t i = gguf_find_key(ctx, key.c_str());
+    if (i >= 0 && gguf_get_kv_type(ctx, i) == GGUF_TYPE_ARRAY && gguf_get_arr_n(ctx, i) > 0
+            && (gguf_get_arr_type(ctx, i) == GGUF_TYPE_UINT32 || gguf_get_arr_type(ctx, i) == GGUF_TYPE_INT32)) {
+        return static_cast<const uint32_t *>(gguf_get_arr_data(ctx, i))[0];
+    }
+    return gguf_get_val_u32(ctx, find(*this, key, GGUF_TYPE_UINT32));
+}
+
+float gguf_file::f32(const std::string & key) const {
+    return gguf_get_val_f32(ctx, find(*this, key, GGUF_TYPE_FLOAT32));
+}
+
+std::string gguf_file::str(const std::string & key) const {
+    return gguf_get_val_str(ctx, find(*this, key, GGUF_TYPE_STRING));
+}
+
+uint32_t gguf_file::u32_or(const std::string & key, uint32_t fallback) const {
+    return has(key) ? u32(key) : fallback;
+}
+
+float gguf_file::f32_or(const std::string & key, float fallback) const {
+    return has(key) ? f32(key) : fallback;
+}
+
+std::string gguf_file::str_or(const std::string & key, const std::string & fallback) const {
+    return has(key) ? str(key) : fallback;
+}
+
+std::vector<float> gguf_file::f32_array(const std::string & key) const {
+    const int64_t i = find(*this, key, GGUF_TYPE_ARRAY);
+    if (gguf_get_arr_type(ctx, i) != GGUF_TYPE_FLOAT32) {
+        throw invalid_file(*this, "has the key " + key + " with an element type other than f32");
+    }
+    const float * data = static_cast<const float *>(gguf_get_arr_data(ctx, i));
+    return std::vector<float>(data, data + gguf_get_arr_n(ctx, i));
+}
+
+ggml_tensor * gguf_file::tensor(const std::string & name) const {
+    return ggml_get_tensor(meta, name.c_str());
+}
+
+ggml_tensor * gguf_file::require(const std::string & name, int64_t ne0, int64_t ne1) const {
+    ggml_tensor * t = tensor(name);
+    if (!t) {
+        throw invalid_file(*this, "lacks the tensor " + name);
+    }
+    if (t->ne[0] != ne0 || t->ne[1] != (ne1 ? ne1 : 1) || t->ne[2] != 1 || t->ne[3] != 1) {
+        throw invalid_file(*this, sd_format("has the tensor %s with shape [%lld, %lld] instead of [%lld, %lld]", name.c_str(),
+            (long long) t->ne[0], (long long) t->ne[1], (long long) ne0, (long long) (ne1 ? ne1 : 1)));
+    }
+    return t;
+}

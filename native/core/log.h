@@ -1,0 +1,21 @@
+#pragma once
+
+// ggml, llama and mtmd log through process-wide callbacks. They are pointed here once, and every message goes to the
+// sink of the thread that caused it: each model works on a thread of its own, so each model gets its own messages and
+// nothing reaches stdout or stderr.
+
+#include <functional>
+#include <string>
+
+enum sd_log_level { SD_LOG_DEBUG, SD_LOG_INFO, SD_LOG_WARN, SD_LOG_ERROR };
+
+using sd_log_sink = std::function<void(sd_log_level, const std::string &)>;
+
+// install the process-wide callbacks; safe to call from any thread, any number of times
+void sd_log_install();
+
+// messages of the calling thread go to this sink (empty: dropped)
+void sd_log_set_sink(sd_log_sink sink);
+
+// the last error line logged on this thread since the last call; empty when there was none
+std::string sd_log_take_error();

@@ -1,0 +1,260 @@
+#include "model.h"
+
+#include "backend.h"
+#include "error.h"
+#include "gguf-file.h"
+#include "log.h"
+#include "session.h"
+
+#include "ggml.h"
+
+#include <algorithm>
+#include <cmath>
+
+// sessions and answers at a time; sequence ids cost next to nothing
+static const int N_SEQ = 64;
+
+static std::string piece(const llama_vocab * vocab, llama_token token) {
+    const char * text = token == LLAMA_TOKEN_NULL ? nullptr : llama_vocab_get_text(vocab, token);
+    return text ? text : "";
+}
+
+static void check_model_header(const std::string & path, sd_model_info & info) {
+    gguf_file f;
+    gguf_file_open(f, path, "model", "MODEL_INVALID");
+    auto bad = [&](const std::string & why) { return sd_error("MODEL_INVALID", "model file " + path + " " + why); };
+
+    info.architecture = f.str("general.architecture");
+    if (info.architecture == "clip") {
+        throw bad("is an mmproj file: pass it as mmproj, and the language model as model");
+    }
+    if (info.architecture == "sdrpn") {
+        throw bad("is an RPN file: pass it as rpn, and the language model as model");
+    }
+    info.name = f.str_or("general.name", "");
+    const std::string a = info.architecture + ".";
+    const uint32_t n_embd = f.u32(a + "embedding_length"), n_layer = f.u32(a + "block_count"), n_head = f.u32(a + "attention.head_count");
+    const uint32_t n_head_kv = f.u32_or(a + "attention.head_count_kv", n_head);
+    if (n_embd == 0 || n_embd > 1 << 17 || n_layer == 0 || n_layer > 1024 || n_head == 0 || n_head > n_embd || n_head_kv == 0 || n_head % n_head_kv != 0) {
+        throw bad(sd_format("has width %u, %u layers, %u heads and %u key heads, which is no language model", n_embd, n_layer, n_head, n_head_kv));
+    }
+    if (!f.has("tokenizer.ggml.tokens")) {
+        throw bad("has no vocabulary");
+    }
+    info.n_embd    = n_embd;
+    info.n_layer   = n_layer;
+    info.n_head    = n_head;
+    info.n_head_kv = n_head_kv;
+    if (f.has("tokenizer.chat_template")) {
+        info.chat_template = f.str("tokenizer.chat_template");
+    }
+}
+
+static void check_rpn_fits(const rpn_hparams & r, const sd_model_info & info, float rope_base, const std::string & path) {
+    auto mismatch = [&](const char * what, double rpn, double model) {
+        return sd_error("RPN_MISMATCH", sd_format("The RPN in %s was made for a model with %s %g, but this model's is %g: give the RPN that belongs to the model",
+            path.c_str(), what, rpn, model));
+    };
+    if (info.architecture != r.base_architecture) {
+        throw sd_error("RPN_MISMATCH", "The RPN in " + path + " was made for a model of architecture " + r.base_architecture + ", but this model's is " + info.architecture);
+    }
+    if (r.n_embd       != info.n_embd)    throw mismatch("embedding length", r.n_embd, info.n_embd);
+    if (r.base_n_layer != info.n_layer)   throw mismatch("block count", r.base_n_layer, info.n_layer);
+    if (r.n_head       != info.n_head)    throw mismatch("head count", r.n_head, info.n_head);
+    if (r.n_head_kv    != info.n_head_kv) throw mismatch("key head count", r.n_head_kv, info.n_head_kv);
+    if (std::fabs(r.rope_base - rope_base) > 1e-3f * rope_base) throw mismatch("rope base", r.rope_base, rope_base);
+}
+
+static float read_rope_base(const std::string & path, const std::string & arch) {
+    gguf_file f;
+    gguf_file_open(f, path, "model", "MODEL_INVALID");
+    return f.f32_or(arch + ".rope.freq_base", 10000.0f);
+}
+
+sd_model::~sd_model() {
+    for (sd_session * s : resident) {
+        s->seq = -1; // sessions outlive their cells
+    }
+    llama_free(ctx);
+    vision.reset();
+    llama_model_free(lm);
+}
+
+std::unique_ptr<sd_model> sd_model_load(const sd_model_params & params, const sd_cancel & cancel) {
+    sd_backend_init();
+    auto m = std::make_unique<sd_model>();
+    m->params = params;
+    sd_model_info & info = m->info;
+
+    // cheap checks of every file first, so that a wrong RPN does not cost the loading of gigabytes
+    check_model_header(params.model, info);
+    ggml_backend_dev_t gpu = params.gpu_layers == 0 ? nullptr : sd_backend_gpu();
+    if (params.gpu_layers > 0 && !gpu) {
+        throw sd_error("BACKEND_UNAVAILABLE", sd_format("Expected a GPU for gpuLayers %d but this build or machine has none: use gpuLayers 0 or \"auto\"", params.gpu_layers));
+    }
+    if (!params.rpn.empty()) {
+        m->rpn = rpn_load(params.rpn, gpu, params.n_threads);
+        check_rpn_fits(rpn_get_hparams(m->rpn.get()), info, read_rope_base(params.model, info.architecture), params.rpn);
+        sd_tap_init(m->tap, rpn_get_hparams(m->rpn.get()).branch);
+    }
+
+    llama_model_params mp = llama_model_default_params();
+    mp.n_gpu_layers = gpu ? params.gpu_layers : 0;
+    ggml_backend_dev_t no_devices[] = { nullptr };
+    if (!gpu) {
+        mp.devices = no_devices;
+    }
+    struct progress_state { const sd_model_params & p; const sd_cancel & c; } state = { params, cancel };
+    mp.progress_callback_user_data = &state;
+    mp.progress_callback = [](float done, void * user_data) {
+        auto & s = *static_cast<progress_state *>(user_data);
+        if (s.p.progress) {
+            s.p.progress(0.85f * done); // the vision tower is the rest
+        }
+        return !s.c.load();
+    };
+    sd_log_take_error();
+    m->lm = llama_model_load_from_file(params.model.c_str(), mp);
+    if (cancel.load()) {
+        throw sd_error("ABORTED", "The operation was aborted");
+    }
+    if (!m->lm) {
+        throw sd_error("MODEL_INVALID", "model file " + params.model + " could not be loaded: " + sd_log_take_error());
+    }
+    m->vocab = llama_model_get_vocab(m->lm);
+
+    sd_vision_params vp;
+    vp.path      = params.mmproj;
+    vp.n_threads = params.n_threads;
+    vp.use_gpu   = gpu != nullptr;
+    m->vision = sd_vision_load(vp, m->lm, llama_model_n_embd(m->lm));
+    if (params.progress) {
+        params.progress(0.95f);
+    }
+
+    info.n_vocab      = llama_vocab_n_tokens(m->vocab);
+    info.n_ctx_train  = llama_model_n_ctx_train(m->lm);
+    info.context_size = params.context_size > 0 ? params.context_size : std::min(4096, info.n_ctx_train);
+    info.parallel     = std::max(1, params.parallel);
+    info.add_bos      = llama_vocab_get_add_bos(m->vocab);
+    info.bos_text     = piece(m->vocab, llama_vocab_bos(m->vocab));
+    info.eos_text     = piece(m->vocab, llama_vocab_eos(m->vocab));
+    info.backend      = sd_backend_name(gpu ? gpu : sd_backend_cpu());
+    info.device       = sd_backend_device(gpu ? gpu : sd_backend_cpu());
+    info.llama_version = llama_version();
+    info.ggml_version  = ggml_version();
+
+    // one ubatch holds the tokens of a view, so that an image is one pass
+    m->n_ubatch = std::max(512, (m->vision->n_tokens + 63) / 64 * 64);
+
+    llama_context_params cp = llama_context_default_params();
+    cp.n_ctx           = uint32_t(info.context_size) * info.parallel;
+    cp.n_batch         = m->n_ubatch;
+    cp.n_ubatch        = m->n_ubatch;
+    cp.n_seq_max       = N_SEQ;
+    cp.n_outputs_max   = N_SEQ;
+    cp.n_threads       = params.n_threads;
+    cp.n_threads_batch = params.n_threads;
+    cp.kv_unified      = true;
+    cp.no_perf         = true;
+    cp.offload_kqv     = gpu != nullptr;
+    cp.op_offload      = gpu != nullptr;
+    cp.abort_callback_data = m.get();
+    cp.abort_callback      = [](void * user_data) {
+        const sd_cancel * c = static_cast<sd_model *>(user_data)->cancel;
+        return c && c->load(std::memory_order_relaxed);
+    };
+    m->ctx = llama_init_from_model(m->lm, cp);
+    if (!m->ctx) {
+        throw sd_error("OUT_OF_MEMORY", sd_format("A context of %u tokens could not be made (%s): use a smaller contextSize", cp.n_ctx, sd_log_take_error().c_str()));
+    }
+    for (int i = N_SEQ - 1; i >= 0; i--) {
+        m->free_seqs.push_back(i);
+    }
+    if (params.progress) {
+        params.progress(1.0f);
+    }
+    return m;
+}
+
+std::vector<llama_token> sd_tokenize(const sd_model & m, const std::string & text, bool add_bos, bool parse_special) {
+    std::vector<llama_token> tokens(text.size() + 8);
+    int n = llama_tokenize(m.vocab, text.data(), int(text.size()), tokens.data(), int(tokens.size()), false, parse_special);
+    if (n < 0) {
+        tokens.resize(size_t(-int64_t(n)));
+        n = llama_tokenize(m.vocab, text.data(), int(text.size()), tokens.data(), int(tokens.size()), false, parse_special);
+    }
+    tokens.resize(std::max(0, n));
+    if (add_bos && llama_vocab_bos(m.vocab) != LLAMA_TOKEN_NULL) {
+        tokens.insert(tokens.begin(), llama_vocab_bos(m.vocab));
+    }
+    return tokens;
+}
+
+void sd_check_cancel(const sd_model & m) {
+    if (m.cancel && m.cancel->load(std::memory_order_relaxed)) {
+        throw sd_error("ABORTED", "The operation was aborted");
+    }
+}
+
+llama_seq_id sd_seq_acquire(sd_model & m) {
+    if (m.free_seqs.empty() && !sd_session_evict_one(m)) {
+        throw sd_error("INTERNAL", "No sequence is left");
+    }
+    const llama_seq_id seq = m.free_seqs.back();
+    m.free_seqs.pop_back();
+    return seq;
+}
+
+void sd_seq_release(sd_model & m, llama_seq_id seq) {
+    llama_memory_seq_rm(llama_get_memory(m.ctx), seq, -1, -1);
+    m.free_seqs.push_back(seq);
+}
+
+void sd_decode_batch(sd_model & m, const llama_batch & batch) {
+    for (;;) {
+        sd_log_take_error();
+        const int rc = llama_decode(m.ctx, batch);
+        if (rc == 0) {
+            break;
+        }
+        if (rc == 1 && sd_session_evict_one(m)) {
+            continue; // other sessions' cells made room
+        }
+        if (rc == 1) {
+            throw sd_error("CONTEXT_OVERFLOW", sd_format("The context of %d tokens is full: use a larger contextSize, a shorter question or a smaller maxTokens", m.info.context_size));
+        }
+        if (rc == 2) {
+            throw sd_error("ABORTED", "The operation was aborted");
+        }
+        throw sd_error(rc == -2 ? "OUT_OF_MEMORY" : "INTERNAL", sd_format("llama_decode failed with %d: %s", rc, sd_log_take_error().c_str()));
+    }
+    if (m.tap.failed) {
+        throw sd_error("INTERNAL", "The hidden state " + m.tap.name + " has an unexpected shape");
+    }
+}
+
+void sd_decode(sd_model & m, llama_seq_id seq, int pos, const llama_token * tokens, const float * embd, int n, bool logits) {
+    std::vector<llama_pos>      ps(m.n_ubatch);
+    std::vector<int32_t>        n_seq(m.n_ubatch, 1);
+    std::vector<llama_seq_id *> seqs(m.n_ubatch, &seq);
+    std::vector<int8_t>         out(m.n_ubatch);
+
+    for (int first = 0; first < n; first += m.n_ubatch) {
+        sd_check_cancel(m);
+        const int count = std::min(m.n_ubatch, n - first);
+        for (int i = 0; i < count; i++) {
+            ps[i]  = pos + first + i;
+            out[i] = logits && first + i == n - 1;
+        }
+        llama_batch batch = {};
+        batch.n_tokens = count;
+        batch.token    = tokens ? const_cast<llama_token *>(tokens + first) : nullptr;
+        batch.embd     = embd ? const_cast<float *>(embd + size_t(first) * m.info.n_embd) : nullptr;
+        batch.pos      = ps.data();
+        batch.n_seq_id = n_seq.data();
+        batch.seq_id   = seqs.data();
+        batch.logits   = out.data();
+        sd_decode_batch(m, batch);
+    }
+}

@@ -1,0 +1,51 @@
+// The language and vision side against PyTorch: projector features of both views of a picture, and next-token logits after
+// [USER: ][view 1][question] and [USER: ][view 1][view 2][question]. Fails without native/patches/0001 and 0002.
+
+#include "generate.h"
+#include "safetensors.h"
+#include "test.h"
+
+#include "nlohmann/json.hpp"
+
+#include <fstream>
+
+int main() {
+    return test_main("parity", [] {
+        sd_model_params params;
+        params.model     = test_demo("pico-llava-f16.gguf");
+        params.mmproj    = test_demo("pico-mmproj-f16.gguf");
+        params.n_threads = 2;
+        sd_cancel cancel{false};
+        auto model = sd_model_load(params, cancel);
+
+        auto tensors = safetensors_open(test_fixture("pico/parity/parity.safetensors"));
+        std::ifstream in(test_fixture("pico/parity/cases.json"));
+        const auto cases = nlohmann::json::parse(in);
+        CHECK(cases.size() == 6);
+
+        for (size_t i = 0; i < cases.size(); i++) {
+            const auto & c = cases[i];
+            auto expected = [&](const char * name) { return safetensor_read_f32(tensors.at(std::to_string(i) + "." + name)); };
+            int w = 0, h = 0;
+            const auto whole = test_load_rgb(test_fixture("pico/parity/" + c["images"][0].get<std::string>()), w, h);
+            const auto crop  = test_load_rgb(test_fixture("pico/parity/" + c["images"][1].get<std::string>()), w, h);
+
+            std::vector<float> features = sd_vision_encode(*model->vision, whole.data(), whole.size());
+            const std::vector<float> second = sd_vision_encode(*model->vision, crop.data(), crop.size());
+            features.insert(features.end(), second.begin(), second.end());
+            CHECK_LE(rel_l2(features, expected("features")), 2e-3);
+
+            // the tokens are the reference's, and ours are the same
+            const auto prefix   = c["prefixTokens"].get<std::vector<llama_token>>();
+            const auto question = c["questionTokens"].get<std::vector<llama_token>>();
+            CHECK(sd_tokenize(*model, "USER: ", true, false) == prefix);
+            CHECK(sd_tokenize(*model, "\n" + c["question"].get<std::string>() + " ASSISTANT:", false, false) == question);
+
+            auto session = sd_session_open(*model, prefix, whole);
+            CHECK_LE(rel_l2(sd_next_logits(*session, question, {}), expected("logits_one")), 1e-2);
+            sd_view view;
+            view.rgb = crop;
+            CHECK_LE(rel_l2(sd_next_logits(*session, question, { view }), expected("logits_two")), 1e-2);
+        }
+    });
+}

@@ -1,0 +1,59 @@
+#include "test.h"
+
+#include <filesystem>
+#include <limits>
+
+#define STB_IMAGE_IMPLEMENTATION
+#define STB_IMAGE_STATIC
+#include "stb/stb_image.h"
+
+int test_failures = 0;
+
+double rel_l2(const std::vector<float> & a, const std::vector<float> & b) {
+    if (a.size() != b.size() || a.empty()) {
+        return std::numeric_limits<double>::infinity();
+    }
+    double diff = 0, norm = 0;
+    for (size_t i = 0; i < a.size(); i++) {
+        diff += (double(a[i]) - b[i]) * (double(a[i]) - b[i]);
+        norm += double(b[i]) * b[i];
+    }
+    return std::sqrt(diff / norm);
+}
+
+std::string test_fixture(const std::string & name) {
+    return std::string(SD_RPN_ROOT) + "/test/fixtures/" + name;
+}
+
+std::string test_demo(const std::string & name) {
+    return std::string(SD_RPN_ROOT) + "/demo/" + name;
+}
+
+std::string test_temp(const std::string & name) {
+    const auto dir = std::filesystem::temp_directory_path() / "sd-rpn-native-tests";
+    std::filesystem::create_directories(dir);
+    return (dir / name).u8string();
+}
+
+std::vector<uint8_t> test_load_rgb(const std::string & path, int & width, int & height) {
+    int channels = 0;
+    uint8_t * data = stbi_load(path.c_str(), &width, &height, &channels, 3);
+    if (!data) {
+        throw sd_error("IMAGE_INVALID", "cannot load " + path);
+    }
+    std::vector<uint8_t> out(data, data + size_t(width) * height * 3);
+    stbi_image_free(data);
+    return out;
+}
+
+int test_main(const char * name, const std::function<void()> & body) {
+    printf("%s\n", name);
+    try {
+        body();
+    } catch (const sd_error & e) {
+        fprintf(stderr, "%s: %s: %s\n", name, e.code.c_str(), e.what());
+        return 1;
+    }
+    printf("%s: %s\n", name, test_failures ? "FAILED" : "ok");
+    return test_failures ? 1 : 0;
+}
