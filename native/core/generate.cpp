@@ -102,6 +102,15 @@ static std::string token_text(const llama_vocab * vocab, llama_token token) {
     return s;
 }
 
+static void end(sd_answer & a) {
+    const std::string rest = a.text.finish();
+    if (!rest.empty() && a.on_text) {
+        a.on_text(rest);
+    }
+    sd_seq_release(a.model, a.seq); // the cells are free for others while the result travels
+    a.seq = -1;
+}
+
 // takes the next token from the logits at index i of the last batch
 static void sample(sd_answer & a, int i) {
     sd_model & m = a.model;
@@ -130,13 +139,13 @@ static void sample(sd_answer & a, int i) {
         }
     }
     if (a.finish != SD_FINISH_NONE) {
-        const std::string rest = a.text.finish();
-        if (!rest.empty() && a.on_text) {
-            a.on_text(rest);
-        }
-        sd_seq_release(m, a.seq); // the cells are free for others while the result travels
-        a.seq = -1;
+        end(a);
     }
+}
+
+void sd_answer_abort(sd_answer & a) {
+    a.finish = SD_FINISH_ABORTED;
+    end(a);
 }
 
 std::unique_ptr<sd_answer> sd_answer_start(sd_session & session, const std::vector<llama_token> & question, const std::vector<sd_view> & views,

@@ -22,7 +22,7 @@ struct sd_generate_params {
     std::vector<std::string> stop;
 };
 
-enum sd_finish { SD_FINISH_NONE, SD_FINISH_STOP, SD_FINISH_LENGTH };
+enum sd_finish { SD_FINISH_NONE, SD_FINISH_STOP, SD_FINISH_LENGTH, SD_FINISH_ABORTED };
 
 struct sd_answer {
     sd_model & model;
@@ -48,6 +48,9 @@ std::unique_ptr<sd_answer> sd_answer_start(sd_session & session, const std::vect
 
 // One more token for each of the answers that have not finished. Throws when the batch failed as a whole.
 void sd_answer_step(sd_model & model, const std::vector<sd_answer *> & answers);
+
+// Ends an answer early; its text so far stays.
+void sd_answer_abort(sd_answer & answer);
 
 // logits [n_vocab] after [system][image][views][question]; what the parity tests look at
 std::vector<float> sd_next_logits(sd_session & session, const std::vector<llama_token> & question, const std::vector<sd_view> & views);

@@ -139,6 +139,11 @@ std::unique_ptr<sd_model> sd_model_load(const sd_model_params & params, const sd
     info.add_bos      = llama_vocab_get_add_bos(m->vocab);
     info.bos_text     = piece(m->vocab, llama_vocab_bos(m->vocab));
     info.eos_text     = piece(m->vocab, llama_vocab_eos(m->vocab));
+    for (llama_token t = 0; t < info.n_vocab; t++) {
+        if (llama_vocab_is_control(m->vocab, t)) {
+            info.control_tokens.push_back(piece(m->vocab, t));
+        }
+    }
     info.backend      = sd_backend_name(gpu ? gpu : sd_backend_cpu());
     info.device       = sd_backend_device(gpu ? gpu : sd_backend_cpu());
     info.llama_version = llama_version();

@@ -30,6 +30,7 @@ struct sd_model_params {
 
 struct sd_model_info {
     std::string architecture, name, chat_template, bos_text, eos_text;
+    std::vector<std::string> control_tokens; // texts such as </s> or <|im_end|>
     bool add_bos = false;
     int  n_layer = 0, n_embd = 0, n_head = 0, n_head_kv = 0, n_vocab = 0, n_ctx_train = 0, context_size = 0, parallel = 1;
     std::string backend, device, llama_version, ggml_version;

@@ -1,0 +1,14 @@
+// The addon: three classes, each with its own worker thread. No state is shared between environments.
+
+#include "convert_wrap.h"
+#include "model_wrap.h"
+#include "rpn_wrap.h"
+
+static Napi::Object init(Napi::Env env, Napi::Object exports) {
+    exports.Set("Model", model_wrap::define(env));
+    exports.Set("Rpn", rpn_wrap::define(env));
+    exports.Set("Converter", convert_wrap::define(env));
+    return exports;
+}
+
+NODE_API_MODULE(sd_rpn, init)

@@ -1,0 +1,37 @@
+#pragma once
+
+// class Model: a loaded model on its own thread.
+
+#include "worker.h"
+
+#include "generate.h"
+
+#include <map>
+
+class model_wrap : public Napi::ObjectWrap<model_wrap> {
+public:
+    static Napi::Function define(Napi::Env env);
+    explicit model_wrap(const Napi::CallbackInfo & info);
+
+private:
+    // lives on the worker thread
+    struct core {
+        std::unique_ptr<sd_model> model;
+        std::map<int, std::unique_ptr<sd_session>> sessions; // freed before the model
+        int next_session = 1;
+        sd_session & session(int id);
+    };
+
+    std::shared_ptr<core> c;
+    std::unique_ptr<worker> w;
+    std::shared_ptr<Napi::FunctionReference> on_log;
+
+    Napi::Value load(const Napi::CallbackInfo & info);
+    Napi::Value open(const Napi::CallbackInfo & info);
+    Napi::Value drop(const Napi::CallbackInfo & info);
+    Napi::Value encode(const Napi::CallbackInfo & info);
+    Napi::Value roi(const Napi::CallbackInfo & info);
+    Napi::Value answer(const Napi::CallbackInfo & info);
+    Napi::Value cancel(const Napi::CallbackInfo & info);
+    Napi::Value close(const Napi::CallbackInfo & info);
+};

@@ -1,0 +1,27 @@
+#pragma once
+
+// class Rpn: the region proposal network alone, for research on given hidden states.
+
+#include "worker.h"
+
+#include "rpn/rpn.h"
+
+class rpn_wrap : public Napi::ObjectWrap<rpn_wrap> {
+public:
+    static Napi::Function define(Napi::Env env);
+    explicit rpn_wrap(const Napi::CallbackInfo & info);
+
+private:
+    struct core {
+        rpn_ptr net;
+        std::unique_ptr<rpn_hidden> hidden;
+    };
+
+    std::shared_ptr<core> c;
+    std::unique_ptr<worker> w;
+
+    Napi::Value load(const Napi::CallbackInfo & info);
+    Napi::Value score(const Napi::CallbackInfo & info);
+    Napi::Value cancel(const Napi::CallbackInfo & info);
+    Napi::Value close(const Napi::CallbackInfo & info);
+};

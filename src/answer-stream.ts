@@ -1,0 +1,56 @@
+import type { Answer, AnswerEvent, RoI } from "./types.js";
+
+/** How an answer is started: with callbacks for what comes meanwhile, and a signal that ends it. */
+export type StartAnswer = (on: { roi: (roi: RoI) => void; text: (text: string) => void }, signal: AbortSignal) => Promise<Answer>;
+
+/**
+ * An answer as a stream of events. Work begins with the first `next()`; leaving the loop early ends it.
+ *
+ * @throws {SdRpnError} what the answer would have rejected with, after the events before it
+ */
+export async function* streamAnswer(start: StartAnswer, signal?: AbortSignal): AsyncGenerator<AnswerEvent, void, undefined> {
+  const left = new AbortController();
+  const events: AnswerEvent[] = [];
+  let wake = (): void => {};
+  const push = (event: AnswerEvent): void => {
+    events.push(event);
+    wake();
+  };
+
+  let ended = false;
+  let failure: { error: unknown } | undefined;
+  const answer = start(
+    { roi: (roi) => push({ type: "roi", roi }), text: (text) => push({ type: "text", text }) },
+    signal ? AbortSignal.any([signal, left.signal]) : left.signal,
+  );
+  const end = answer.then(
+    (value) => push({ type: "done", answer: value }),
+    (error: unknown) => {
+      failure = { error };
+    },
+  ).finally(() => {
+    ended = true;
+    wake();
+  });
+
+  try {
+    for (;;) {
+      while (events.length > 0) {
+        yield events.shift()!;
+      }
+      if (ended) {
+        break;
+      }
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+        if (events.length > 0 || ended) resolve();
+      });
+    }
+    if (failure) {
+      throw failure.error;
+    }
+  } finally {
+    left.abort();
+    await end; // nothing goes on behind the caller's back
+  }
+}

@@ -1,0 +1,100 @@
+import { SdRpnError } from "./errors.js";
+import { openPicture, type Picture } from "./image/picture.js";
+import type { NativeAnswer, NativeGenerateParams, NativeModel, NativeModelInfo, NativeRoI, NativeView } from "./native/binding.js";
+import { orAborted, runJob, throwIfAborted } from "./native/job.js";
+import type { Prompt } from "./prompt.js";
+import { SessionCache, type SessionHandle } from "./session-cache.js";
+import type { ImageInput } from "./types.js";
+
+/** A picture ready to be asked about: decoded, its state at hand in the model. */
+export interface Subject {
+  picture: Picture;
+  session: SessionHandle;
+  /** milliseconds that this call spent on decoding and on the vision tower; 0 where it was done before */
+  decodeMs: number;
+  visionMs: number;
+  /** to be called once, with what keeping the session costs */
+  release(bytes: number): void;
+}
+
+/** The native model with its prompt and session cache: what Model and Session share. */
+export class Engine {
+  readonly cache: SessionCache;
+
+  constructor(
+    readonly native: NativeModel,
+    readonly info: NativeModelInfo,
+    readonly prompt: Prompt,
+    sessionCacheBytes: number,
+    private readonly maxImagePixels: number | undefined,
+  ) {
+    this.cache = new SessionCache(sessionCacheBytes, (view) => this.openSession(view), (id) => this.dropSession(id));
+  }
+
+  get imageTokens(): number {
+    return this.info.vision.grid ** 2;
+  }
+
+  get defaultThreshold(): number {
+    return this.info.rpn?.threshold || 0.15;
+  }
+
+  /** Decodes a picture and scales it to the model's view. */
+  async read(image: ImageInput, signal?: AbortSignal): Promise<{ picture: Picture; view: Buffer; ms: number }> {
+    throwIfAborted(signal);
+    const start = performance.now();
+    const picture = await openPicture(image, { maxImagePixels: this.maxImagePixels });
+    throwIfAborted(signal);
+    const view = await picture.view(this.info.vision.side, this.info.vision.fill);
+    throwIfAborted(signal);
+    return { picture, view, ms: performance.now() - start };
+  }
+
+  /** A picture given with the call itself, through the session cache. */
+  async subject(image: ImageInput, signal?: AbortSignal): Promise<Subject> {
+    const { picture, view, ms } = await this.read(image, signal);
+    const acquired = this.cache.acquire(view);
+    try {
+      const { session, fresh, release } = await orAborted(acquired, signal);
+      return { picture, session, decodeMs: ms, visionMs: fresh ? session.visionMs : 0, release };
+    } catch (error) {
+      acquired.then(({ release }) => release(0)).catch(() => {});
+      throw error;
+    }
+  }
+
+  async openSession(view: Uint8Array, signal?: AbortSignal): Promise<SessionHandle & { bytes: number }> {
+    const { prefix, addBos, parseSpecial } = this.prompt;
+    const opened = await runJob(this.native, () => this.native.open(prefix, addBos, parseSpecial, view), signal);
+    return { id: opened.session, tokens: opened.tokens, visionMs: opened.timings.vision, bytes: opened.bytes };
+  }
+
+  dropSession(id: number): void {
+    this.native.drop(id).promise.catch(() => {}); // a model disposed meanwhile has dropped it already
+  }
+
+  encode(view: Uint8Array, signal?: AbortSignal): Promise<Float32Array> {
+    return runJob(this.native, () => this.native.encode(view), signal);
+  }
+
+  /** Logits of the region map. `full`: an answer follows, so the prefix goes through all layers on the way. */
+  roi(session: number, question: string, options: { full: boolean; reserve: number }, signal?: AbortSignal): Promise<NativeRoI> {
+    if (!this.info.rpn) {
+      throw new SdRpnError("RPN_NOT_LOADED", "This model was loaded without an RPN: pass the path of one as rpn to loadModel");
+    }
+    const text = this.prompt.suffix(question);
+    return runJob(this.native, () => this.native.roi(session, text, this.prompt.parseSpecial, options.full, options.reserve), signal);
+  }
+
+  answer(
+    session: number,
+    question: string,
+    views: NativeView[],
+    params: NativeGenerateParams,
+    onText: ((text: string) => void) | undefined,
+    signal?: AbortSignal,
+  ): Promise<NativeAnswer> {
+    const text = this.prompt.suffix(question);
+    return runJob(this.native, () => this.native.answer(session, text, this.prompt.parseSpecial, views, params, onText), signal);
+  }
+}

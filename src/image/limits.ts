@@ -1,0 +1,27 @@
+import { SdRpnError } from "../errors.js";
+import type { Size } from "../types.js";
+
+/** The most pixels a picture may have unless `maxImagePixels` says otherwise: 300 MB decoded. */
+export const DEFAULT_MAX_IMAGE_PIXELS = 100_000_000;
+
+/** The longest side a picture may have, in pixels. */
+export const MAX_IMAGE_SIDE = 32_768;
+
+/**
+ * Throws `IMAGE_TOO_LARGE` for a picture with a side over {@link MAX_IMAGE_SIDE} or more than `maxPixels` pixels. To be
+ * called with the size that the header states, before any pixel is decoded.
+ */
+export function checkImageSize({ width, height }: Size, maxPixels: number): void {
+  if (Math.max(width, height) > MAX_IMAGE_SIDE) {
+    throw new SdRpnError(
+      "IMAGE_TOO_LARGE",
+      `Expected an image with sides of at most ${MAX_IMAGE_SIDE} pixels but received ${width}x${height}; cut it into parts or scale it down`,
+    );
+  }
+  if (width * height > maxPixels) {
+    throw new SdRpnError(
+      "IMAGE_TOO_LARGE",
+      `Expected an image of at most ${maxPixels} pixels but received ${width}x${height} = ${width * height}; scale it down or raise maxImagePixels`,
+    );
+  }
+}

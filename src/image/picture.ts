@@ -1,0 +1,112 @@
+import sharp from "sharp";
+import { SdRpnError } from "../errors.js";
+import type { Box, ImageInput, RawImage, Size } from "../types.js";
+import { DEFAULT_MAX_IMAGE_PIXELS, checkImageSize } from "./limits.js";
+import { resample, type Color, type RgbPixels } from "./resample.js";
+import { readSource } from "./source.js";
+
+/** A decoded picture at full resolution; its size is the one after EXIF rotation. */
+export interface Picture extends Size {
+  /**
+   * The whole picture in the middle of a square of the colour `fill`, scaled bicubically: the model's first view
+   * (LLaVA's expand2square and CLIP's resize).
+   *
+   * @returns RGB, side * side * 3 bytes
+   */
+  view(side: number, fill: Color): Promise<Buffer>;
+  /**
+   * The pixels under `box` scaled bilinearly to a square, their aspect ratio not kept: the model's second look. The box
+   * is clipped to the picture and cut to whole pixels.
+   *
+   * @returns RGB, side * side * 3 bytes
+   * @throws SdRpnError `INVALID_ARGUMENT` if no whole pixel of the picture is in the box
+   */
+  crop(box: Box, side: number): Promise<Buffer>;
+  /** The picture itself, not a copy: read only. */
+  pixels(): RgbPixels;
+}
+
+/**
+ * Reads and decodes a picture once, to RGB at full resolution, in sharp's thread pool. As in the reference's
+ * preprocessing, EXIF orientation is applied, alpha is dropped (not composited) and colour profiles are ignored; of
+ * animations and multi-page files the first picture counts; 16 bits a channel become 8.
+ *
+ * @throws SdRpnError `INVALID_ARGUMENT` if `input` is no ImageInput; `IMAGE_INVALID` for a missing file, bytes that cannot
+ * be decoded to the end, and raw pixels whose length is not width x height x channels; `IMAGE_TOO_LARGE` over
+ * `maxImagePixels` (default 100 million) or with a side over 32,768, told from the header before anything is decoded
+ */
+export async function openPicture(input: ImageInput, limits: { maxImagePixels?: number } = {}): Promise<Picture> {
+  const maxPixels = limits.maxImagePixels ?? DEFAULT_MAX_IMAGE_PIXELS;
+  const source = await readSource(input);
+  const pixels = source.kind === "raw" ? await copyRaw(source.image, maxPixels) : await decode(source.bytes, source.name, maxPixels);
+  return new DecodedPicture(pixels);
+}
+
+class DecodedPicture implements Picture {
+  readonly width: number;
+  readonly height: number;
+
+  constructor(private readonly rgb: RgbPixels) {
+    this.width = rgb.width;
+    this.height = rgb.height;
+  }
+
+  view(side: number, fill: Color): Promise<Buffer> {
+    const square = Math.max(this.width, this.height);
+    const x = -Math.floor((square - this.width) / 2);
+    const y = -Math.floor((square - this.height) / 2);
+    return resample(this.rgb, { x, y, width: square, height: square }, side, "bicubic", fill);
+  }
+
+  async crop(box: Box, side: number): Promise<Buffer> {
+    const [x, right] = clip(box.x, box.x + box.width, this.width);
+    const [y, bottom] = clip(box.y, box.y + box.height, this.height);
+    const inside = { x, y, width: right - x, height: bottom - y };
+    // Written so that NaN fails too.
+    if (!(inside.width > 0 && inside.height > 0)) {
+      throw new SdRpnError(
+        "INVALID_ARGUMENT",
+        `Expected a box that covers pixels of the ${this.width}x${this.height} image but received ${JSON.stringify(box)}`,
+      );
+    }
+    return resample(this.rgb, inside, side, "bilinear");
+  }
+
+  pixels(): RgbPixels {
+    return this.rgb;
+  }
+}
+
+function clip(from: number, to: number, size: number): [from: number, to: number] {
+  return [Math.trunc(Math.min(size, Math.max(0, from))), Math.trunc(Math.min(size, Math.max(0, to)))];
+}
+
+async function copyRaw({ data, width, height, channels }: RawImage, maxPixels: number): Promise<RgbPixels> {
+  checkImageSize({ width, height }, maxPixels);
+  if (data.length !== width * height * channels) {
+    throw new SdRpnError(
+      "IMAGE_INVALID",
+      `Expected width x height x channels = ${width * height * channels} bytes for image.data but received ${data.length}`,
+    );
+  }
+  // A copy, since a picture may be read long after the call; made by sharp so that it does not block the event loop.
+  const rgb = await sharp(data, { raw: { width, height, channels }, limitInputPixels: false }).removeAlpha().raw().toBuffer();
+  return { data: rgb, width, height, channels: 3 };
+}
+
+async function decode(bytes: Buffer, name: string, maxPixels: number): Promise<RgbPixels> {
+  try {
+    // "error" still accepts what decoders just warn of, but no file that ends early. The limit is checked here and not
+    // by sharp, whose message would not say which option to change.
+    const image = sharp(bytes, { failOn: "error", limitInputPixels: false, ignoreIcc: true });
+    const header = await image.metadata();
+    checkImageSize(header, maxPixels);
+    const { data, info } = await image.autoOrient().removeAlpha().toColourspace("srgb").raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
+    if (info.channels !== 3) throw new Error(`${info.channels} channels after conversion to RGB`);
+    return { data, width: info.width, height: info.height, channels: 3 };
+  } catch (error) {
+    if (error instanceof SdRpnError) throw error;
+    const reason = (error as Error).message.split("\n")[0].replace(/[:\s]+$/, "");
+    throw new SdRpnError("IMAGE_INVALID", `Cannot decode the image (${name}): ${reason}; the file may be damaged or cut short`, { cause: error });
+  }
+}

@@ -1,0 +1,36 @@
+export { loadModel, Model, type ModelInfo } from "./model.js";
+export { Session } from "./session.js";
+export { demoModel } from "./demo-model.js";
+export { RoIPredictor, type ScoreOptions } from "./roi-predictor.js";
+export { convertCheckpoint, type ConvertOptions, type ConvertResult } from "./convert-checkpoint.js";
+export { ERROR_CODES, type ErrorCode, SdRpnError } from "./errors.js";
+export type { AnswerOptions, LoadOptions, PredictOptions } from "./options.js";
+export type { LogLevel } from "./native/binding.js";
+
+export { boxesFromMap } from "./roi/boxes-from-map.js";
+export { regionFromMap } from "./roi/region-from-map.js";
+export type { RoIOptions, ViewOptions } from "./roi/options.js";
+export type { GridBox } from "./roi/components.js";
+export type { NumberArray } from "./roi/number-array.js";
+export { pseudoLabels, type PseudoLabelOptions, type PseudoLabels } from "./distill/pseudo-labels.js";
+export { vqaAccuracy } from "./metrics/vqa-accuracy.js";
+export { anls } from "./metrics/anls.js";
+export { relaxedAccuracy } from "./metrics/relaxed-accuracy.js";
+export { choiceLetter } from "./metrics/choice-letter.js";
+export { renderOverlay, type OverlayOptions } from "./overlay.js";
+
+export type {
+  Answer,
+  AnswerEvent,
+  Box,
+  FinishReason,
+  HeatMap,
+  ImageInput,
+  RawImage,
+  Region,
+  RoI,
+  ScoredBox,
+  Size,
+  Timings,
+  Usage,
+} from "./types.js";

@@ -1,0 +1,216 @@
+import { availableParallelism } from "node:os";
+import * as asker from "./asker.js";
+import type { OpenSubject } from "./ask.js";
+import { demoModel } from "./demo-model.js";
+import { Engine } from "./engine.js";
+import { SdRpnError } from "./errors.js";
+import { binding, type NativeModel } from "./native/binding.js";
+import { runJob } from "./native/job.js";
+import { type AnswerOptions, type LoadOptions, loadSchema, type PredictOptions, signalSchema } from "./options.js";
+import { makePrompt } from "./prompt.js";
+import { Session } from "./session.js";
+import type { Answer, AnswerEvent, ImageInput, RoI, Size } from "./types.js";
+import { invalidArgument, parseOptions } from "./validate.js";
+import { version } from "./version.js";
+
+/** What a loaded model is. */
+export interface ModelInfo {
+  /** of the language model, such as "llama" */
+  architecture: string;
+  name: string;
+  layers: number;
+  embeddingLength: number;
+  vocabSize: number;
+  /** tokens of one call */
+  contextSize: number;
+  trainedContext: number;
+  parallel: number;
+  threads: number;
+  /** cells of the model's view, one token each */
+  grid: Size;
+  imageTokens: number;
+  /** side of the square view in pixels */
+  imageSize: number;
+  projector: string;
+  /** where the prompt comes from */
+  prompt: "chat template" | "vicuna_v1";
+  /** ggml's backend, such as "CPU" or "CUDA", and the device's own name */
+  backend: string;
+  device: string;
+  /** the region proposal network, or null */
+  rpn: { branchLayer: number; blockCount: number; type: string; threshold: number; baseName: string; baseVocabSize: number } | null;
+  versions: { sdRpn: string; llama: string; ggml: string };
+}
+
+/**
+ * Loads a model: language model, vision tower, and, where given, its region proposal network. Without any of the three
+ * paths it is the embedded demo model.
+ *
+ * @throws {SdRpnError} INVALID_ARGUMENT, MODEL_NOT_FOUND (any of the files), MODEL_INVALID, MMPROJ_INVALID, MMPROJ_MISMATCH,
+ *   RPN_INVALID, RPN_MISMATCH, TEMPLATE_INVALID, BACKEND_UNAVAILABLE, OUT_OF_MEMORY, BINARY_NOT_FOUND, ABORTED
+ */
+export async function loadModel(options: LoadOptions = {}): Promise<Model> {
+  const checked = parseOptions(loadSchema, options);
+  const { model, mmproj, rpn } = filesOf(checked);
+  const threads = checked.threads ?? defaultThreads();
+  const native = new (binding().Model)(checked.log);
+  try {
+    const params = {
+      model,
+      mmproj,
+      rpn: rpn ?? "",
+      gpuLayers: checked.gpuLayers === "auto" ? -1 : checked.gpuLayers,
+      threads,
+      contextSize: checked.contextSize ?? 0,
+      parallel: checked.parallel,
+    };
+    const info = await runJob(native, () => native.load(params, checked.onProgress), checked.signal);
+    const engine = new Engine(native, info, makePrompt(info), checked.sessionCacheBytes, checked.maxImagePixels);
+    return new Model(native, engine, threads);
+  } catch (error) {
+    await native.close();
+    throw error;
+  }
+}
+
+function filesOf({ model, mmproj, rpn }: LoadOptions): { model: string; mmproj: string; rpn?: string } {
+  if (model === undefined && mmproj === undefined && rpn === undefined) {
+    return demoModel();
+  }
+  if (model === undefined) {
+    throw invalidArgument("path of a GGUF file", "model", model);
+  }
+  if (mmproj === undefined) {
+    throw invalidArgument("path of the mmproj file that belongs to the model", "mmproj", mmproj);
+  }
+  return { model, mmproj, rpn };
+}
+
+/** All cores but one, which the event loop needs, where there are more than two. */
+function defaultThreads(): number {
+  const cores = availableParallelism();
+  return cores > 2 ? cores - 1 : cores;
+}
+
+/**
+ * A loaded model. Calls may overlap freely; each returns what it would have returned alone. All work is done off the
+ * event loop, on a thread of the model's own.
+ */
+export class Model {
+  /** What was loaded, and where it runs. */
+  readonly info: Readonly<ModelInfo>;
+  private readonly sessions = new Set<Session>();
+  private disposing: Promise<void> | undefined;
+
+  /** @internal use {@link loadModel} */
+  constructor(
+    private readonly native: NativeModel,
+    private readonly ownEngine: Engine,
+    threads: number,
+  ) {
+    const { info } = ownEngine;
+    const { grid, side, projector } = info.vision;
+    this.info = Object.freeze({
+      architecture: info.architecture,
+      name: info.name,
+      layers: info.layers,
+      embeddingLength: info.embeddingLength,
+      vocabSize: info.vocabSize,
+      contextSize: info.contextSize,
+      trainedContext: info.trainedContext,
+      parallel: info.parallel,
+      threads,
+      grid: { width: grid, height: grid },
+      imageTokens: grid * grid,
+      imageSize: side,
+      projector,
+      prompt: info.chatTemplate === null ? "vicuna_v1" : "chat template",
+      backend: info.backend,
+      device: info.device,
+      rpn: info.rpn && {
+        branchLayer: info.rpn.branchLayer,
+        blockCount: info.rpn.blockCount,
+        type: info.rpn.type,
+        threshold: ownEngine.defaultThreshold,
+        baseName: info.rpn.baseName,
+        baseVocabSize: info.rpn.baseVocabSize,
+      },
+      versions: { sdRpn: version, llama: info.llamaVersion, ggml: info.ggmlVersion },
+    });
+  }
+
+  /**
+   * Where in the picture the answer to a question can be read: one forward pass through the lower layers and the region
+   * proposal network, no decoding (paper section 3).
+   *
+   * @returns boxes and region in source pixels after EXIF rotation, and the map of probabilities before the blur
+   * @throws {SdRpnError} RPN_NOT_LOADED, INVALID_ARGUMENT, IMAGE_INVALID, IMAGE_TOO_LARGE, CONTEXT_OVERFLOW, ABORTED, DISPOSED
+   */
+  predictRoI(image: ImageInput, question: string, options?: PredictOptions): Promise<RoI> {
+    return asker.predictRoI(this.engine, this.subject(image), question, options);
+  }
+
+  /**
+   * The answer to a question about a picture; by default with a second look, at full resolution, at the region that the
+   * network proposes (see {@link AnswerOptions.roi}). An aborted call rejects; what it had said by then is the error's
+   * `answer`, with finishReason "aborted".
+   *
+   * @throws {SdRpnError} as {@link predictRoI}, RPN_NOT_LOADED for roi "always" only
+   */
+  answer(image: ImageInput, question: string, options?: AnswerOptions): Promise<Answer> {
+    return asker.answer(this.engine, this.subject(image), question, options);
+  }
+
+  /** The answer as it comes: the region (where one was looked for), pieces of text, and the whole answer last. */
+  answerStream(image: ImageInput, question: string, options?: AnswerOptions): AsyncGenerator<AnswerEvent, void, undefined> {
+    return asker.answerStream(this.engine, this.subject(image), question, options);
+  }
+
+  /**
+   * Puts a picture in front of the model: it is decoded and encoded once, and may then be asked many questions.
+   *
+   * @throws {SdRpnError} IMAGE_INVALID, IMAGE_TOO_LARGE, CONTEXT_OVERFLOW, ABORTED, DISPOSED
+   */
+  async open(image: ImageInput, options: { signal?: AbortSignal } = {}): Promise<Session> {
+    const { signal } = parseOptions(signalSchema, options);
+    const engine = this.engine();
+    const { picture, view } = await engine.read(image, signal);
+    const handle = await this.engine().openSession(view, signal);
+    const session = new Session(this.engine, picture, view, handle, (closed) => {
+      this.sessions.delete(closed);
+      if (!this.disposing) {
+        engine.dropSession(handle.id);
+      }
+    });
+    this.sessions.add(session);
+    return session;
+  }
+
+  /** The projector's output for a picture's view, Float32Array [tokens * n_embd], row-major over the grid. */
+  async encodeImage(image: ImageInput, options: { signal?: AbortSignal } = {}): Promise<Float32Array> {
+    const { signal } = parseOptions(signalSchema, options);
+    const { view } = await this.engine().read(image, signal);
+    return this.engine().encode(view, signal);
+  }
+
+  /** Frees the model and its sessions. Calls under way reject with DISPOSED, as later ones do. Disposing twice is fine. */
+  dispose(): Promise<void> {
+    this.disposing ??= Promise.all([...this.sessions].map((session) => session.dispose())).then(() => this.native.close());
+    return this.disposing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+
+  private readonly engine = (): Engine => {
+    if (this.disposing) {
+      throw new SdRpnError("DISPOSED", "The model was disposed: load it again");
+    }
+    return this.ownEngine;
+  };
+
+  private subject(image: ImageInput): OpenSubject {
+    return (signal) => this.engine().subject(image, signal);
+  }
+}

@@ -1,0 +1,133 @@
+import { loadBinary } from "./loader.js";
+
+/** A job on a native thread; `cancel(id)` of its object ends it early. */
+export interface NativeJob<T> {
+  id: number;
+  promise: Promise<T>;
+}
+
+export interface NativeTimings {
+  vision: number;
+  prefill: number;
+  rpn: number;
+  generate: number;
+}
+
+export interface NativeRpnInfo {
+  branchLayer: number;
+  blockCount: number;
+  embeddingLength: number;
+  headCount: number;
+  threshold: number;
+  type: string;
+}
+
+export interface NativeModelInfo {
+  architecture: string;
+  name: string;
+  chatTemplate: string | null;
+  bosText: string;
+  eosText: string;
+  addBos: boolean;
+  controlTokens: string[];
+  layers: number;
+  embeddingLength: number;
+  headCount: number;
+  vocabSize: number;
+  trainedContext: number;
+  contextSize: number;
+  parallel: number;
+  backend: string;
+  device: string;
+  llamaVersion: string;
+  ggmlVersion: string;
+  vision: { side: number; grid: number; projector: string; name: string; fill: [number, number, number] };
+  rpn: (NativeRpnInfo & { baseName: string; baseVocabSize: number }) | null;
+}
+
+export interface NativeView {
+  rgb: Uint8Array;
+  /** cells whose tokens are fed; null: all */
+  keep: Int32Array | null;
+}
+
+export interface NativeGenerateParams {
+  maxTokens: number;
+  temperature: number;
+  topP: number;
+  topK: number;
+  seed: number;
+  ignoreEos: boolean;
+  stop: string[];
+}
+
+interface NativeCounts {
+  /** what keeping the session costs now */
+  bytes: number;
+  timings: NativeTimings;
+}
+
+export interface NativeRoI extends NativeCounts {
+  logits: Float32Array;
+  reused: number;
+  promptTokens: number;
+}
+
+export interface NativeAnswer extends NativeCounts {
+  text: string;
+  finishReason: "stop" | "length" | "aborted";
+  promptTokens: number;
+  roiTokens: number;
+  reusedTokens: number;
+  completionTokens: number;
+}
+
+export interface NativeWorker {
+  cancel(id: number): void;
+  /** to be called once; what waits rejects with DISPOSED */
+  close(): Promise<void>;
+}
+
+export interface NativeModel extends NativeWorker {
+  load(
+    params: { model: string; mmproj: string; rpn: string; gpuLayers: number; threads: number; contextSize: number; parallel: number },
+    onProgress?: (fraction: number) => void,
+  ): NativeJob<NativeModelInfo>;
+  open(system: string, addBos: boolean, parseSpecial: boolean, view: Uint8Array): NativeJob<NativeCounts & { session: number; tokens: number }>;
+  drop(session: number): NativeJob<void>;
+  encode(view: Uint8Array): NativeJob<Float32Array>;
+  roi(session: number, question: string, parseSpecial: boolean, full: boolean, reserve: number): NativeJob<NativeRoI>;
+  answer(
+    session: number,
+    question: string,
+    parseSpecial: boolean,
+    views: NativeView[],
+    params: NativeGenerateParams,
+    onText?: (text: string) => void,
+  ): NativeJob<NativeAnswer>;
+}
+
+export interface NativeRpn extends NativeWorker {
+  load(params: { path: string; gpu: boolean; threads: number }): NativeJob<NativeRpnInfo>;
+  score(hidden: Float32Array, tokens: number, imageStart: number, imageTokens: number, queryIndex: number): NativeJob<Float32Array>;
+}
+
+export interface NativeConverter extends NativeWorker {
+  run(
+    params: { checkpoint: string; out: string; type: string; name: string; threshold: number },
+    onProgress?: (fraction: number) => void,
+  ): NativeJob<{ tensors: number; bytesRead: number; bytesWritten: number; fallbacks: string[] }>;
+}
+
+export interface NativeBinding {
+  Model: new (onLog?: (level: LogLevel, text: string) => void) => NativeModel;
+  Rpn: new () => NativeRpn;
+  Converter: new () => NativeConverter;
+}
+
+export type LogLevel = "debug" | "info" | "warn" | "error";
+
+/** The addon's exports; loaded at the first call, so that importing the library never fails. */
+export function binding(): NativeBinding {
+  return loadBinary() as NativeBinding;
+}

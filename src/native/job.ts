@@ -1,0 +1,65 @@
+import { abortError, ERROR_CODES, type ErrorCode, SdRpnError } from "../errors.js";
+import type { NativeJob, NativeWorker } from "./binding.js";
+
+/**
+ * Waits for a native job; an abort of `signal` cancels it.
+ *
+ * @throws {SdRpnError} what the native side reported; ABORTED with the signal's reason as cause
+ */
+export async function runJob<T>(worker: NativeWorker, start: () => NativeJob<T>, signal?: AbortSignal): Promise<T> {
+  throwIfAborted(signal);
+  const job = attempt(start);
+  const cancel = (): void => worker.cancel(job.id);
+  signal?.addEventListener("abort", cancel, { once: true });
+  try {
+    return await job.promise;
+  } catch (error) {
+    throw toSdRpnError(error, signal);
+  } finally {
+    signal?.removeEventListener("abort", cancel);
+  }
+}
+
+/** @throws {SdRpnError} ABORTED */
+export function throwIfAborted(signal?: AbortSignal): void {
+  if (signal?.aborted) {
+    throw abortError(signal);
+  }
+}
+
+/** The promise, or ABORTED as soon as the signal is aborted; for work that others share and that therefore goes on. */
+export function orAborted<T>(promise: Promise<T>, signal?: AbortSignal): Promise<T> {
+  if (!signal) {
+    return promise;
+  }
+  return new Promise((resolve, reject) => {
+    const abort = (): void => reject(abortError(signal));
+    if (signal.aborted) {
+      promise.catch(() => {});
+      abort();
+      return;
+    }
+    signal.addEventListener("abort", abort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+  });
+}
+
+function attempt<T>(start: () => NativeJob<T>): NativeJob<T> {
+  try {
+    return start();
+  } catch (error) {
+    throw toSdRpnError(error);
+  }
+}
+
+function toSdRpnError(error: unknown, signal?: AbortSignal): SdRpnError {
+  if (error instanceof SdRpnError) {
+    return error;
+  }
+  const { code, message } = error as { code?: string; message?: string };
+  if (code === "ABORTED") {
+    return abortError(signal);
+  }
+  const known = ERROR_CODES.includes(code as ErrorCode) ? (code as ErrorCode) : "INTERNAL";
+  return new SdRpnError(known, message ?? String(error), { cause: error });
+}

@@ -1,0 +1,94 @@
+import { Template } from "@huggingface/jinja";
+import { SdRpnError } from "./errors.js";
+
+/**
+ * How a picture and a question become text around the image's tokens. Either side of the image is tokenized on its own,
+ * as the reference does, so that a SentencePiece vocabulary puts its space mark before each.
+ */
+export interface Prompt {
+  /** before the image; the beginning-of-sequence token is not part of the text */
+  prefix: string;
+  /** whether the beginning-of-sequence token goes first */
+  addBos: boolean;
+  /** after the image */
+  suffix(question: string): string;
+  /** whether the template writes control tokens such as `<|im_end|>` as text */
+  parseSpecial: boolean;
+}
+
+/** What the model file says about its prompt. */
+export interface PromptSource {
+  chatTemplate: string | null;
+  bosText: string;
+  eosText: string;
+  addBos: boolean;
+  controlTokens: readonly string[];
+}
+
+// conversation template vicuna_v1 of LLaVA-1.5, whose GGUF files often carry no chat template
+const VICUNA_V1 =
+  "A chat between a curious user and an artificial intelligence assistant. " +
+  "The assistant gives helpful, detailed, and polite answers to the user's questions. USER: ";
+
+// stand-ins that no template and no question holds
+const IMAGE = "\u{F0000}image\u{F0000}";
+const QUESTION = "\u{F0000}question\u{F0000}";
+
+/**
+ * The prompt of a model: its chat template with one user message of image, line break and question, or vicuna_v1 where
+ * it has none.
+ *
+ * @throws {SdRpnError} TEMPLATE_INVALID if the template does not render, or drops the image or the question
+ */
+export function makePrompt(source: PromptSource): Prompt {
+  if (source.chatTemplate === null) {
+    return { prefix: VICUNA_V1, addBos: source.addBos, suffix: (question) => `\n${question} ASSISTANT:`, parseSpecial: false };
+  }
+  const text = renderTemplate(source.chatTemplate, source);
+  const [before, rest] = split(text, IMAGE);
+  const [middle, after] = split(rest, QUESTION);
+
+  const startsWithBos = source.bosText !== "" && before.startsWith(source.bosText);
+  const prefix = startsWithBos ? before.slice(source.bosText.length) : before;
+  const fixed = prefix + middle + after;
+  return {
+    prefix,
+    addBos: source.addBos || startsWithBos,
+    suffix: (question) => middle + question + after,
+    parseSpecial: source.controlTokens.some((token) => token !== "" && fixed.includes(token)),
+  };
+}
+
+function renderTemplate(template: string, { bosText, eosText }: PromptSource): string {
+  const render = (content: unknown): string =>
+    new Template(template).render({
+      messages: [{ role: "user", content }],
+      add_generation_prompt: true,
+      bos_token: bosText,
+      eos_token: eosText,
+    });
+  let failure: unknown;
+  try {
+    const text = render(`${IMAGE}\n${QUESTION}`);
+    if (text.includes(IMAGE)) {
+      return text;
+    }
+  } catch (error) {
+    failure = error;
+  }
+  try {
+    // templates for content in parts write the image's place themselves
+    return render([{ type: "image" }, { type: "text", text: `\n${QUESTION}` }]).replace(/<image>\s*/, IMAGE);
+  } catch (error) {
+    const cause = (failure ?? error) as Error;
+    throw new SdRpnError("TEMPLATE_INVALID", `The model's chat template does not render: ${cause.message}`, { cause });
+  }
+}
+
+function split(text: string, mark: string): [string, string] {
+  const at = text.indexOf(mark);
+  if (at < 0 || text.indexOf(mark, at + 1) >= 0) {
+    throw new SdRpnError("TEMPLATE_INVALID", "The model's chat template does not show a user message with its image and question exactly once");
+  }
+  return [text.slice(0, at), text.slice(at + mark.length)];
+}

@@ -1,0 +1,45 @@
+import type { Size } from "../types.js";
+import type { GridBox } from "./components.js";
+
+/** One output cell's two sources along an axis, and the weight of either. */
+interface Tap {
+  near: number;
+  far: number;
+  nearWeight: number;
+  farWeight: number;
+}
+
+/**
+ * The part of a mask inside `box`, scaled bilinearly to the whole grid: row-major indexes of the cells above a half.
+ *
+ * Exact halves occur at sides of 8, 12 and 16 cells, so the rounding is that of PyTorch's `interpolate` with
+ * `align_corners=False`: positions in double from a float32 scale, float32 weights and sums, columns first.
+ */
+export function resampledMask(mask: ArrayLike<boolean>, [x0, y0, x1, y1]: GridBox, { width, height }: Size): number[] {
+  const columns = taps(x1 - x0, width);
+  const rows = taps(y1 - y0, height);
+  const value = (x: number, y: number): number => (mask[(y0 + y) * width + x0 + x] ? 1 : 0);
+  const along = (tap: Tap, near: number, far: number): number =>
+    Math.fround(Math.fround(tap.nearWeight * near) + Math.fround(tap.farWeight * far));
+  const inRow = (column: Tap, y: number): number => along(column, value(column.near, y), value(column.far, y));
+
+  const keep: number[] = [];
+  rows.forEach((row, y) => {
+    columns.forEach((column, x) => {
+      if (along(row, inRow(column, row.near), inRow(column, row.far)) > 0.5) {
+        keep.push(y * width + x);
+      }
+    });
+  });
+  return keep;
+}
+
+function taps(from: number, to: number): Tap[] {
+  const scale = Math.fround(from / to);
+  return Array.from({ length: to }, (_, index) => {
+    const position = Math.max(0, (index + 0.5) * scale - 0.5);
+    const near = Math.floor(position);
+    const farWeight = Math.fround(position - near);
+    return { near, far: Math.min(near + 1, from - 1), nearWeight: Math.fround(1 - farWeight), farWeight };
+  });
+}

@@ -1,0 +1,80 @@
+import { createHash } from "node:crypto";
+
+/** A native session: the state of one picture in front of the model. */
+export interface SessionHandle {
+  id: number;
+  /** tokens of [system][image] */
+  tokens: number;
+  /** milliseconds of the vision tower, spent when it was opened */
+  visionMs: number;
+}
+
+interface Entry {
+  key: string;
+  opening: Promise<SessionHandle>;
+  bytes: number;
+  users: number;
+}
+
+/**
+ * Sessions by the content of their view, least recently used first. A picture asked about again finds its state; calls
+ * that overlap on the same picture share it. Entries in use are never dropped.
+ */
+export class SessionCache {
+  private readonly entries = new Map<string, Entry>();
+
+  constructor(
+    private readonly limit: number,
+    private readonly open: (view: Uint8Array) => Promise<SessionHandle & { bytes: number }>,
+    private readonly drop: (id: number) => void,
+  ) {}
+
+  /** The session of a view; to be released with what it costs then. `fresh` tells that this call has opened it. */
+  async acquire(view: Uint8Array): Promise<{ session: SessionHandle; fresh: boolean; release: (bytes: number) => void }> {
+    const key = createHash("sha256").update(view).digest("base64");
+    let entry = this.entries.get(key);
+    const fresh = entry === undefined;
+    if (!entry) {
+      const opening = this.open(view);
+      const made: Entry = { key, opening, bytes: 0, users: 0 };
+      opening.then(
+        ({ bytes }) => (made.bytes = bytes),
+        () => this.entries.delete(key),
+      );
+      entry = made;
+    } else {
+      this.entries.delete(key); // to the end: most recently used
+    }
+    this.entries.set(key, entry);
+    entry.users++;
+    const used = entry;
+    const release = (bytes: number): void => {
+      used.users--;
+      used.bytes = Math.max(used.bytes, bytes);
+      this.trim();
+    };
+    try {
+      return { session: await entry.opening, fresh, release };
+    } catch (error) {
+      entry.users--;
+      throw error;
+    }
+  }
+
+  private trim(): void {
+    let total = 0;
+    for (const { bytes } of this.entries.values()) {
+      total += bytes;
+    }
+    for (const entry of this.entries.values()) {
+      if (total <= this.limit) {
+        return;
+      }
+      if (entry.users === 0) {
+        total -= entry.bytes;
+        this.entries.delete(entry.key);
+        entry.opening.then(({ id }) => this.drop(id)).catch(() => {});
+      }
+    }
+  }
+}
