@@ -10,7 +10,7 @@ const schema = z.strictObject({
   out: z.string().min(1),
   type: z.enum(RPN_TYPES).default("f16"),
   name: z.string().default(""),
-  threshold: z.number().gt(0).max(1).default(0.15),
+  threshold: z.number().min(-1).max(1).default(0.15),
   onProgress: z.custom<(fraction: number) => void>((value) => typeof value === "function").describe("function").optional(),
   signal: z.instanceof(AbortSignal).describe("AbortSignal").optional(),
 });

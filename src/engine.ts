@@ -36,7 +36,8 @@ export class Engine {
   }
 
   get defaultThreshold(): number {
-    return this.info.rpn?.threshold || 0.15;
+    // seven digits are what the file's float32 holds: 0.15, not 0.15000000596
+    return Number((this.info.rpn?.threshold || 0.15).toPrecision(7));
   }
 
   /** Decodes a picture and scales it to the model's view. */

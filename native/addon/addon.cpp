@@ -1,6 +1,7 @@
-// The addon: three classes, each with its own worker thread. No state is shared between environments.
+// The addon: four classes, each with its own worker thread. No state is shared between environments.
 
 #include "convert_wrap.h"
+#include "image_wrap.h"
 #include "model_wrap.h"
 #include "rpn_wrap.h"
 
@@ -8,6 +9,7 @@ static Napi::Object init(Napi::Env env, Napi::Object exports) {
     exports.Set("Model", model_wrap::define(env));
     exports.Set("Rpn", rpn_wrap::define(env));
     exports.Set("Converter", convert_wrap::define(env));
+    exports.Set("Resampler", image_wrap::define(env));
     return exports;
 }
 

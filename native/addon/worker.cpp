@@ -18,7 +18,15 @@ worker::worker(Napi::Env env) : env(env) {
         throw worker_error(env, "INTERNAL", "A thread-safe function could not be made");
     }
     napi_unref_threadsafe_function(env, tsfn); // held while jobs are pending only
-    // after the thread-safe function's own hook, so that it runs before it
+    hook();
+}
+
+// Hooks run in reverse order: the one that joins the thread has to be younger than that of the thread-safe function and,
+// since an environment frees the memory of external buffers in hooks too, than that of each buffer the thread reads.
+void worker::hook() {
+    if (hooked) {
+        napi_remove_env_cleanup_hook(env, cleanup, this);
+    }
     napi_add_env_cleanup_hook(env, cleanup, this);
     hooked = true;
 }
@@ -70,6 +78,9 @@ Napi::Value worker::submit(worker_job_ptr job) {
     if (stop) {
         job->deferred->Reject(worker_error(env, "DISPOSED", "The object was disposed: load it again").Value());
         return out;
+    }
+    if (!job->held.empty()) {
+        hook();
     }
     if (pending.empty()) {
         napi_ref_threadsafe_function(env, tsfn);
@@ -193,6 +204,7 @@ void worker::finish(const worker_job_ptr & job) {
 
 void worker::settle(const worker_job_ptr & job) {
     pending.erase(job->id);
+    job->held.clear();
     if (pending.empty() && !closed) {
         napi_unref_threadsafe_function(env, tsfn);
     }

@@ -33,6 +33,7 @@ struct worker_job {
 
     std::unique_ptr<Napi::Promise::Deferred> deferred;       // JavaScript thread only
     std::vector<std::unique_ptr<Napi::FunctionReference>> callbacks;
+    std::vector<Napi::ObjectReference> held; // buffers that `run` reads in place: alive until the job has ended
 };
 
 using worker_job_ptr = std::shared_ptr<worker_job>;
@@ -75,6 +76,7 @@ private:
     std::unique_ptr<Napi::Promise::Deferred> closed;
     bool hooked = false;
 
+    void hook();
     void loop();
     void execute(const worker_job_ptr & job, const std::function<void()> & body);
     void finish(const worker_job_ptr & job);            // worker thread

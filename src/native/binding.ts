@@ -1,3 +1,4 @@
+import type { Box } from "../types.js";
 import { loadBinary } from "./loader.js";
 
 /** A job on a native thread; `cancel(id)` of its object ends it early. */
@@ -119,10 +120,27 @@ export interface NativeConverter extends NativeWorker {
   ): NativeJob<{ tensors: number; bytesRead: number; bytesWritten: number; fallbacks: string[] }>;
 }
 
+export interface NativeResampler extends NativeWorker {
+  /**
+   * `rgb` (width x height x 3 bytes) is not copied but read on the native thread: it must not change before the promise
+   * settles. `window` is in whole pixels; the result is RGB, side x side x 3 bytes.
+   */
+  run(
+    rgb: Uint8Array,
+    width: number,
+    height: number,
+    window: Box,
+    side: number,
+    filter: "bicubic" | "bilinear",
+    fill: readonly [number, number, number],
+  ): NativeJob<Buffer>;
+}
+
 export interface NativeBinding {
   Model: new (onLog?: (level: LogLevel, text: string) => void) => NativeModel;
   Rpn: new () => NativeRpn;
   Converter: new () => NativeConverter;
+  Resampler: new () => NativeResampler;
 }
 
 export type LogLevel = "debug" | "info" | "warn" | "error";

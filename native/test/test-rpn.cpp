@@ -1,0 +1,320 @@
+// The region proposal network against the reference's own code (golden/rpn), through the converter: checkpoint -> RPN
+// file -> logits. Then what each weight type costs, the split into prefix and question, grouped heads, and loading errors.
+
+#include "checkpoint.h"
+#include "convert.h"
+#include "rpn/rpn.h"
+#include "test.h"
+
+#include "ggml-cpp.h"
+#include "gguf.h"
+
+#include <filesystem>
+#include <fstream>
+#include <random>
+
+using json = nlohmann::json;
+
+static std::string convert(const std::string & checkpoint, const std::string & type) {
+    sd_convert_params p;
+    p.checkpoint = checkpoint;
+    p.type       = type;
+    p.out        = test_temp("rpn-" + type + ".gguf");
+    std::atomic<bool> cancel{false};
+    sd_convert(p, cancel);
+    return p.out;
+}
+
+struct golden {
+    std::string checkpoint;
+    std::vector<float> hidden, logits;
+    int n_tokens, img_start, n_img, i_query;
+
+    explicit golden(const std::string & name) : checkpoint(test_fixture("golden/rpn/" + name)) {
+        const auto tensors = safetensors_open(checkpoint + "/expected.safetensors");
+        hidden = safetensor_read_f32(tensors.at("hidden"));
+        logits = safetensor_read_f32(tensors.at("roi_logits"));
+        const json c = json::parse(test_read(checkpoint + "/case.json"));
+        n_tokens  = c["tokens"];
+        img_start = c["imageStart"];
+        n_img     = c["imageTokens"];
+        i_query   = c["queryIndex"];
+    }
+};
+
+static std::vector<float> score(rpn_net * net, const std::vector<float> & hidden, int n_tokens, int img_start, int n_img, int i_query) {
+    rpn_hidden h;
+    rpn_hidden_reset(net, h, n_tokens);
+    rpn_hidden_set(h, hidden.data(), n_tokens);
+    return rpn_score(net, h, img_start, n_img, i_query);
+}
+
+static std::vector<float> score(const golden & g, const std::string & type) {
+    rpn_ptr net = rpn_load(convert(g.checkpoint, type), nullptr, 2);
+    return score(net.get(), g.hidden, g.n_tokens, g.img_start, g.n_img, g.i_query);
+}
+
+// the prefix once, then the question: the same numbers as the whole prompt at once
+static void check_split(const golden & g) {
+    rpn_ptr net = rpn_load(convert(g.checkpoint, "f32"), nullptr, 2);
+    const int n_prefix = g.img_start + g.n_img, n_embd = rpn_get_hparams(net.get()).n_embd;
+    CHECK(g.i_query == g.n_tokens - 1);
+
+    rpn_hidden h;
+    rpn_state  state;
+    rpn_hidden_reset(net.get(), h, n_prefix);
+    rpn_hidden_set(h, g.hidden.data(), n_prefix);
+    rpn_prefix(net.get(), h, g.img_start, g.n_img, state);
+
+    const std::vector<float> whole = score(net.get(), g.hidden, g.n_tokens, g.img_start, g.n_img, g.i_query);
+    for (int round = 0; round < 2; round++) { // a question leaves the prefix as it was
+        rpn_hidden_reset(net.get(), h, g.n_tokens - n_prefix);
+        rpn_hidden_set(h, g.hidden.data() + size_t(n_prefix) * n_embd, g.n_tokens - n_prefix);
+        CHECK_LE(rel_l2(rpn_query(net.get(), state, h), whole), 1e-5);
+    }
+}
+
+static void check_golden() {
+    const golden f32("llava-f32"), bf16("llava-bf16");
+    CHECK_LE(rel_l2(score(f32, "f32"), f32.logits), 1e-4);
+    CHECK_LE(rel_l2(score(f32, "f16"), f32.logits), 2e-3);
+    CHECK_LE(rel_l2(score(bf16, "f32"), bf16.logits), 5e-3);
+    CHECK_LE(rel_l2(score(bf16, "f16"), bf16.logits), 5e-3);
+    CHECK_LE(rel_l2(score(bf16, "q8_0"), bf16.logits), 3e-2);
+    CHECK_LE(rel_l2(score(bf16, "q4_k"), bf16.logits), 3e-2); // rows of 128 and 352: all q8_0
+    check_split(f32);
+    check_split(bf16);
+}
+
+// --- a plain implementation in the checkpoint's own layout: rotate-half rope, grouped heads, loops (spec 2.1, 2.2)
+
+using matrix = std::vector<std::vector<double>>;
+
+static matrix mul(const test_tensors & net, const std::string & name, const matrix & x) {
+    const test_tensor & t = net.at("model." + name + ".weight");
+    const std::vector<float> w = test_values(t);
+    matrix y(x.size(), std::vector<double>(t.shape[0], 0.0));
+    for (size_t i = 0; i < x.size(); i++) {
+        for (int64_t r = 0; r < t.shape[0]; r++) {
+            for (int64_t c = 0; c < t.shape[1]; c++) {
+                y[i][r] += double(w[r * t.shape[1] + c]) * x[i][c];
+            }
+        }
+    }
+    return y;
+}
+
+static matrix norm(const test_tensors & net, const std::string & name, const matrix & x) {
+    const std::vector<float> w = test_values(net.at("model." + name + ".weight"));
+    matrix y = x;
+    for (auto & row : y) {
+        double sum = 0;
+        for (double v : row) {
+            sum += v * v;
+        }
+        for (size_t c = 0; c < row.size(); c++) {
+            row[c] *= w[c] / std::sqrt(sum / double(row.size()) + 1e-5);
+        }
+    }
+    return y;
+}
+
+static void rope(matrix & x, int d) {
+    for (size_t pos = 0; pos < x.size(); pos++) {
+        for (size_t h = 0; h < x[pos].size(); h += d) {
+            for (int i = 0; i < d / 2; i++) {
+                const double a = double(pos) * std::pow(10000.0, -2.0 * i / d);
+                double & u = x[pos][h + i], & v = x[pos][h + i + d / 2];
+                const double u0 = u;
+                u = u0 * std::cos(a) - v * std::sin(a);
+                v = v * std::cos(a) + u0 * std::sin(a);
+            }
+        }
+    }
+}
+
+static double dot(const std::vector<double> & a, int a0, const std::vector<double> & b, int b0, int n) {
+    double s = 0;
+    for (int i = 0; i < n; i++) {
+        s += a[a0 + i] * b[b0 + i];
+    }
+    return s;
+}
+
+static std::vector<float> plain_score(const test_tensors & net, const test_sizes & s, const std::vector<float> & hidden, int n_tokens, int img_start, int n_img, int i_query) {
+    const int d = s.n_embd / s.n_head, group = s.n_head / s.n_head_kv;
+    matrix x(n_tokens);
+    for (int i = 0; i < n_tokens; i++) {
+        x[i].assign(hidden.begin() + i * s.n_embd, hidden.begin() + (i + 1) * s.n_embd);
+    }
+    for (int il = 0; il < s.n_block - 1; il++) {
+        const std::string b = "twig_layers." + std::to_string(il) + ".";
+        const matrix n = norm(net, b + "input_layernorm", x);
+        matrix q = mul(net, b + "self_attn.q_proj", n), k = mul(net, b + "self_attn.k_proj", n);
+        const matrix v = mul(net, b + "self_attn.v_proj", n);
+        rope(q, d);
+        rope(k, d);
+        matrix o(n_tokens, std::vector<double>(s.n_embd, 0.0));
+        for (int i = 0; i < n_tokens; i++) {
+            for (int h = 0; h < s.n_head; h++) {
+                std::vector<double> p(i + 1);
+                double sum = 0;
+                for (int j = 0; j <= i; j++) {
+                    sum += p[j] = std::exp(dot(q[i], h * d, k[j], h / group * d, d) / std::sqrt(double(d)));
+                }
+                for (int j = 0; j <= i; j++) {
+                    for (int c = 0; c < d; c++) {
+                        o[i][h * d + c] += p[j] / sum * v[j][h / group * d + c];
+                    }
+                }
+            }
+        }
+        const matrix a = mul(net, b + "self_attn.o_proj", o);
+        for (int i = 0; i < n_tokens; i++) {
+            for (int c = 0; c < s.n_embd; c++) {
+                x[i][c] += a[i][c];
+            }
+        }
+        const matrix m = norm(net, b + "post_attention_layernorm", x);
+        matrix gate = mul(net, b + "mlp.gate_proj", m);
+        const matrix up = mul(net, b + "mlp.up_proj", m);
+        for (int i = 0; i < n_tokens; i++) {
+            for (int c = 0; c < s.n_ff; c++) {
+                gate[i][c] *= up[i][c] / (1.0 + std::exp(-gate[i][c]));
+            }
+        }
+        const matrix f = mul(net, b + "mlp.down_proj", gate);
+        for (int i = 0; i < n_tokens; i++) {
+            for (int c = 0; c < s.n_embd; c++) {
+                x[i][c] += f[i][c];
+            }
+        }
+    }
+    const std::string b = "twig_layers." + std::to_string(s.n_block - 1) + ".";
+    const matrix n = norm(net, b + "input_layernorm", norm(net, "twig_norm", x));
+    const matrix q = mul(net, b + "self_attn.q_proj", n), k = mul(net, b + "self_attn.k_proj", n);
+    std::vector<float> out(n_img);
+    for (int j = 0; j < n_img; j++) {
+        double sum = 0;
+        for (int h = 0; h < s.n_head; h++) {
+            sum += dot(q[i_query], h * d, k[img_start + j], h / group * d, d);
+        }
+        out[j] = float(sum / (s.n_head * std::sqrt(double(d))));
+    }
+    return out;
+}
+
+static std::vector<float> random_hidden(int n) {
+    std::mt19937 rng(7);
+    std::vector<float> out(n);
+    for (float & v : out) {
+        v = float(rng() / 4294967296.0 * 4.0 - 2.0);
+    }
+    return out;
+}
+
+static void check_plain() {
+    for (const test_sizes & s : { test_sizes{ 48, 6, 2, 80, 3 }, test_sizes{ 48, 6, 6, 80, 4 }, test_sizes{ 32, 4, 1, 48, 1 } }) {
+        const test_tensors net = test_network(s, 1);
+        const std::vector<float> hidden = random_hidden(40 * s.n_embd);
+        rpn_ptr rpn = rpn_load(convert(test_checkpoint("plain", test_config(s), net), "f32"), nullptr, 1);
+        // a query in the middle: what follows it must not count
+        for (int i_query : { 39, 33 }) {
+            CHECK_LE(rel_l2(score(rpn.get(), hidden, 40, 5, 25, i_query), plain_score(net, s, hidden, 40, 5, 25, i_query)), 1e-5);
+        }
+    }
+}
+
+// --- weight types on rows that q4_k divides; weights are random, which is the worst case for quantisation
+
+static void check_types() {
+    const test_sizes s{ 256, 4, 4, 512, 3 };
+    const std::string dir = test_checkpoint("types", test_config(s), test_network(s, 2));
+    const std::vector<float> hidden = random_hidden(120 * s.n_embd);
+    auto run = [&](const char * type) {
+        rpn_ptr net = rpn_load(convert(dir, type), nullptr, 2);
+        return score(net.get(), hidden, 120, 5, 100, 119);
+    };
+    const std::vector<float> f32 = run("f32"), f16 = run("f16"), q8_0 = run("q8_0"), q4_k = run("q4_k");
+    CHECK_LE(rel_l2(f16, f32), 2e-3);
+    CHECK_LE(rel_l2(q8_0, f32), 3e-2);
+    CHECK_LE(rel_l2(q4_k, f32), 3e-1);
+    CHECK(rel_l2(q4_k, f32) > rel_l2(q8_0, f32)); // it is q4_k, not a fallback
+}
+
+// --- loading errors
+
+// the file again with one tensor left out and one number changed
+static std::string changed(const std::string & path, const std::string & without, const char * key, uint32_t value) {
+    ggml_context * data = nullptr;
+    gguf_context_ptr in(gguf_init_from_file(path.c_str(), { false, &data }));
+    ggml_context_ptr holder(data);
+    gguf_context_ptr out(gguf_init_empty());
+    gguf_set_kv(out.get(), in.get());
+    if (key) {
+        gguf_set_val_u32(out.get(), key, value);
+    }
+    for (ggml_tensor * t = ggml_get_first_tensor(data); t; t = ggml_get_next_tensor(data, t)) {
+        if (without != t->name) {
+            gguf_add_tensor(out.get(), t);
+        }
+    }
+    const std::string to = test_temp("changed.gguf");
+    CHECK(gguf_write_to_file(out.get(), to.c_str(), false));
+    return to;
+}
+
+// loading fails with this code and says this
+static void check_load(const std::string & path, const std::string & code, const std::string & says) {
+    try {
+        rpn_load(path, nullptr, 1);
+        CHECK(!"loaded");
+    } catch (const sd_error & e) {
+        CHECK(e.code == code);
+        const bool said = std::string(e.what()).find(says) != std::string::npos;
+        CHECK(said);
+        if (!said || e.code != code) {
+            fprintf(stderr, "  %s: %s (expected %s: %s)\n", e.code.c_str(), e.what(), code.c_str(), says.c_str());
+        }
+    }
+}
+
+static void check_errors() {
+    const std::string good = convert(test_fixture("golden/rpn/llava-f32"), "f32");
+    CHECK(rpn_get_hparams(rpn_load(changed(good, "", nullptr, 0), nullptr, 1).get()).n_ff == 176);
+
+    check_load(test_temp("no-such-file.gguf"), "MODEL_NOT_FOUND", "no-such-file.gguf");
+    check_load(test_empty_dir("directory"), "RPN_INVALID", "regular file");
+
+    const std::string bytes = test_read(good), broken = test_temp("broken.gguf");
+    const struct { std::string content, says; } files[] = {
+        { "", "is empty" },
+        { std::string(5000, 'x'), "not a GGUF" },
+        { bytes.substr(0, 100), "header" },
+        { bytes.substr(0, bytes.size() / 2), "truncated" },
+        { bytes.substr(0, bytes.size() - 300), "truncated" },
+    };
+    for (const auto & f : files) {
+        test_write(broken, f.content);
+        check_load(broken, "RPN_INVALID", f.says);
+    }
+    check_load(changed(good, "output_norm.weight", nullptr, 0), "RPN_INVALID", "lacks the tensor output_norm.weight");
+    check_load(changed(good, "blk.2.attn_k.weight", nullptr, 0), "RPN_INVALID", "lacks the tensor blk.2.attn_k.weight");
+    check_load(changed(good, "", "sdrpn.feed_forward_length", 160), "RPN_INVALID", "shape [64, 176] instead of [64, 160]");
+    check_load(changed(good, "", "sdrpn.attention.head_count", 7), "RPN_INVALID", "impossible sizes");
+    check_load(changed(good, "", "sdrpn.rope.dimension_count", 17), "RPN_INVALID", "rope dimension");
+    check_load(test_demo("pico-llava-f16.gguf"), "RPN_INVALID", "architecture llama");
+
+    // the same process goes on
+    const golden g("llava-f32");
+    CHECK_LE(rel_l2(score(g, "f32"), g.logits), 1e-4);
+}
+
+int main() {
+    return test_main("rpn", [] {
+        check_golden();
+        check_plain();
+        check_types();
+        check_errors();
+    });
+}

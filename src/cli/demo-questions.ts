@@ -1,0 +1,42 @@
+import { readFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { demoModel } from "../demo-model.js";
+import { withIoError } from "./exit.js";
+
+/** A line of demo/questions.jsonl. */
+export interface DemoQuestion {
+  id: string;
+  /** path of the picture, relative to the file in it, absolute here */
+  image: string;
+  question: string;
+  answer: string;
+  /** the code printed on an object or under a key word of a form; coarse: what the small view shows as well */
+  kind: "object" | "form" | "coarse";
+}
+
+/** The order in which the demo takes turns; coarse questions are few because the plain model answers them anyway. */
+const TURNS: readonly DemoQuestion["kind"][] = ["object", "form", "object", "form", "coarse"];
+
+/** @throws {SdRpnError} IO_ERROR where the package lacks the file */
+export async function readDemoQuestions(): Promise<DemoQuestion[]> {
+  const folder = dirname(demoModel().model);
+  const text = await withIoError("read the demo's questions", () => readFile(join(folder, "questions.jsonl"), "utf8"));
+  return text
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as DemoQuestion)
+    .map((question) => ({ ...question, image: join(folder, question.image) }));
+}
+
+/** The first `limit` of them, kinds taking turns; a kind that has run out is passed over. */
+export function takeTurns(questions: readonly DemoQuestion[], limit: number): DemoQuestion[] {
+  const left = [...questions];
+  const taken: DemoQuestion[] = [];
+  for (let turn = 0; taken.length < Math.min(limit, questions.length); turn++) {
+    const index = left.findIndex(({ kind }) => kind === TURNS[turn % TURNS.length]);
+    if (index >= 0) {
+      taken.push(...left.splice(index, 1));
+    }
+  }
+  return taken;
+}

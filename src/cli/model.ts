@@ -1,0 +1,64 @@
+import type { Command } from "commander";
+import { loadModel, type Model } from "../model.js";
+import type { LogLevel } from "../native/binding.js";
+import { type LoadOptions, loadSchema } from "../options.js";
+import { UsageError } from "./exit.js";
+import { numberParser } from "./parse.js";
+import { Progress } from "./progress.js";
+
+/** The options that say which model to load, and how, under commander's names for them. */
+export type ModelOptions = Pick<LoadOptions, "model" | "mmproj" | "rpn" | "gpuLayers" | "threads" | "contextSize">;
+
+const LEVELS: readonly LogLevel[] = ["debug", "info", "warn", "error"];
+
+export function addModelOptions(command: Command): Command {
+  const { gpuLayers, threads, contextSize } = loadSchema.shape;
+  return command
+    .option("--model <file>", "language model, a GGUF file (default: the demo model)")
+    .option("--mmproj <file>", "the vision tower and projector that belong to it")
+    .option("--rpn <file>", "its region proposal network; without one there are plain answers only")
+    .option("--gpu-layers <n>", "layers on the GPU, or auto: all of them where there is a GPU", numberParser(gpuLayers, "--gpu-layers"))
+    .option("--threads <n>", "threads of the CPU backend", numberParser(threads, "--threads"))
+    .option("--context-size <n>", "tokens of question, picture and answer together", numberParser(contextSize, "--context-size"));
+}
+
+/**
+ * Loads the model, with a progress bar where that takes long, lets `use` work with it and frees it.
+ *
+ * @throws {UsageError} --mmproj or --rpn without --model, --model without --mmproj, an unknown level in SD_RPN_LOG
+ */
+export async function withModel(
+  { model, mmproj, rpn, gpuLayers, threads, contextSize }: ModelOptions,
+  signal: AbortSignal,
+  use: (model: Model) => Promise<void>,
+  more: LoadOptions = {},
+): Promise<void> {
+  if ((model === undefined) !== (mmproj === undefined) || (model === undefined && rpn !== undefined)) {
+    throw new UsageError("Expected --model and --mmproj together, with or without --rpn, or none of the three for the demo model");
+  }
+  const progress = new Progress("loading");
+  const options = { model, mmproj, rpn, gpuLayers, threads, contextSize, log: logToStderr(), onProgress: progress.update, signal, ...more };
+  const loaded = await loadModel(options).finally(() => progress.stop());
+  try {
+    await use(loaded);
+  } finally {
+    await loaded.dispose();
+  }
+}
+
+/** Prints messages of the level that SD_RPN_LOG names and above; undefined where it asks for none. */
+function logToStderr(): LoadOptions["log"] {
+  const wanted = process.env.SD_RPN_LOG ?? "";
+  if (wanted === "" || wanted === "0") {
+    return undefined;
+  }
+  const least = LEVELS.indexOf((wanted === "1" ? "info" : wanted) as LogLevel);
+  if (least < 0) {
+    throw new UsageError(`Expected 1, debug, info, warn or error for SD_RPN_LOG but received ${wanted}`);
+  }
+  return (level, text) => {
+    if (LEVELS.indexOf(level) >= least) {
+      process.stderr.write(text);
+    }
+  };
+}

@@ -1,0 +1,20 @@
+import { writeFile } from "node:fs/promises";
+import { SdRpnError } from "../errors.js";
+import type { Model } from "../model.js";
+import { renderOverlay } from "../overlay.js";
+import type { ImageInput, RoI } from "../types.js";
+import { withIoError } from "./exit.js";
+
+/** @throws {SdRpnError} RPN_NOT_LOADED; before work starts that would be in vain */
+export function checkOverlayPossible(model: Model): void {
+  if (model.info.rpn === null) {
+    throw new SdRpnError("RPN_NOT_LOADED", "Expected a region proposal network for --overlay: pass the path of one with --rpn");
+  }
+}
+
+/** @throws {SdRpnError} IO_ERROR */
+export async function writeOverlay(model: Model, image: ImageInput, roi: RoI, file: string): Promise<void> {
+  const side = model.info.imageSize;
+  const png = await renderOverlay(image, roi, { model: { width: side, height: side } });
+  await withIoError("write the overlay", () => writeFile(file, png));
+}

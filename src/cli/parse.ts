@@ -1,0 +1,52 @@
+import type { z } from "zod";
+import { SdRpnError } from "../errors.js";
+import { answerSchema } from "../options.js";
+import type { AnswerOptions } from "../options.js";
+import { parseOptions } from "../validate.js";
+import { UsageError } from "./exit.js";
+
+const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+
+/** The number that the whole of `text` is, or the text itself, which no schema of numbers takes. */
+function numberOrText(text: string): number | string {
+  return NUMBER.test(text.trim()) ? Number(text) : text;
+}
+
+function check<Schema extends z.ZodType>(schema: Schema, value: unknown, name: string): z.output<Schema> {
+  try {
+    return parseOptions(schema, value, name);
+  } catch (error) {
+    throw error instanceof SdRpnError ? new UsageError(error.message) : error;
+  }
+}
+
+/**
+ * A parser for commander of the number that the option `name` takes, within the bounds that the library sets.
+ *
+ * @throws {UsageError} from the parser, such as "Expected integer of at least 0 for --top-k but received 1x of type string"
+ */
+export function numberParser<Schema extends z.ZodType>(schema: Schema, name: string): (text: string) => z.output<Schema> {
+  return (text) => check(schema, numberOrText(text), name);
+}
+
+/**
+ * `auto`, `always`, `never`, or boxes in pixels of the picture: `x,y,width,height`, several with `;` between them.
+ *
+ * @throws {UsageError}
+ */
+export function parseRoI(text: string): AnswerOptions["roi"] {
+  if (text === "auto" || text === "always" || text === "never") {
+    return text;
+  }
+  const boxes = text.split(";").map((part) => part.split(",").map(numberOrText));
+  if (boxes.some((box) => box.length !== 4 || box.some((value) => typeof value === "string"))) {
+    throw new UsageError(`Expected auto, always, never or x,y,width,height[;x,y,width,height...] for --roi but received ${text || "an empty text"}`);
+  }
+  const named = boxes.map(([x, y, width, height]) => ({ x, y, width, height }));
+  return check(answerSchema.shape.roi, named, "--roi");
+}
+
+/** For commander: gathers the values of an option that may be given several times. */
+export function collect(text: string, previous: string[] = []): string[] {
+  return [...previous, text];
+}

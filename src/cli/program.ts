@@ -1,0 +1,39 @@
+import { Command } from "commander";
+import { version } from "../version.js";
+import { answerCommand } from "./answer.js";
+import { convertCommand } from "./convert.js";
+import { demoCommand } from "./demo.js";
+import { infoCommand } from "./info.js";
+import { roiCommand } from "./roi.js";
+
+const EPILOGUE = `
+Without --model the embedded demo model is used. "sd-rpn help COMMAND" explains a command.
+
+Environment:
+  SD_RPN_LOG      1, debug, info, warn or error: messages of ggml, llama.cpp and mtmd of that level and
+                  above go to stderr; 1 is info
+  SD_RPN_BINARY   the native addon to load instead of the package's own
+  NO_COLOR        no colours
+
+Exit codes: 0 done, 1 error (one line on stderr: "sd-rpn: CODE: message"), 2 wrong usage,
+            130 interrupted by Ctrl-C, 141 the reader of the output went away`;
+
+/** The whole command line; `signal` is aborted by Ctrl-C. */
+export function createProgram(signal: AbortSignal): Command {
+  const program = new Command("sd-rpn")
+    .description("Asks a local LLaVA model about the small print of a picture: a region proposal network finds where to look again.")
+    .version(version, "-V, --version", "print the version")
+    .helpOption("-h, --help", "print this help")
+    .helpCommand("help [command]", "explain a command")
+    .addHelpText("after", EPILOGUE);
+  const commands = [demoCommand(signal), answerCommand(signal), roiCommand(signal), infoCommand(signal), convertCommand(signal)];
+  for (const command of commands) {
+    program.addCommand(command.helpOption("-h, --help", "print this help"));
+  }
+  for (const command of [program, ...commands]) {
+    command.exitOverride().configureOutput({
+      outputError: (text, write) => write(text.replace(/^error: /, "sd-rpn: ")),
+    });
+  }
+  return program;
+}

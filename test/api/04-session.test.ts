@@ -1,0 +1,100 @@
+import { loadModel, type Model } from "../../src/index";
+import { demoQuestions } from "../helpers/demo";
+
+const codes = demoQuestions().filter((q) => q.kind !== "coarse");
+let model: Model;
+beforeAll(async () => {
+  model = await loadModel();
+});
+afterAll(() => model.dispose());
+
+test("a session answers as the model does, and reuses its picture", async () => {
+  const { image, question } = codes[0];
+  const session = await model.open(image);
+  const direct = await model.answer(image, question);
+  const first = await session.answer(question);
+  const second = await session.answer(question);
+  expect([first.text, second.text]).toEqual([direct.text, direct.text]);
+  expect([first.usage.reusedTokens, second.usage.reusedTokens]).toEqual([0, 147]);
+  expect(second.timings.vision).toBeLessThan(first.timings.vision + direct.timings.vision + 1000);
+  expect((await session.predictRoI(question)).region).toEqual((await model.predictRoI(image, question)).region);
+  const events = [];
+  for await (const event of session.answerStream(question)) events.push(event.type);
+  expect(events[events.length - 1]).toBe("done");
+  expect((await session.encodeImage()).length).toBe(144 * 192);
+  await session.dispose();
+  await session.dispose();
+  await expect(session.answer(question)).rejects.toMatchObject({ code: "DISPOSED" });
+});
+
+test("many sessions side by side, more than the context has room for, answer as alone", async () => {
+  const some = codes.slice(0, 12);
+  const alone = [];
+  for (const { image, question } of some) {
+    alone.push((await model.answer(image, question)).text);
+  }
+  const sessions = await Promise.all(some.map(({ image }) => model.open(image)));
+  for (let round = 0; round < 2; round++) {
+    const texts = await Promise.all(sessions.map((session, i) => session.answer(some[i].question).then(({ text }) => text)));
+    expect(texts).toEqual(alone);
+  }
+  await Promise.all(sessions.map((session) => session.dispose()));
+});
+
+test("overlapping calls of every kind give what they give alone", async () => {
+  const [a, b] = codes;
+  const alone = await model.answer(a.image, a.question);
+  const other = await model.answer(b.image, b.question, { roi: "never" });
+  const [x, y, z, v] = await Promise.all([
+    model.answer(a.image, a.question),
+    model.answer(b.image, b.question, { roi: "never" }),
+    model.predictRoI(a.image, a.question),
+    model.encodeImage(b.image),
+  ]);
+  expect([x.text, y.text]).toEqual([alone.text, other.text]);
+  expect(z.region).toEqual(alone.roi?.region);
+  expect(v.length).toBe(144 * 192);
+});
+
+test("parallel decoding gives the same texts", async () => {
+  const parallel = await loadModel({ parallel: 4 });
+  const some = codes.slice(0, 8);
+  const expected = [];
+  for (const { image, question } of some) {
+    expected.push((await model.answer(image, question)).text);
+  }
+  const texts = await Promise.all(some.map(({ image, question }) => parallel.answer(image, question).then(({ text }) => text)));
+  expect(texts).toEqual(expected);
+  await parallel.dispose();
+});
+
+test("a disposed model rejects with DISPOSED, its calls under way and its sessions too", async () => {
+  const short = await loadModel();
+  const { image, question } = codes[0];
+  const session = await short.open(image);
+  const calls = Array.from({ length: 3 }, () => short.answer(image, question, { maxTokens: 100 }));
+  const settled = Promise.allSettled(calls);
+  await new Promise((resolve) => setImmediate(resolve));
+  const disposing = [short.dispose(), short.dispose()];
+  await Promise.all(disposing);
+  for (const result of await settled) {
+    if (result.status === "rejected") expect(result.reason).toMatchObject({ code: "DISPOSED" });
+  }
+  expect((await settled)[2].status).toBe("rejected");
+  await expect(short.answer(image, question)).rejects.toMatchObject({ code: "DISPOSED" });
+  await expect(short.predictRoI(image, question)).rejects.toMatchObject({ code: "DISPOSED" });
+  await expect(short.open(image)).rejects.toMatchObject({ code: "DISPOSED" });
+  await expect(short.encodeImage(image)).rejects.toMatchObject({ code: "DISPOSED" });
+  await expect(session.answer(question)).rejects.toMatchObject({ code: "DISPOSED" });
+});
+
+test("await using disposes", async () => {
+  let kept: Model;
+  {
+    await using scoped = await loadModel();
+    await using session = await scoped.open(codes[0].image);
+    expect((await session.answer(codes[0].question)).finishReason).toBe("stop");
+    kept = scoped;
+  }
+  await expect(kept.answer(codes[0].image, "What?")).rejects.toMatchObject({ code: "DISPOSED" });
+});

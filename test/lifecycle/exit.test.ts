@@ -1,0 +1,65 @@
+// A child for every order of create, use, close and exit: each must end by itself with code 0 and say nothing.
+import { runScript } from "../helpers/child";
+
+const cases: Record<string, string> = {
+  "the library is imported and nothing else": "",
+  "a model is loaded and left": "await loadModel();",
+  "a model is loaded, used and left": "const m = await loadModel(); await ask(m);",
+  "a model is loaded, used and disposed": "const m = await loadModel(); await ask(m); await m.dispose();",
+  "a model is disposed twice": "const m = await loadModel(); await m.dispose(); await m.dispose();",
+  "dispose is not awaited": "const m = await loadModel(); await ask(m); m.dispose();",
+  "process.exit right after loading": "await loadModel(); process.exit(0);",
+  "process.exit while loading": "loadModel().catch(() => {}); setTimeout(() => process.exit(0), 3);",
+  "process.exit while answering": "const m = await loadModel(); ask(m).catch(() => {}); setTimeout(() => process.exit(0), 40);",
+  "process.exit in onToken": "const m = await loadModel(); await ask(m, { onToken: () => process.exit(0) });",
+  "process.exit while a queue waits": "const m = await loadModel(); for (let i = 0; i < 20; i++) ask(m).catch(() => {}); setTimeout(() => process.exit(0), 60);",
+  "process.exit right after dispose": "const m = await loadModel(); await ask(m); m.dispose(); process.exit(0);",
+  "an answer is not awaited": "const m = await loadModel(); ask(m);",
+  "disposed while answering": "const m = await loadModel(); const a = ask(m).catch((e) => { if (e.code !== 'DISPOSED') throw e; }); await m.dispose(); await a;",
+  "sessions are left open": "const m = await loadModel(); const s = await m.open(image); await s.answer(q.question);",
+  "the model goes before its session": "const m = await loadModel(); const s = await m.open(image); await m.dispose(); await s.dispose();",
+  "two models side by side": "const [a, b] = await Promise.all([loadModel(), loadModel()]); await Promise.all([ask(a), ask(b)]); await a.dispose(); await ask(b);",
+  "models one after the other": "for (let i = 0; i < 3; i++) { const m = await loadModel(); await ask(m); await m.dispose(); }",
+  "loading fails": "await loadModel({ model: 'no.gguf', mmproj: 'no.gguf' }).catch((e) => { if (e.code !== 'MODEL_NOT_FOUND') throw e; });",
+  "loading is aborted": "const c = new AbortController(); const l = loadModel({ signal: c.signal, onProgress: () => c.abort() }); await l.catch((e) => { if (e.code !== 'ABORTED') throw e; });",
+  "a stream is left early": "const m = await loadModel(); for await (const e of m.answerStream(image, q.question)) break;",
+  "a stream is never read": "const m = await loadModel(); m.answerStream(image, q.question);",
+  "a model is collected": "await (async () => { const m = await loadModel(); await ask(m); })(); for (let i = 0; i < 5; i++) { global.gc?.(); await new Promise((r) => setTimeout(r, 10)); }",
+  "a predictor is loaded and left": "await RoIPredictor.load(demoModel().rpn);",
+};
+
+test.concurrent.each(Object.entries(cases))("%s", async (_name, body) => {
+  const { code, signal, stdout, stderr } = await runScript(body);
+  expect({ code, signal, stdout, stderr }).toEqual({ code: 0, signal: null, stdout: "", stderr: "" });
+});
+
+const worker = (body: string, end: string) => `
+  const { Worker } = require("node:worker_threads");
+  const w = new Worker(\`
+    const { loadModel } = require("./lib/index.js");
+    const { parentPort } = require("node:worker_threads");
+    (async () => { const m = await loadModel(); ${body} })();
+  \`, { eval: true });
+  const exited = new Promise((resolve) => w.on("exit", resolve));
+  w.on("error", (error) => { throw error; });
+  ${end}
+  await exited;
+`;
+
+const workerCases: Record<string, string> = {
+  "a worker ends by itself": worker(`await m.answer("\${image}", "\${q.question}");`, ""),
+  "a worker is terminated while idle": worker("parentPort.postMessage(1); setInterval(() => {}, 1000);", "w.on('message', () => w.terminate());"),
+  "a worker is terminated while answering": worker(
+    `parentPort.postMessage(1); for (;;) await m.answer("\${image}", "\${q.question}");`,
+    "w.on('message', () => setTimeout(() => w.terminate(), 50));",
+  ),
+  "a worker is terminated while the main thread answers too": worker(
+    `parentPort.postMessage(1); for (;;) await m.answer("\${image}", "\${q.question}");`,
+    "const m = await loadModel(); w.on('message', () => setTimeout(() => w.terminate(), 50)); for (let i = 0; i < 3; i++) await ask(m);",
+  ),
+};
+
+test.concurrent.each(Object.entries(workerCases))("%s", async (_name, body) => {
+  const { code, signal, stdout, stderr } = await runScript(body);
+  expect({ code, signal, stdout, stderr }).toEqual({ code: 0, signal: null, stdout: "", stderr: "" });
+});
