@@ -5,7 +5,7 @@ import type { Color, RgbPixels } from "./image/resample.js";
 import type { Box, HeatMap, ImageInput, RoI, Size } from "./types.js";
 
 export interface OverlayOptions {
-  /** opacity of the heat where the probability is 1, 0..1; default 0.5 */
+  /** opacity of the heat where the probability is 1, 0..1; default 0.4 */
   opacity?: number;
   /** the model's input size in pixels; default 14 pixels a cell of the map */
   model?: Size;
@@ -45,7 +45,7 @@ const HEAT_SIDE = 768;
  */
 export async function renderOverlay(image: ImageInput, roi: Pick<RoI, "map" | "boxes" | "region">, options: OverlayOptions = {}): Promise<Buffer> {
   const { map, boxes, region } = roi;
-  const opacity = options.opacity ?? 0.5;
+  const opacity = options.opacity ?? 0.4;
   if (!(opacity >= 0 && opacity <= 1)) {
     throw new SdRpnError("INVALID_ARGUMENT", `Expected number between 0 and 1 for opacity but received ${opacity}`);
   }
@@ -59,9 +59,9 @@ export async function renderOverlay(image: ImageInput, roi: Pick<RoI, "map" | "b
   const model = options.model ?? { width: map.width * 14, height: map.height * 14 };
   const canvas = await layHeat(picture, map, model, opacity);
 
-  const line = Math.max(1, Math.round(Math.sqrt(picture.width * picture.height) / 250));
+  const line = Math.max(1, Math.round(Math.sqrt(picture.width * picture.height) / 400));
   // The crop often is one of the boxes: drawn further out, both can be seen.
-  if (region.crop !== null) drawOutline(canvas, region.crop, line * 4, line, CROP_COLOR, line * 5);
+  if (region.crop !== null) drawOutline(canvas, region.crop, line * 3, line, CROP_COLOR, line * 5);
   for (const box of boxes) drawOutline(canvas, box, 0, line, BOX_COLOR, null);
   return sharp(canvas.data, { raw: { width: canvas.width, height: canvas.height, channels: 3 }, limitInputPixels: false }).png().toBuffer();
 }

@@ -73,7 +73,7 @@ function printTrial({ question, plain, looked }: Trial, number: string, overlay:
   for (const [label, answer] of [["without RPN", plain], ["with RPN", looked]] as const) {
     const right = isRight(answer, question);
     const mark = styled(right ? "green" : "red", (right ? "ok" : "wrong").padEnd(7));
-    const times = PHASES.map((phase) => (answer.timings[phase] > 0 ? formatMs(answer.timings[phase]) : "-").padStart(9)).join("");
+    const times = PHASES.map((phase) => (answer.timings[phase] < 0.05 ? "-" : formatMs(answer.timings[phase])).padStart(9)).join("");
     printLine(`  ${label.padEnd(14)}${answer.text.trim().padEnd(11)}${mark}${times} ms`);
   }
   printLine(`  ${"overlay".padEnd(14)}${looked.roi ? shortPath(overlay) : "none"}${looked.usedRoI ? "" : " (no region found: the plain answer)"}`);

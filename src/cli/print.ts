@@ -27,7 +27,7 @@ export function formatMs(milliseconds: number): string {
 
 /** "decode 4.1, vision 20.3, ..., total 60.0 ms", without the phases that did not run. */
 export function formatTimings(timings: Timings): string {
-  const ran = PHASES.filter((phase) => timings[phase] > 0);
+  const ran = PHASES.filter((phase) => timings[phase] >= 0.05);
   return `${ran.map((phase) => `${phase} ${formatMs(timings[phase])}`).join(", ")} ms`;
 }
 
