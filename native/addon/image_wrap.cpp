@@ -36,6 +36,12 @@ Napi::Value image_wrap::run(const Napi::CallbackInfo & info) {
     p.window_height = args::integer(window.Get("height"), "window.height", 1);
 
     p.side   = args::integer(info[4], "side", 1);
+    if (p.side > SD_RESAMPLE_MAX_OUT) { // before memory is taken for it
+        throw args::expected(info.Env(), "an integer in range", "side");
+    }
+    if (p.side > SD_RESAMPLE_MAX_OUT) {
+        throw args::expected(info.Env(), "an integer in range", "side");
+    }
     p.filter = to_filter(info[5]);
 
     Napi::Object fill = args::object(info[6], "fill");
@@ -62,7 +68,8 @@ Napi::Value image_wrap::run(const Napi::CallbackInfo & info) {
     job->run = [=](worker_job & j) {
         sd_resample_params params = p;
         params.cancel = &j.cancel;
-        *out = sd_resample(params, pixels);
+        out->resize(size_t(p.side) * p.side * 3);
+        sd_resample(params, pixels, out->data());
     };
     job->result = [out](Napi::Env env) -> Napi::Value { return Napi::Buffer<uint8_t>::Copy(env, out->data(), out->size()); };
     return w->submit(job);
