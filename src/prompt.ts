@@ -77,8 +77,9 @@ function renderTemplate(template: string, { bosText, eosText }: PromptSource): s
     failure = error;
   }
   try {
-    // templates for content in parts write the image's place themselves
-    return render([{ type: "image" }, { type: "text", text: `\n${QUESTION}` }]).replace(/<image>\s*/, IMAGE);
+    // templates for content in parts write the image's place themselves, most of them with the line break
+    const text = render([{ type: "image" }, { type: "text", text: QUESTION }]).replace("<image>", IMAGE);
+    return text.replace(IMAGE + QUESTION, `${IMAGE}\n${QUESTION}`);
   } catch (error) {
     const cause = (failure ?? error) as Error;
     throw new SdRpnError("TEMPLATE_INVALID", `The model's chat template does not render: ${cause.message}`, { cause });

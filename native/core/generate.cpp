@@ -63,7 +63,7 @@ static void feed_prompt(sd_answer & a, sd_session & s, const std::vector<llama_t
         throw sd_error("CONTEXT_OVERFLOW", sd_format("The prompt has %d tokens but the context holds %d: use a larger contextSize or a shorter question", a.n_prompt, m.info.context_size));
     }
 
-    a.n_reused = sd_session_prefix(s, SD_PREFIX_FULL, a.timings) ? s.n_prefix() : 0;
+    a.n_reused = sd_session_prefix(s, SD_PREFIX_FULL, false, a.timings) ? s.n_prefix() : 0;
 
     std::vector<float> embd; // all views in one pass
     embd.reserve(size_t(a.n_roi) * n_embd);

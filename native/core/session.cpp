@@ -20,7 +20,6 @@ static void evict(sd_session & s) {
     }
     s.seq   = -1;
     s.level = SD_PREFIX_NONE;
-    s.rpn.reset();
 }
 
 sd_session::~sd_session() {
@@ -61,11 +60,38 @@ const std::vector<float> & sd_session_features(sd_session & s, sd_timings & t) {
     return s.features;
 }
 
-bool sd_session_prefix(sd_session & s, sd_prefix_level level, sd_timings & t) {
+// [system][image] through the layers, in a sequence that has no cells yet
+static void decode_prefix(sd_session & s, llama_seq_id seq, sd_timings & t) {
+    stopwatch w(t.prefill);
+    const int n_system = int(s.system.size());
+    sd_decode(s.model, seq, 0, s.system.data(), nullptr, n_system, false);
+    sd_decode(s.model, seq, n_system, nullptr, s.features.data(), s.model.vision->n_tokens, false);
+}
+
+// the same, with the tap filling the RPN's state on the way
+static void decode_prefix_tapped(sd_session & s, llama_seq_id seq, bool exit_early, sd_timings & t) {
     sd_model & m = s.model;
+    rpn_hidden_reset(m.rpn.get(), m.hidden, s.n_prefix());
+    {
+        sd_tap_scope tap(m.tap, m.ctx, &m.hidden, exit_early);
+        decode_prefix(s, seq, t);
+    }
+    stopwatch w(t.rpn);
+    auto state = std::make_unique<rpn_state>();
+    rpn_prefix(m.rpn.get(), m.hidden, int(s.system.size()), m.vision->n_tokens, *state);
+    s.rpn = std::move(state);
+}
+
+bool sd_session_prefix(sd_session & s, sd_prefix_level level, bool want_rpn, sd_timings & t) {
+    sd_model & m = s.model;
+    const bool tapped = want_rpn && !s.rpn;
     if (s.seq >= 0 && s.level >= level) {
         m.resident.remove(&s);
         m.resident.push_front(&s);
+        if (tapped) { // an answer without regions came first: the layers below K once more, beside its cells
+            sd_seq_scope work(m);
+            decode_prefix_tapped(s, work.seq, true, t);
+        }
         return true;
     }
     sd_session_features(s, t);
@@ -73,25 +99,16 @@ bool sd_session_prefix(sd_session & s, sd_prefix_level level, sd_timings & t) {
     evict(s);
     s.seq = sd_seq_acquire(m);
     m.resident.push_front(&s);
-
-    const int n_system = int(s.system.size()), n_image = m.vision->n_tokens;
     try {
-        auto decode = [&] {
-            stopwatch w(t.prefill);
-            sd_decode(m, s.seq, 0, s.system.data(), nullptr, n_system, false);
-            sd_decode(m, s.seq, n_system, nullptr, s.features.data(), n_image, false);
-        };
-        if (m.rpn) {
+        if (tapped) {
+            decode_prefix_tapped(s, s.seq, level == SD_PREFIX_BRANCH, t);
+        } else if (level == SD_PREFIX_BRANCH) {
+            // the state was kept when the cells were evicted; only the cells below K are needed, the tap just stops there
             rpn_hidden_reset(m.rpn.get(), m.hidden, s.n_prefix());
-            {
-                sd_tap_scope tap(m.tap, m.ctx, &m.hidden, level == SD_PREFIX_BRANCH);
-                decode();
-            }
-            stopwatch w(t.rpn);
-            s.rpn = std::make_unique<rpn_state>();
-            rpn_prefix(m.rpn.get(), m.hidden, n_system, n_image, *s.rpn);
+            sd_tap_scope tap(m.tap, m.ctx, &m.hidden, true);
+            decode_prefix(s, s.seq, t);
         } else {
-            decode();
+            decode_prefix(s, s.seq, t);
         }
         s.level = level;
     } catch (...) {
@@ -106,7 +123,7 @@ std::vector<float> sd_session_roi(sd_session & s, const std::vector<llama_token>
     if (!m.rpn) {
         throw sd_error("RPN_NOT_LOADED", "This model was loaded without an RPN: pass the path of one as rpn to loadModel");
     }
-    reused = sd_session_prefix(s, level, t) ? s.n_prefix() : 0;
+    reused = sd_session_prefix(s, level, true, t) ? s.n_prefix() : 0;
 
     const int n = int(question.size());
     rpn_hidden_reset(m.rpn.get(), m.hidden, n);

@@ -19,7 +19,7 @@ struct sd_session {
     std::vector<float>       features;  // [n_tokens * n_embd], empty until first needed
     llama_seq_id     seq   = -1;
     sd_prefix_level  level = SD_PREFIX_NONE;
-    std::unique_ptr<rpn_state> rpn;     // null until the tap has run over the prefix
+    std::unique_ptr<rpn_state> rpn;     // null until the tap has run over the prefix; outlives evicted cells
 
     explicit sd_session(sd_model & model) : model(model) {}
     ~sd_session();
@@ -37,8 +37,9 @@ std::unique_ptr<sd_session> sd_session_open(sd_model & model, std::vector<llama_
 // features of the view, computed once
 const std::vector<float> & sd_session_features(sd_session & s, sd_timings & t);
 
-// the prefix is in the context at least at this level afterwards; returns whether it was there before
-bool sd_session_prefix(sd_session & s, sd_prefix_level level, sd_timings & t);
+// The prefix is in the context at least at this level afterwards, and with want_rpn the RPN's state is there too; returns
+// whether the prefix was there before. Without want_rpn no call pays for the RPN.
+bool sd_session_prefix(sd_session & s, sd_prefix_level level, bool want_rpn, sd_timings & t);
 
 // RPN logits [n_tokens] of a question. `level` is what the prefix is brought to on the way: BRANCH where only the region
 // is wanted, FULL where an answer follows. `reused` tells the prefix tokens that were there before.

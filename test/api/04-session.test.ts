@@ -98,3 +98,19 @@ test("await using disposes", async () => {
   }
   await expect(kept.answer(codes[0].image, "What?")).rejects.toMatchObject({ code: "DISPOSED" });
 });
+
+test("an answer without regions does not pay for the network; a region asked for later is the same", async () => {
+  const { image, question } = codes[2];
+  const expected = await model.predictRoI(image, question);
+  const fresh = await loadModel({ sessionCacheBytes: 0 });
+  const session = await fresh.open(image);
+  expect((await session.answer(question, { roi: "never" })).timings.rpn).toBe(0);
+  const roi = await session.predictRoI(question);
+  expect(roi.region).toEqual(expected.region);
+  // and the other way round: regions first stop at the branch layer, the answer completes the prefix
+  const other = await fresh.open(image);
+  const region = (await other.predictRoI(question)).region;
+  const answer = await other.answer(question);
+  expect([region, answer.text]).toEqual([expected.region, (await model.answer(image, question)).text]);
+  await fresh.dispose();
+});
