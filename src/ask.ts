@@ -41,9 +41,6 @@ export async function ask(engine: Engine, open: OpenSubject, question: string, o
   const subject = await open(signal);
   clock.add(subject);
   let bytes = 0;
-  let text = "";
-  const failed = new AbortController();
-  const stop = signal ? AbortSignal.any([signal, failed.signal]) : failed.signal;
   try {
     const looks = typeof options.roi === "string" && options.roi !== "never" && engine.info.rpn !== null;
     let roi: RoI | null = null;
@@ -69,15 +66,7 @@ export async function ask(engine: Engine, open: OpenSubject, question: string, o
     }
     clock.timings.crop += performance.now() - cropStart;
 
-    const onText = (piece: string): void => {
-      text += piece;
-      try {
-        options.onToken?.(piece);
-      } catch (error) {
-        failed.abort(error); // the caller's own error is what the call rejects with
-      }
-    };
-    const result = await engine.answer(subject.session.id, question, views, generateParams(options), onText, stop);
+    const result = await engine.answer(subject.session.id, question, views, generateParams(options), options.onToken, signal);
     bytes = result.bytes;
     clock.addNative(result.timings);
     const answer: Answer = {
@@ -95,15 +84,10 @@ export async function ask(engine: Engine, open: OpenSubject, question: string, o
       },
       timings: clock.stop(),
     };
-    if (failed.signal.aborted) {
-      throw failed.signal.reason;
-    }
-    if (signal?.aborted) {
-      throw Object.assign(abortError(signal), { answer: { ...answer, finishReason: "aborted" } });
+    if (result.finishReason === "aborted") {
+      throw Object.assign(abortError(signal), { answer });
     }
     return answer;
-  } catch (error) {
-    throw failed.signal.aborted ? failed.signal.reason : error;
   } finally {
     subject.release(bytes);
   }

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { binding } from "./native/binding.js";
-import { runJob } from "./native/job.js";
+import { runJobWithCallback } from "./native/job.js";
 import { parseOptions } from "./validate.js";
 
 export const RPN_TYPES = ["f32", "f16", "q8_0", "q4_k"] as const;
@@ -48,7 +48,7 @@ export async function convertCheckpoint(options: ConvertOptions): Promise<Conver
   const { onProgress, signal, ...params } = parseOptions(schema, options);
   const native = new (binding().Converter)();
   try {
-    return await runJob(native, () => native.run(params, onProgress), signal);
+    return await runJobWithCallback(native, (report) => native.run(params, report), onProgress, signal);
   } finally {
     await native.close();
   }

@@ -1,7 +1,7 @@
 import { SdRpnError } from "./errors.js";
 import { openPicture, type Picture } from "./image/picture.js";
 import type { NativeAnswer, NativeGenerateParams, NativeModel, NativeModelInfo, NativeRoI, NativeView } from "./native/binding.js";
-import { orAborted, runJob, throwIfAborted } from "./native/job.js";
+import { orAborted, runJob, runJobWithCallback, throwIfAborted } from "./native/job.js";
 import type { Prompt } from "./prompt.js";
 import { SessionCache, type SessionHandle } from "./session-cache.js";
 import type { ImageInput } from "./types.js";
@@ -96,6 +96,6 @@ export class Engine {
     signal?: AbortSignal,
   ): Promise<NativeAnswer> {
     const text = this.prompt.suffix(question);
-    return runJob(this.native, () => this.native.answer(session, text, this.prompt.parseSpecial, views, params, onText), signal);
+    return runJobWithCallback(this.native, (say) => this.native.answer(session, text, this.prompt.parseSpecial, views, params, say), onText, signal);
   }
 }

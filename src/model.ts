@@ -1,11 +1,10 @@
-import { availableParallelism } from "node:os";
 import * as asker from "./asker.js";
 import type { OpenSubject } from "./ask.js";
 import { demoModel } from "./demo-model.js";
 import { Engine } from "./engine.js";
 import { SdRpnError } from "./errors.js";
 import { binding, type NativeModel } from "./native/binding.js";
-import { runJob } from "./native/job.js";
+import { runJobWithCallback } from "./native/job.js";
 import { type AnswerOptions, type LoadOptions, loadSchema, type PredictOptions, signalSchema } from "./options.js";
 import { makePrompt } from "./prompt.js";
 import { Session } from "./session.js";
@@ -52,7 +51,6 @@ export interface ModelInfo {
 export async function loadModel(options: LoadOptions = {}): Promise<Model> {
   const checked = parseOptions(loadSchema, options);
   const { model, mmproj, rpn } = filesOf(checked);
-  const threads = checked.threads ?? defaultThreads();
   const native = new (binding().Model)(checked.log);
   try {
     const params = {
@@ -60,13 +58,13 @@ export async function loadModel(options: LoadOptions = {}): Promise<Model> {
       mmproj,
       rpn: rpn ?? "",
       gpuLayers: checked.gpuLayers === "auto" ? -1 : checked.gpuLayers,
-      threads,
+      threads: checked.threads ?? 0,
       contextSize: checked.contextSize ?? 0,
       parallel: checked.parallel,
     };
-    const info = await runJob(native, () => native.load(params, checked.onProgress), checked.signal);
+    const info = await runJobWithCallback(native, (report) => native.load(params, report), checked.onProgress, checked.signal);
     const engine = new Engine(native, info, makePrompt(info), checked.sessionCacheBytes, checked.maxImagePixels);
-    return new Model(native, engine, threads);
+    return new Model(native, engine);
   } catch (error) {
     await native.close();
     throw error;
@@ -86,12 +84,6 @@ function filesOf({ model, mmproj, rpn }: LoadOptions): { model: string; mmproj: 
   return { model, mmproj, rpn };
 }
 
-/** All cores but one, which the event loop needs, where there are more than two. */
-function defaultThreads(): number {
-  const cores = availableParallelism();
-  return cores > 2 ? cores - 1 : cores;
-}
-
 /**
  * A loaded model. Calls may overlap freely; each returns what it would have returned alone. All work is done off the
  * event loop, on a thread of the model's own.
@@ -106,7 +98,6 @@ export class Model {
   constructor(
     private readonly native: NativeModel,
     private readonly ownEngine: Engine,
-    threads: number,
   ) {
     const { info } = ownEngine;
     const { grid, side, projector } = info.vision;
@@ -119,7 +110,7 @@ export class Model {
       contextSize: info.contextSize,
       trainedContext: info.trainedContext,
       parallel: info.parallel,
-      threads,
+      threads: info.threads,
       grid: { width: grid, height: grid },
       imageTokens: grid * grid,
       imageSize: side,

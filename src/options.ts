@@ -58,7 +58,7 @@ export interface LoadOptions {
   rpn?: string;
   /** layers on the GPU; "auto" (default): all of them where there is a GPU */
   gpuLayers?: number | "auto";
-  /** threads of the CPU backend; default: all cores but one, for the event loop, where there are more than two */
+  /** threads of the CPU backend; default: all cores but one (where there are more than two), one for models under 1,024 wide */
   threads?: number;
   /** tokens of one call, prompt and answer together; default min(4096, what the model was trained with) */
   contextSize?: number;

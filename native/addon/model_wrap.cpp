@@ -48,6 +48,7 @@ static Napi::Object info_object(Napi::Env env, const sd_model & m) {
     o.Set("vocabSize", i.n_vocab);
     o.Set("trainedContext", i.n_ctx_train);
     o.Set("contextSize", i.context_size);
+    o.Set("threads", i.n_threads);
     o.Set("parallel", i.parallel);
     o.Set("backend", i.backend);
     o.Set("device", i.device);
@@ -136,7 +137,7 @@ Napi::Value model_wrap::load(const Napi::CallbackInfo & info) {
     p.mmproj       = args::string(o.Get("mmproj"), "mmproj");
     p.rpn          = args::string(o.Get("rpn"), "rpn");
     p.gpu_layers   = args::integer(o.Get("gpuLayers"), "gpuLayers", -1);
-    p.n_threads    = args::integer(o.Get("threads"), "threads", 1);
+    p.n_threads    = args::integer(o.Get("threads"), "threads", 0);
     p.context_size = args::integer(o.Get("contextSize"), "contextSize", 0);
     p.parallel     = args::integer(o.Get("parallel"), "parallel", 1);
     w->max_active  = size_t(p.parallel);

@@ -1,6 +1,7 @@
 #include "gguf-file.h"
 
 #include "error.h"
+#include "ggml-cpu.h"
 #include "ggml.h"
 #include "log.h"
 
@@ -121,6 +122,22 @@ std::vector<float> gguf_file::f32_array(const std::string & key) const {
     return std::vector<float>(data, data + gguf_get_arr_n(ctx, i));
 }
 
+void gguf_file::expect(const std::string & key, gguf_type type) const {
+    if (has(key)) {
+        find(*this, key, type);
+    }
+}
+
+void gguf_file::expect_array(const std::string & key, gguf_type of) const {
+    if (has(key)) {
+        const int64_t i = find(*this, key, GGUF_TYPE_ARRAY);
+        if (gguf_get_arr_type(ctx, i) != of) {
+            throw invalid_file(*this, sd_format("has the key %s with elements of type %s instead of %s", key.c_str(),
+                gguf_type_name(gguf_get_arr_type(ctx, i)), gguf_type_name(of)));
+        }
+    }
+}
+
 ggml_tensor * gguf_file::tensor(const std::string & name) const {
     return ggml_get_tensor(meta, name.c_str());
 }
@@ -133,6 +150,28 @@ ggml_tensor * gguf_file::require(const std::string & name, int64_t ne0, int64_t 
     if (t->ne[0] != ne0 || t->ne[1] != (ne1 ? ne1 : 1) || t->ne[2] != 1 || t->ne[3] != 1) {
         throw invalid_file(*this, sd_format("has the tensor %s with shape [%lld, %lld] instead of [%lld, %lld]", name.c_str(),
             (long long) t->ne[0], (long long) t->ne[1], (long long) ne0, (long long) (ne1 ? ne1 : 1)));
+    }
+    return t;
+}
+
+static sd_error invalid_type(const gguf_file & f, const ggml_tensor * t) {
+    return invalid_file(f, sd_format("has the tensor %s in a type that cannot be used: %s", t->name, ggml_type_name(t->type)));
+}
+
+ggml_tensor * gguf_file::matrix(const std::string & name, int64_t ne0, int64_t ne1) const {
+    ggml_tensor * t = require(name, ne0, ne1);
+    // integers and the types of intermediate results have one or neither of the two
+    const bool usable = t->type == GGML_TYPE_F32 || (ggml_get_type_traits(t->type)->to_float && ggml_get_type_traits_cpu(t->type)->vec_dot);
+    if (!usable) {
+        throw invalid_type(*this, t);
+    }
+    return t;
+}
+
+ggml_tensor * gguf_file::vector(const std::string & name, int64_t ne0) const {
+    ggml_tensor * t = require(name, ne0, 0);
+    if (t->type != GGML_TYPE_F32) {
+        throw invalid_type(*this, t);
     }
     return t;
 }

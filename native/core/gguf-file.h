@@ -35,8 +35,14 @@ struct gguf_file {
     std::string  str_or(const std::string & key, const std::string & fallback) const;
     std::vector<float> f32_array(const std::string & key) const;
 
+    // throws where the key is there with another type; for keys that a loader of ggml's reads by itself
+    void expect(const std::string & key, gguf_type type) const;
+    void expect_array(const std::string & key, gguf_type of) const;
+
     ggml_tensor * tensor(const std::string & name) const;          // null when absent
     ggml_tensor * require(const std::string & name, int64_t ne0, int64_t ne1) const; // ne1 0: one-dimensional
+    ggml_tensor * matrix(const std::string & name, int64_t ne0, int64_t ne1) const;  // of a type that can be multiplied
+    ggml_tensor * vector(const std::string & name, int64_t ne0) const;               // f32
 };
 
 // Opens and checks: the file exists and is regular (else MODEL_NOT_FOUND), is GGUF, is complete (else `invalid`).

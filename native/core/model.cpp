@@ -10,6 +10,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <thread>
+#include <unordered_set>
 
 // sessions and answers at a time; sequence ids cost next to nothing
 static const int N_SEQ = 64;
@@ -17,6 +19,27 @@ static const int N_SEQ = 64;
 static std::string piece(const llama_vocab * vocab, llama_token token) {
     const char * text = token == LLAMA_TOKEN_NULL ? nullptr : llama_vocab_get_text(vocab, token);
     return text ? text : "";
+}
+
+// llama.cpp asserts on a vocabulary with the same token twice, and at the first use of a model without one
+static void check_vocab(const gguf_file & f) {
+    const std::string tokens = "tokenizer.ggml.tokens";
+    const std::string type = f.str("tokenizer.ggml.model");
+    if (!f.has(tokens) || type == "none" || type == "no_vocab") {
+        throw sd_error("MODEL_INVALID", "model file " + f.path + " has no vocabulary");
+    }
+    f.expect_array(tokens, GGUF_TYPE_STRING);
+    f.expect_array("tokenizer.ggml.merges", GGUF_TYPE_STRING);
+    const int64_t list = gguf_find_key(f.ctx, tokens.c_str());
+    const size_t n = gguf_get_arr_n(f.ctx, list);
+    std::unordered_set<std::string> seen;
+    for (size_t i = 0; i < n; i++) {
+        const std::string text = gguf_get_arr_str(f.ctx, list, i);
+        // llama.cpp gives empty ones a name of their own
+        if (!text.empty() && !seen.insert(text).second) {
+            throw sd_error("MODEL_INVALID", "model file " + f.path + " has the token " + text + " twice");
+        }
+    }
 }
 
 static void check_model_header(const std::string & path, sd_model_info & info) {
@@ -35,12 +58,18 @@ static void check_model_header(const std::string & path, sd_model_info & info) {
     const std::string a = info.architecture + ".";
     const uint32_t n_embd = f.u32(a + "embedding_length"), n_layer = f.u32(a + "block_count"), n_head = f.u32(a + "attention.head_count");
     const uint32_t n_head_kv = f.u32_or(a + "attention.head_count_kv", n_head);
-    if (n_embd == 0 || n_embd > 1 << 17 || n_layer == 0 || n_layer > 1024 || n_head == 0 || n_head > n_embd || n_head_kv == 0 || n_head % n_head_kv != 0) {
+    if (n_embd == 0 || n_embd > 1 << 17 || n_layer == 0 || n_layer > 512 || n_head == 0 || n_head > n_embd || n_head_kv == 0 || n_head % n_head_kv != 0) {
         throw bad(sd_format("has width %u, %u layers, %u heads and %u key heads, which is no language model", n_embd, n_layer, n_head, n_head_kv));
     }
-    if (!f.has("tokenizer.ggml.tokens")) {
-        throw bad("has no vocabulary");
+    const float eps = f.f32_or(a + "attention.layer_norm_rms_epsilon", 0.0f), rope_base = f.f32_or(a + "rope.freq_base", 10000.0f);
+    if (!std::isfinite(eps) || eps < 0 || !std::isfinite(rope_base) || rope_base <= 0 || f.u32(a + "context_length") == 0) {
+        throw bad(sd_format("has norm epsilon %g, rope base %g and context length %u, which is no language model", double(eps), double(rope_base), f.u32(a + "context_length")));
     }
+    const uint32_t n_expert = f.u32_or(a + "expert_count", 0), n_used = f.u32_or(a + "expert_used_count", 0), n_group = f.u32_or(a + "expert_group_count", 0);
+    if (n_expert > 1024 || n_used > n_expert || (n_expert > 0 && n_used == 0) || (n_group > 0 && n_group >= n_expert)) {
+        throw bad(sd_format("has %u experts in %u groups and uses %u, which is no language model", n_expert, n_group, n_used));
+    }
+    check_vocab(f);
     info.n_embd    = n_embd;
     info.n_layer   = n_layer;
     info.n_head    = n_head;
@@ -71,6 +100,14 @@ static float read_rope_base(const std::string & path, const std::string & arch) 
     return f.f32_or(arch + ".rope.freq_base", 10000.0f);
 }
 
+// Threads meet at a barrier after every node of a graph. In a narrow model a node takes microseconds, less than the
+// meeting, and where another program holds a core each meeting waits for the scheduler: one thread is faster there.
+// Wide models get all cores but one, which the host's event loop needs, where there are more than two.
+static int choose_threads(int n_embd) {
+    const int cores = int(std::max(1u, std::thread::hardware_concurrency()));
+    return n_embd < 1024 ? 1 : cores > 2 ? cores - 1 : cores;
+}
+
 sd_model::~sd_model() {
     for (sd_session * s : resident) {
         s->seq = -1; // sessions outlive their cells
@@ -88,12 +125,13 @@ std::unique_ptr<sd_model> sd_model_load(const sd_model_params & params, const sd
 
     // cheap checks of every file first, so that a wrong RPN does not cost the loading of gigabytes
     check_model_header(params.model, info);
+    info.n_threads = params.n_threads > 0 ? params.n_threads : choose_threads(info.n_embd);
     ggml_backend_dev_t gpu = params.gpu_layers == 0 ? nullptr : sd_backend_gpu();
     if (params.gpu_layers > 0 && !gpu) {
         throw sd_error("BACKEND_UNAVAILABLE", sd_format("Expected a GPU for gpuLayers %d but this build or machine has none: use gpuLayers 0 or \"auto\"", params.gpu_layers));
     }
     if (!params.rpn.empty()) {
-        m->rpn = rpn_load(params.rpn, gpu, params.n_threads);
+        m->rpn = rpn_load(params.rpn, gpu, info.n_threads);
         check_rpn_fits(rpn_get_hparams(m->rpn.get()), info, read_rope_base(params.model, info.architecture), params.rpn);
         sd_tap_init(m->tap, rpn_get_hparams(m->rpn.get()).branch);
     }
@@ -125,7 +163,7 @@ std::unique_ptr<sd_model> sd_model_load(const sd_model_params & params, const sd
 
     sd_vision_params vp;
     vp.path      = params.mmproj;
-    vp.n_threads = params.n_threads;
+    vp.n_threads = info.n_threads;
     vp.use_gpu   = gpu != nullptr;
     m->vision = sd_vision_load(vp, m->lm, llama_model_n_embd(m->lm));
     if (params.progress) {
@@ -158,8 +196,8 @@ std::unique_ptr<sd_model> sd_model_load(const sd_model_params & params, const sd
     cp.n_ubatch        = m->n_ubatch;
     cp.n_seq_max       = N_SEQ;
     cp.n_outputs_max   = N_SEQ;
-    cp.n_threads       = params.n_threads;
-    cp.n_threads_batch = params.n_threads;
+    cp.n_threads       = info.n_threads;
+    cp.n_threads_batch = info.n_threads;
     cp.kv_unified      = true;
     cp.no_perf         = true;
     cp.offload_kqv     = gpu != nullptr;

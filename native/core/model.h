@@ -22,7 +22,7 @@ using sd_cancel = std::atomic<bool>;
 struct sd_model_params {
     std::string model, mmproj, rpn; // rpn may be empty
     int  gpu_layers   = -1;         // -1: all of them where there is a GPU; 0: CPU only
-    int  n_threads    = 1;
+    int  n_threads    = 0;          // 0: chosen for the machine and the model
     int  context_size = 0;          // tokens of one call; 0: min(4096, trained)
     int  parallel     = 1;          // answers decoded in one batch
     std::function<void(float)> progress;
@@ -32,7 +32,7 @@ struct sd_model_info {
     std::string architecture, name, chat_template, bos_text, eos_text;
     std::vector<std::string> control_tokens; // texts such as </s> or <|im_end|>
     bool add_bos = false;
-    int  n_layer = 0, n_embd = 0, n_head = 0, n_head_kv = 0, n_vocab = 0, n_ctx_train = 0, context_size = 0, parallel = 1;
+    int  n_layer = 0, n_embd = 0, n_head = 0, n_head_kv = 0, n_vocab = 0, n_ctx_train = 0, context_size = 0, n_threads = 1, parallel = 1;
     std::string backend, device, llama_version, ggml_version;
 };
 

@@ -14,7 +14,7 @@ int main() {
         sd_model_params params;
         params.model     = test_demo("pico-llava-f16.gguf");
         params.mmproj    = test_demo("pico-mmproj-f16.gguf");
-        params.n_threads = 2;
+        params.n_threads = 1;
         sd_cancel cancel{false};
         auto model = sd_model_load(params, cancel);
 

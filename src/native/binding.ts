@@ -37,6 +37,7 @@ export interface NativeModelInfo {
   vocabSize: number;
   trainedContext: number;
   contextSize: number;
+  threads: number;
   parallel: number;
   backend: string;
   device: string;

@@ -20,6 +20,37 @@ export async function runJob<T>(worker: NativeWorker, start: () => NativeJob<T>,
   }
 }
 
+/**
+ * As {@link runJob}, for a job that calls back: where the caller's callback throws, the job is cancelled and that very
+ * error is what the call rejects with.
+ */
+export async function runJobWithCallback<T, A>(
+  worker: NativeWorker,
+  start: (callback: (value: A) => void) => NativeJob<T>,
+  callback: ((value: A) => void) | undefined,
+  signal?: AbortSignal,
+): Promise<T> {
+  const failed = new AbortController();
+  const guarded = (value: A): void => {
+    if (failed.signal.aborted) {
+      return;
+    }
+    try {
+      callback?.(value);
+    } catch (error) {
+      failed.abort(error);
+    }
+  };
+  const [result] = await Promise.allSettled([runJob(worker, () => start(guarded), signal ? AbortSignal.any([signal, failed.signal]) : failed.signal)]);
+  if (failed.signal.aborted) {
+    throw failed.signal.reason;
+  }
+  if (result.status === "rejected") {
+    throw result.reason;
+  }
+  return result.value;
+}
+
 /** @throws {SdRpnError} ABORTED */
 export function throwIfAborted(signal?: AbortSignal): void {
   if (signal?.aborted) {

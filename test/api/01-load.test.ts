@@ -77,3 +77,8 @@ test("an aborted signal rejects with ABORTED and its reason, before and during l
     (error) => expect(error).toMatchObject({ code: "ABORTED", cause: reason }),
   );
 });
+
+test("an error thrown by onProgress is what loading rejects with", async () => {
+  const mine = new Error("mine");
+  await expect(loadModel({ onProgress: () => { throw mine; } })).rejects.toBe(mine);
+});

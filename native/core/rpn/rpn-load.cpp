@@ -65,7 +65,8 @@ static void read_hparams(const gguf_file & f, rpn_hparams & hp) {
         && hp.n_head > 0 && hp.n_head_kv > 0 && hp.n_head % hp.n_head_kv == 0 && hp.n_embd % hp.n_head == 0
         && hp.n_block >= 1 && hp.n_block <= 64 && hp.branch >= 1 && hp.branch < hp.base_n_layer
         && (hp.rope_type == GGML_ROPE_TYPE_NORMAL || hp.rope_type == GGML_ROPE_TYPE_NEOX)
-        && std::isfinite(hp.eps) && hp.eps > 0 && std::isfinite(hp.rope_base) && hp.rope_base > 0;
+        && std::isfinite(hp.eps) && hp.eps > 0 && std::isfinite(hp.rope_base) && hp.rope_base > 0
+        && std::isfinite(hp.threshold) && std::fabs(hp.threshold) <= 1;
     if (!sane) {
         throw bad("has impossible sizes in its header: convert the checkpoint again");
     }
@@ -109,11 +110,8 @@ rpn_ptr rpn_load(const std::string & path, ggml_backend_device * dev, int n_thre
     // a tensor like the file's, its shape checked
     std::vector<std::pair<ggml_tensor *, const ggml_tensor *>> todo;
     auto make = [&](const std::string & name, int64_t ne0, int64_t ne1) {
-        const ggml_tensor * src = f.require(name, ne0, ne1);
         const bool norm = ne1 == 0;
-        if (norm ? src->type != GGML_TYPE_F32 : (src->type != GGML_TYPE_F32 && !ggml_get_type_traits(src->type)->to_float)) {
-            throw sd_error("RPN_INVALID", "RPN file " + path + " has the tensor " + name + " in a type that cannot be used: " + ggml_type_name(src->type));
-        }
+        const ggml_tensor * src = norm ? f.vector(name, ne0) : f.matrix(name, ne0, ne1);
         ggml_tensor * t = norm ? ggml_new_tensor_1d(ctx, src->type, ne0) : ggml_new_tensor_2d(ctx, src->type, ne0, ne1);
         ggml_set_name(t, name.c_str());
         todo.emplace_back(t, src);
@@ -140,7 +138,7 @@ rpn_ptr rpn_load(const std::string & path, ggml_backend_device * dev, int n_thre
     net->head_wq   = make(b + "attn_q.weight", n, n);
     // No softmax and no RoPE stand between q and k, so s = (W_k^T q) . x: the key projection is kept transposed, and
     // no keys are ever computed. Quantised rows cannot be transposed; f16 holds them.
-    const ggml_tensor * wk = f.require(b + "attn_k.weight", n, nkv);
+    const ggml_tensor * wk = f.matrix(b + "attn_k.weight", n, nkv);
     net->head_wk_t = ggml_new_tensor_2d(ctx, wk->type == GGML_TYPE_F32 ? GGML_TYPE_F32 : GGML_TYPE_F16, nkv, n);
     hp.type = ggml_type_name(net->layers.empty() ? net->head_wq->type : net->layers[0].wq->type);
 

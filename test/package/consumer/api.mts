@@ -1,0 +1,87 @@
+// What a program sees of the API: it compiles, and misuse does not.
+import { writeFile } from "node:fs/promises";
+import {
+  type Answer,
+  type AnswerEvent,
+  anls,
+  boxesFromMap,
+  choiceLetter,
+  demoModel,
+  loadModel,
+  type Model,
+  pseudoLabels,
+  regionFromMap,
+  relaxedAccuracy,
+  renderOverlay,
+  type RoI,
+  RoIPredictor,
+  type Session,
+  vqaAccuracy,
+} from "sd-rpn";
+
+export async function use(signal: AbortSignal): Promise<string> {
+  await using model: Model = await loadModel({
+    ...demoModel(),
+    gpuLayers: "auto",
+    threads: 4,
+    contextSize: 4096,
+    parallel: 2,
+    sessionCacheBytes: 0,
+    maxImagePixels: 1e6,
+    log: (level: "debug" | "info" | "warn" | "error", text: string) => void [level, text],
+    onProgress: (fraction: number) => void fraction,
+    signal,
+  });
+  const roi: RoI = await model.predictRoI("a.png", "What?", { threshold: 0.15, signal });
+  const data: Float32Array = roi.map.data;
+  if (roi.found) await writeFile("where.png", await renderOverlay(new URL("file:///a.png"), roi));
+
+  const answer: Answer = await model.answer(new Uint8Array(8), "What?", {
+    roi: [{ x: 0, y: 0, width: 10, height: 10 }],
+    maxTokens: 5,
+    temperature: 0.7,
+    topP: 0.9,
+    topK: 40,
+    seed: 1,
+    stop: ["\n"],
+    onToken: (text: string) => void text,
+    signal,
+  });
+  const reason: "stop" | "length" | "aborted" = answer.finishReason;
+  const reused: number = answer.usage.reusedTokens + answer.timings.total;
+
+  await using session: Session = await model.open({ data: new Uint8ClampedArray(12), width: 2, height: 2, channels: 3 });
+  for await (const event of session.answerStream("What?", { roi: "never" })) {
+    const any: AnswerEvent = event;
+    if (any.type === "done") return any.answer.text + reason + reused + data.length;
+  }
+  const features: Float32Array = await model.encodeImage(new ArrayBuffer(8));
+  return `${features.length} ${model.info.versions.llama} ${model.info.grid.width}`;
+}
+
+export async function score(hidden: Float32Array): Promise<Float32Array> {
+  await using predictor = await RoIPredictor.load("rpn.gguf");
+  return predictor.score(hidden, { tokens: 2, imageStart: 0, imageTokens: 1, queryIndex: 1 });
+}
+
+const size = { width: 24, height: 24 };
+export const pure = [
+  boxesFromMap([0], { grid: size, image: size, threshold: 0.15 }).boxes[0]?.score,
+  regionFromMap(new Float32Array(1), { grid: size, image: size, model: size, threshold: -0.5, minArea: 1, maxArea: 9 }).keep?.length,
+  pseudoLabels([0], new Float64Array(1), { grid: size }).foregroundBox[3],
+  vqaAccuracy("a", ["a", "b"]),
+  anls("a", ["a"]),
+  relaxedAccuracy("1", "1"),
+  choiceLetter("A"),
+];
+
+export async function misuse(model: Model): Promise<void> {
+  // @ts-expect-error an option that does not exist
+  await model.answer("a.png", "What?", { treshold: 0.1 });
+  // @ts-expect-error a mode that does not exist
+  await model.answer("a.png", "What?", { roi: "sometimes" });
+  // @ts-expect-error no question
+  await model.predictRoI("a.png");
+  // @ts-expect-error a picture is no number
+  await model.encodeImage(7);
+}
