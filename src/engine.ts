@@ -79,12 +79,16 @@ export class Engine {
   }
 
   /** Logits of the region map. `full`: an answer follows, so the prefix goes through all layers on the way. */
-  roi(session: number, question: string, options: { full: boolean; reserve: number }, signal?: AbortSignal): Promise<NativeRoI> {
+  async roi(session: number, question: string, options: { full: boolean; reserve: number }, signal?: AbortSignal): Promise<NativeRoI> {
     if (!this.info.rpn) {
       throw new SdRpnError("RPN_NOT_LOADED", "This model was loaded without an RPN: pass the path of one as rpn to loadModel");
     }
     const text = this.prompt.suffix(question);
-    return runJob(this.native, () => this.native.roi(session, text, this.prompt.parseSpecial, options.full, options.reserve), signal);
+    const result = await runJob(this.native, () => this.native.roi(session, text, this.prompt.parseSpecial, options.full, options.reserve), signal);
+    if (!result.logits.every(Number.isFinite)) {
+      throw new SdRpnError("RPN_INVALID", "The region proposal network gives values that are no numbers: its file or the model's may be damaged");
+    }
+    return result;
   }
 
   answer(

@@ -18,7 +18,8 @@ static void on_log(ggml_log_level level, const char * text, void * /*user_data*/
         case GGML_LOG_LEVEL_CONT:  break; // goes on at the level of the message before
         default:                   tl_level = SD_LOG_INFO;  break;
     }
-    if (tl_level == SD_LOG_ERROR) {
+    // the first error names the cause, those after it just say that something failed
+    if (tl_level == SD_LOG_ERROR && tl_error.empty()) {
         tl_error = text;
         while (!tl_error.empty() && (tl_error.back() == '\n' || tl_error.back() == ' ')) {
             tl_error.pop_back();

@@ -17,5 +17,5 @@ void sd_log_install();
 // messages of the calling thread go to this sink (empty: dropped)
 void sd_log_set_sink(sd_log_sink sink);
 
-// the last error line logged on this thread since the last call; empty when there was none
+// the first error line logged on this thread since the last call; empty when there was none
 std::string sd_log_take_error();
