@@ -1,7 +1,7 @@
 import { SdRpnError } from "./errors.js";
 import { openPicture, type Picture } from "./image/picture.js";
 import type { NativeAnswer, NativeGenerateParams, NativeModel, NativeModelInfo, NativeRoI, NativeView } from "./native/binding.js";
-import { orAborted, runJob, runJobWithCallback, throwIfAborted } from "./native/job.js";
+import { inThisRealm, orAborted, runJob, runJobWithCallback, throwIfAborted } from "./native/job.js";
 import type { Prompt } from "./prompt.js";
 import { SessionCache, type SessionHandle } from "./session-cache.js";
 import type { ImageInput } from "./types.js";
@@ -74,8 +74,8 @@ export class Engine {
     this.native.drop(id).promise.catch(() => {}); // a model disposed meanwhile has dropped it already
   }
 
-  encode(view: Uint8Array, signal?: AbortSignal): Promise<Float32Array> {
-    return runJob(this.native, () => this.native.encode(view), signal);
+  async encode(view: Uint8Array, signal?: AbortSignal): Promise<Float32Array> {
+    return inThisRealm(await runJob(this.native, () => this.native.encode(view), signal));
   }
 
   /** Logits of the region map. `full`: an answer follows, so the prefix goes through all layers on the way. */

@@ -1,7 +1,8 @@
+import { types } from "node:util";
 import { z } from "zod";
 import { SdRpnError } from "./errors.js";
 import { binding, type NativeRpn, type NativeRpnInfo } from "./native/binding.js";
-import { runJob } from "./native/job.js";
+import { inThisRealm, runJob } from "./native/job.js";
 import { parseOptions } from "./validate.js";
 
 const signal = z.instanceof(AbortSignal).describe("AbortSignal").optional();
@@ -66,8 +67,8 @@ export class RoIPredictor {
    */
   async score(hidden: Float32Array, options: ScoreOptions): Promise<Float32Array> {
     const { tokens, imageStart, imageTokens, queryIndex, signal } = parseOptions(scoreSchema, options);
-    if (!(hidden instanceof Float32Array) || hidden.length !== tokens * this.info.embeddingLength) {
-      const came = hidden instanceof Float32Array ? `one of length ${hidden.length}` : String(hidden);
+    if (!types.isFloat32Array(hidden) || hidden.length !== tokens * this.info.embeddingLength) {
+      const came = types.isFloat32Array(hidden) ? `one of length ${hidden.length}` : String(hidden);
       throw new SdRpnError("INVALID_ARGUMENT", `Expected Float32Array of length tokens x ${this.info.embeddingLength} = ${tokens * this.info.embeddingLength} for hidden but received ${came}`);
     }
     if (imageStart + imageTokens > tokens || queryIndex >= tokens) {
@@ -79,7 +80,7 @@ export class RoIPredictor {
     if (this.disposing) {
       throw new SdRpnError("DISPOSED", "The predictor was disposed: load it again");
     }
-    return runJob(this.native, () => this.native.score(hidden, tokens, imageStart, imageTokens, queryIndex), signal);
+    return inThisRealm(await runJob(this.native, () => this.native.score(hidden, tokens, imageStart, imageTokens, queryIndex), signal));
   }
 
   /** Frees the network. Disposing twice is fine. */

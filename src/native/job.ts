@@ -94,3 +94,11 @@ function toSdRpnError(error: unknown, signal?: AbortSignal): SdRpnError {
   const known = ERROR_CODES.includes(code as ErrorCode) ? (code as ErrorCode) : "INTERNAL";
   return new SdRpnError(known, message ?? String(error), { cause: error });
 }
+
+/**
+ * The same numbers as a Float32Array of this realm: the addon's come from the realm it was loaded in, and would fail an
+ * `instanceof` in a program that runs code in other contexts. Nothing is copied.
+ */
+export function inThisRealm({ buffer, byteOffset, length }: Float32Array): Float32Array {
+  return new Float32Array(buffer, byteOffset, length);
+}

@@ -1,3 +1,4 @@
+import sharp from "sharp";
 import { type AnswerEvent, loadModel, type Model } from "../../src/index";
 import { demoQuestions } from "../helpers/demo";
 
@@ -146,6 +147,8 @@ test("bad arguments have their codes, and the next call works", async () => {
   await bad(model.answer("missing.png", question), "IMAGE_INVALID");
   await bad(model.answer(__filename, question), "IMAGE_INVALID");
   await bad(model.answer({ data: new Uint8Array(5), width: 2, height: 2, channels: 3 }, question), "IMAGE_INVALID");
+  const wide = await sharp({ create: { width: 40000, height: 2, channels: 3, background: "white" } }).png().toBuffer();
+  await bad(model.answer(wide, question), "IMAGE_TOO_LARGE", /40000/);
   const dots = await model.answer({ data: new Uint8Array(12).fill(200), width: 2, height: 2, channels: 3 }, question);
   expect(typeof dots.text).toBe("string");
   expect((await model.answer(image, question)).finishReason).toBe("stop");
