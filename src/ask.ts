@@ -17,6 +17,8 @@ export type OpenSubject = (signal?: AbortSignal) => Promise<Subject>;
 
 /** The region of a question: layers 0..K-1 over the prompt, then the RPN (paper section 3; spec 2, 3.1-3.3). */
 export async function predict(engine: Engine, open: OpenSubject, question: string, options: PredictOptions): Promise<RoI> {
+  engine.requireRpn();
+  engine.checkFits(question, 0);
   const clock = new Clock();
   const subject = await open(options.signal);
   clock.add(subject);
@@ -34,19 +36,20 @@ export async function predict(engine: Engine, open: OpenSubject, question: strin
 /** An answer, with a second look where `options.roi` and the map ask for one (spec 3.4). */
 export async function ask(engine: Engine, open: OpenSubject, question: string, options: CheckedAnswerOptions, onRoI?: (roi: RoI) => void): Promise<Answer> {
   const { signal } = options;
-  if (options.roi === "always" && !engine.info.rpn) {
-    throw new SdRpnError("RPN_NOT_LOADED", 'Expected an RPN for roi "always": pass the path of one as rpn to loadModel, or use roi "auto"');
+  if (options.roi === "always") {
+    engine.requireRpn();
   }
+  const proposes = typeof options.roi === "string" && options.roi !== "never" && engine.info.rpn !== null;
+  engine.checkFits(question, Array.isArray(options.roi) ? options.roi.length : proposes ? 1 : 0);
   const clock = new Clock();
   const subject = await open(signal);
   clock.add(subject);
   let bytes = 0;
   try {
-    const looks = typeof options.roi === "string" && options.roi !== "never" && engine.info.rpn !== null;
     let roi: RoI | null = null;
     let crops: Look[] = [];
     let reused = 0;
-    if (looks) {
+    if (proposes) {
       const result = await engine.roi(subject.session.id, question, { full: true, reserve: engine.imageTokens }, signal);
       bytes = result.bytes;
       reused = result.reused;
@@ -80,7 +83,7 @@ export async function ask(engine: Engine, open: OpenSubject, question: string, o
         roiTokens: result.roiTokens,
         completionTokens: result.completionTokens,
         // the region's own pass has put the prefix there for this call, unless it found it
-        reusedTokens: looks ? reused : result.reusedTokens,
+        reusedTokens: proposes ? reused : result.reusedTokens,
       },
       timings: clock.stop(),
     };

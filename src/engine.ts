@@ -35,6 +35,31 @@ export class Engine {
     return this.info.vision.grid ** 2;
   }
 
+  /**
+   * Told before any work: whether prefix, question and `looks` second looks leave room for an answer.
+   *
+   * @throws {SdRpnError} CONTEXT_OVERFLOW
+   */
+  checkFits(question: string, looks: number): void {
+    const { prefix, addBos, parseSpecial } = this.prompt;
+    const { contextSize } = this.info;
+    const text = this.prompt.suffix(question);
+    // a text that long never fits, and is not worth the tokenizer's time on this thread
+    const asked = text.length > 256 * contextSize ? text.length : this.native.count(text, false, parseSpecial);
+    const tokens = this.native.count(prefix, addBos, parseSpecial) + this.imageTokens + asked;
+    if (tokens + looks * this.imageTokens >= contextSize) {
+      const room = looks > 0 ? `, and ${looks * this.imageTokens} are kept free for a second look` : "";
+      throw new SdRpnError("CONTEXT_OVERFLOW", `The prompt has ${tokens} tokens${room}, but the context holds ${contextSize}: use a larger contextSize or a shorter question`);
+    }
+  }
+
+  /** @throws {SdRpnError} RPN_NOT_LOADED */
+  requireRpn(): void {
+    if (!this.info.rpn) {
+      throw new SdRpnError("RPN_NOT_LOADED", "This model was loaded without an RPN: pass the path of one as rpn to loadModel");
+    }
+  }
+
   get defaultThreshold(): number {
     // seven digits are what the file's float32 holds: 0.15, not 0.15000000596
     return Number((this.info.rpn?.threshold || 0.15).toPrecision(7));
@@ -80,9 +105,6 @@ export class Engine {
 
   /** Logits of the region map. `full`: an answer follows, so the prefix goes through all layers on the way. */
   async roi(session: number, question: string, options: { full: boolean; reserve: number }, signal?: AbortSignal): Promise<NativeRoI> {
-    if (!this.info.rpn) {
-      throw new SdRpnError("RPN_NOT_LOADED", "This model was loaded without an RPN: pass the path of one as rpn to loadModel");
-    }
     const text = this.prompt.suffix(question);
     const result = await runJob(this.native, () => this.native.roi(session, text, this.prompt.parseSpecial, options.full, options.reserve), signal);
     if (!result.logits.every(Number.isFinite)) {

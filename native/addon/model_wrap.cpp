@@ -81,6 +81,7 @@ sd_session & model_wrap::core::session(int id) {
 Napi::Function model_wrap::define(Napi::Env env) {
     return DefineClass(env, "Model", {
         InstanceMethod<&model_wrap::load>("load"),
+        InstanceMethod<&model_wrap::count>("count"),
         InstanceMethod<&model_wrap::open>("open"),
         InstanceMethod<&model_wrap::drop>("drop"),
         InstanceMethod<&model_wrap::encode>("encode"),
@@ -158,8 +159,22 @@ Napi::Value model_wrap::load(const Napi::CallbackInfo & info) {
         core->model = sd_model_load(params, j.cancel);
         core->model->params.progress = nullptr;
     };
-    job->result = [core](Napi::Env env) { return info_object(env, *core->model); };
+    job->result = [this, core](Napi::Env env) {
+        loaded = core->model.get();
+        return info_object(env, *core->model);
+    };
     return w->submit(job);
+}
+
+// count(text, addBos, parseSpecial) -> tokens, at once: a vocabulary never changes and may be read from any thread
+Napi::Value model_wrap::count(const Napi::CallbackInfo & info) {
+    const std::string text   = args::string(info[0], "text");
+    const bool add_bos       = args::boolean(info[1], "addBos");
+    const bool parse_special = args::boolean(info[2], "parseSpecial");
+    if (!loaded) {
+        throw worker_error(info.Env(), "DISPOSED", "The model was disposed: load it again");
+    }
+    return Napi::Number::New(info.Env(), double(sd_tokenize(*loaded, text, add_bos, parse_special).size()));
 }
 
 // open(system, addBos, parseSpecial, view) -> { session, tokens, bytes, timings }
@@ -364,5 +379,6 @@ Napi::Value model_wrap::cancel(const Napi::CallbackInfo & info) {
 }
 
 Napi::Value model_wrap::close(const Napi::CallbackInfo &) {
+    loaded = nullptr; // the thread frees the model from here on
     return w->close();
 }

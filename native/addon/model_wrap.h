@@ -24,9 +24,11 @@ private:
 
     std::shared_ptr<core> c;
     std::unique_ptr<worker> w;
+    const sd_model * loaded = nullptr; // for count(): set and cleared on the JavaScript thread
     std::shared_ptr<Napi::FunctionReference> on_log;
 
     Napi::Value load(const Napi::CallbackInfo & info);
+    Napi::Value count(const Napi::CallbackInfo & info);
     Napi::Value open(const Napi::CallbackInfo & info);
     Napi::Value drop(const Napi::CallbackInfo & info);
     Napi::Value encode(const Napi::CallbackInfo & info);

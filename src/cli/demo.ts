@@ -63,7 +63,7 @@ async function demo({ out, limit }: Options, signal: AbortSignal): Promise<void>
 }
 
 function introduction({ name, imageSize, backend, device, threads }: ModelInfo): string {
-  return `${name} sees ${imageSize} x ${imageSize} px; ${backend} (${device}), ${threads} threads`;
+  return `${name} sees ${imageSize} x ${imageSize} px; ${backend} (${device}), ${threads === 1 ? "1 thread" : `${threads} threads`}`;
 }
 
 function printTrial({ question, plain, looked }: Trial, number: string, overlay: string): void {

@@ -24,7 +24,7 @@ function describe(info: ModelInfo): [string, string][] {
         : `${rpn.blockCount} blocks after layer ${rpn.branchLayer}, ${rpn.type}, threshold ${Number(rpn.threshold.toPrecision(6))}` +
           (rpn.baseName ? `, for ${rpn.baseName}` : ""),
     ],
-    ["runs on", `${info.backend} (${info.device}), ${info.threads} threads`],
+    ["runs on", `${info.backend} (${info.device}), ${info.threads === 1 ? "1 thread" : `${info.threads} threads`}`],
     ["versions", `sd-rpn ${versions.sdRpn}, llama.cpp ${versions.llama}, ggml ${versions.ggml}`],
   ];
 }

@@ -95,6 +95,8 @@ export interface NativeModel extends NativeWorker {
     params: { model: string; mmproj: string; rpn: string; gpuLayers: number; threads: number; contextSize: number; parallel: number },
     onProgress?: (fraction: number) => void,
   ): NativeJob<NativeModelInfo>;
+  /** tokens of a text; the one method that answers at once */
+  count(text: string, addBos: boolean, parseSpecial: boolean): number;
   open(system: string, addBos: boolean, parseSpecial: boolean, view: Uint8Array): NativeJob<NativeCounts & { session: number; tokens: number }>;
   drop(session: number): NativeJob<void>;
   encode(view: Uint8Array): NativeJob<Float32Array>;

@@ -124,10 +124,10 @@ test("an error thrown by onToken is what the call rejects with", async () => {
 });
 
 test("a question too long for the context overflows before work starts; a long answer ends with length", async () => {
-  const start = performance.now();
-  await expect(model.answer(image, `What code is ${"really ".repeat(2000)}here?`)).rejects.toMatchObject({ code: "CONTEXT_OVERFLOW" });
-  await expect(model.predictRoI(image, "x".repeat(5000))).rejects.toMatchObject({ code: "CONTEXT_OVERFLOW" });
-  expect(performance.now() - start).toBeLessThan(5000);
+  // before work starts: not even the picture, which is not there, is looked at
+  await expect(model.answer("missing.png", `What code is ${"really ".repeat(2000)}here?`)).rejects.toMatchObject({ code: "CONTEXT_OVERFLOW" });
+  await expect(model.predictRoI("missing.png", "x".repeat(5000))).rejects.toMatchObject({ code: "CONTEXT_OVERFLOW" });
+  await expect(model.predictRoI("missing.png", "x".repeat(5_000_000))).rejects.toMatchObject({ code: "CONTEXT_OVERFLOW" });
   const small = await loadModel({ contextSize: 160 });
   const answer = await small.answer(image, "What?", { roi: "never", temperature: 100, seed: 7, maxTokens: 500 });
   expect(answer.usage.promptTokens + answer.usage.completionTokens).toBeLessThanOrEqual(161);
