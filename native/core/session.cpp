@@ -85,7 +85,9 @@ static void decode_prefix_tapped(sd_session & s, llama_seq_id seq, bool exit_ear
 bool sd_session_prefix(sd_session & s, sd_prefix_level level, bool want_rpn, sd_timings & t) {
     sd_model & m = s.model;
     const bool tapped = want_rpn && !s.rpn;
-    if (s.seq >= 0 && s.level >= level) {
+    // a tapped pass beside the session's own cells takes as many again; in a small context they make way for it
+    const bool room = !tapped || 2 * s.n_prefix() <= int(llama_n_ctx(m.ctx));
+    if (s.seq >= 0 && s.level >= level && room) {
         m.resident.remove(&s);
         m.resident.push_front(&s);
         if (tapped) { // an answer without regions came first: the layers below K once more, beside its cells

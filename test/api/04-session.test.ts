@@ -114,3 +114,15 @@ test("an answer without regions does not pay for the network; a region asked for
   expect([region, answer.text]).toEqual([expected.region, (await model.answer(image, question)).text]);
   await fresh.dispose();
 });
+
+test("in a context with hardly more room than the picture takes, regions and answers follow each other all the same", async () => {
+  const { image, question } = codes[2];
+  const small = await loadModel({ contextSize: 180 });
+  const session = await small.open(image);
+  const text = (await session.answer(question, { roi: "never" })).text;
+  const { region } = await session.predictRoI(question);
+  expect(region).toEqual((await model.predictRoI(image, question)).region);
+  expect((await session.answer(question, { roi: "never" })).text).toBe(text);
+  expect((await session.predictRoI(question)).region).toEqual(region);
+  await small.dispose();
+});
