@@ -51,6 +51,10 @@ void sd_attention_context_deleter::operator()(sd_attention_context * c) const {
     delete c;
 }
 
+const sd_model & sd_attention_model(const sd_attention_context & c) {
+    return c.model;
+}
+
 // A row is a distribution over the cells of its own and earlier positions. With all rows of a prompt checked, from the first
 // on, it follows that cell i holds position i: the cells of the positions up to p are among 0 .. p, for every p.
 static bool check_row(const float * row, int n_kv, int pos) {

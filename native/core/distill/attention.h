@@ -42,6 +42,9 @@ using sd_attention_context_ptr = std::unique_ptr<sd_attention_context, sd_attent
 // heads * 4 bytes. Throws OUT_OF_MEMORY.
 sd_attention_context_ptr sd_attention_context_init(sd_model & model, int n_ctx = 0, int n_ubatch = 256);
 
+// the model it was made from
+const sd_model & sd_attention_model(const sd_attention_context & c);
+
 // [system][image] for the calls that follow: features is the projector's output, [n_img * n_embd]. Throws INVALID_ARGUMENT,
 // CONTEXT_OVERFLOW, ABORTED, and INTERNAL where the model's attention weights cannot be read.
 void sd_attention_set_image(sd_attention_context & c, const std::vector<llama_token> & system, const std::vector<float> & features);

@@ -1,0 +1,173 @@
+// The ranking of attention heads without annotations, on the demo model and pictures; the boxes of demo/questions.jsonl
+// check what was chosen, and choose nothing.
+
+#include "distill/heads.h"
+#include "test.h"
+
+#include "nlohmann/json.hpp"
+
+#include <algorithm>
+#include <fstream>
+#include <map>
+
+using json = nlohmann::json;
+
+static std::unique_ptr<sd_model> load() {
+    sd_cancel cancel{false};
+    sd_model_params p;
+    p.model      = test_demo("pico-llava-f16.gguf");
+    p.mmproj     = test_demo("pico-mmproj-f16.gguf");
+    p.n_threads  = 1;
+    p.gpu_layers = 0;
+    return sd_model_load(p, cancel);
+}
+
+struct item {
+    std::vector<uint8_t> rgb;
+    int width = 0, height = 0;
+    std::vector<llama_token> question;
+    std::string kind;
+    std::vector<double> box;
+
+    sd_picture picture() const { return { rgb.data(), width, height }; }
+};
+
+static std::vector<item> items(const sd_model & m, const std::map<std::string, int> & counts) {
+    std::map<std::string, int> left = counts;
+    std::vector<item> out;
+    std::ifstream in(test_demo("questions.jsonl"));
+    for (std::string line; std::getline(in, line);) {
+        const json q = json::parse(line);
+        item it;
+        it.kind = q["kind"];
+        if (left[it.kind]-- <= 0) {
+            continue;
+        }
+        it.box      = q["box"].get<std::vector<double>>();
+        it.rgb      = test_load_rgb(test_demo(q["image"]), it.width, it.height);
+        it.question = sd_tokenize(m, "\n" + q["question"].get<std::string>() + " ASSISTANT:", false, false);
+        out.push_back(std::move(it));
+    }
+    return out;
+}
+
+// the place's part of the picture and the box have a part in common, when both are cut into n x n places
+static bool on_box(const item & it, int n, int place) {
+    const double w = double(it.width) / n, h = double(it.height) / n, x = place % n * w, y = place / n * h;
+    return x + w > it.box[0] && x < it.box[2] && y + h > it.box[1] && y < it.box[3];
+}
+
+static void check_rank(sd_model & m) {
+    const std::vector<llama_token> system = sd_tokenize(m, "USER: ", true, false);
+    const std::vector<item> data = items(m, { { "object", 3 }, { "form", 3 }, { "coarse", 1 } });
+    CHECK(data.size() == 7);
+    auto c = sd_attention_context_init(m);
+    sd_heads heads(m, {});
+    CHECK(heads.params.lattice == 6);
+    CHECK_CODE(sd_heads_rank(heads), "DATA_INVALID");
+
+    std::vector<double> share(size_t(m.info.n_layer) * m.info.n_head); // on the asked thing's cells: what the boxes say
+    double on = 0, off = 0;
+    int n_on = 0, n_off = 0;
+    for (size_t i = 0; i < data.size(); i++) {
+        const item & it = data[i];
+        const bool used = sd_heads_add(heads, *c, it.picture(), system, it.question, data[(i + 1) % data.size()].question);
+        CHECK(used == (it.kind != "coarse")); // shapes are seen without a second look
+        if (!used) {
+            continue;
+        }
+        CHECK(heads.usefulness.size() == 36);
+        for (int k = 0; k < 36; k++) {
+            (on_box(it, 6, k) ? on : off) += heads.usefulness[k];
+            (on_box(it, 6, k) ? n_on : n_off)++;
+        }
+        sd_attention_params ap;
+        ap.layers = { 0, 1, 2, 3, 4, 5 };
+        const sd_attention a = sd_attention_capture(*c, {}, it.question, ap); // the image is still the pair's
+        for (size_t k = 0; k < share.size(); k++) {
+            double here = 0, all = 0;
+            for (int j = 0; j < a.n_img; j++) {
+                all  += a.output[k * a.n_img + j];
+                here += on_box(it, m.vision->grid, j) ? a.output[k * a.n_img + j] : 0;
+            }
+            share[k] += here / all / 6;
+        }
+    }
+    CHECK(heads.n_used == 6 && heads.n_passed == 1);
+    printf("  usefulness of a look on the asked thing %.3f, elsewhere %.3f\n", on / n_on, off / n_off);
+    CHECK(on / n_on > 5 * (off / n_off));
+
+    const std::vector<sd_head> rank = sd_heads_rank(heads);
+    CHECK(rank.size() == share.size());
+    double best = *std::max_element(share.begin(), share.end()), chosen = 0;
+    for (size_t i = 0; i < rank.size(); i++) {
+        const double s = share[rank[i].layer * m.info.n_head + rank[i].head];
+        printf("  head (%d, %d): grounding %.3f, sink %.4f; share on the asked thing %.3f\n", rank[i].layer, rank[i].head, rank[i].grounding, rank[i].sink, s);
+        CHECK(rank[i].grounding >= 0 && rank[i].grounding <= 1 && rank[i].sink >= 0 && rank[i].sink <= 1);
+        CHECK(i == 0 || rank[i].grounding <= rank[i - 1].grounding);
+        chosen += i < 3 ? s / 3 : 0;
+    }
+    printf("  the three best: %.3f of their attention on the asked thing, the best single head %.3f\n", chosen, best);
+    CHECK(chosen >= 0.9 * best);
+    CHECK(rank.front().grounding > 3 * rank[rank.size() / 2].grounding);
+}
+
+static void check_errors(sd_model & m) {
+    auto with = [](int lattice, double window, double uncertainty, int max_tokens) {
+        sd_heads_params p;
+        p.lattice     = lattice;
+        p.window      = window;
+        p.uncertainty = uncertainty;
+        p.max_tokens  = max_tokens;
+        return p;
+    };
+    CHECK_CODE(sd_heads(m, with(13, 0.25, 0.1, 32)), "INVALID_ARGUMENT");
+    CHECK_CODE(sd_heads(m, with(-1, 0.25, 0.1, 32)), "INVALID_ARGUMENT");
+    CHECK_CODE(sd_heads(m, with(6, 0, 0.1, 32)), "INVALID_ARGUMENT");
+    CHECK_CODE(sd_heads(m, with(6, 1.5, 0.1, 32)), "INVALID_ARGUMENT");
+    CHECK_CODE(sd_heads(m, with(6, 0.25, 0, 32)), "INVALID_ARGUMENT");
+    CHECK_CODE(sd_heads(m, with(6, 0.25, 0.1, 0)), "INVALID_ARGUMENT");
+
+    const std::vector<llama_token> system = sd_tokenize(m, "USER: ", true, false);
+    const item it = items(m, { { "form", 1 } })[0];
+    auto c = sd_attention_context_init(m);
+    sd_heads heads(m, with(1, 0.25, 0.1, 8));
+    CHECK_CODE(sd_heads_add(heads, *c, { nullptr, 10, 10 }, system, it.question, it.question), "INVALID_ARGUMENT");
+    CHECK_CODE(sd_heads_add(heads, *c, it.picture(), system, {}, it.question), "INVALID_ARGUMENT");
+    sd_cancel cancel{true};
+    m.cancel = &cancel;
+    CHECK_CODE(sd_heads_add(heads, *c, it.picture(), system, it.question, it.question), "ABORTED");
+    m.cancel = nullptr;
+    CHECK(heads.n_used == 0 && heads.n_passed == 0);
+
+}
+
+// a picture seven times as wide as high: its view is mostly padding, where nothing is probed, and the asked place is found
+static void check_strip(sd_model & m) {
+    const item it = items(m, { { "form", 1 } })[0];
+    const int first = 680, height = 144; // holds the form of the box
+    CHECK(it.box[1] > first && it.box[3] < first + height && it.width == 1008);
+    sd_heads_params p;
+    p.lattice = 7;
+    sd_heads heads(m, p);
+    auto c = sd_attention_context_init(m);
+    CHECK(sd_heads_add(heads, *c, { it.rgb.data() + size_t(first) * it.width * 3, it.width, height }, sd_tokenize(m, "USER: ", true, false), it.question, it.question));
+    CHECK(heads.usefulness.size() == 49);
+    for (int k = 0; k < 49; k++) {
+        CHECK((k / 7 >= 2 && k / 7 <= 4) || heads.usefulness[k] == 0);
+    }
+    const auto best = std::max_element(heads.usefulness.begin(), heads.usefulness.end());
+    CHECK(*best > 0.5f);
+    const double x = ((best - heads.usefulness.begin()) % 7 + 0.5) / 7 * it.width;
+    printf("  strip: best place at x %.0f with %.3f, box %.0f .. %.0f\n", x, *best, it.box[0], it.box[2]);
+    CHECK(x > it.box[0] - 72 && x < it.box[2] + 72);
+}
+
+int main() {
+    return test_main("heads", [] {
+        auto m = load();
+        check_rank(*m);
+        check_strip(*m);
+        check_errors(*m);
+    });
+}
