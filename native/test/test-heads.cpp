@@ -1,7 +1,9 @@
-// The ranking of attention heads without annotations, on the demo model and pictures; the boxes of demo/questions.jsonl
+// The ranking of attention heads without annotations and the maps that labels are made of, on the demo model and pictures; the boxes of demo/questions.jsonl
 // check what was chosen, and choose nothing.
 
 #include "distill/heads.h"
+#include "distill/label.h"
+#include "resample.h"
 #include "test.h"
 
 #include "nlohmann/json.hpp"
@@ -163,11 +165,64 @@ static void check_strip(sd_model & m) {
     CHECK(x > it.box[0] - 72 && x < it.box[2] + 72);
 }
 
+// maps of chosen heads: plain means of the capture, and their peak on the asked thing
+static void check_label(sd_model & m) {
+    auto c = sd_attention_context_init(m);
+    const std::vector<item> data = items(m, { { "object", 4 }, { "form", 4 } });
+    sd_label_params p;
+    p.grounding  = { { 4, 0 }, { 3, 2 }, { 4, 1 } };
+    p.sink       = { { 1, 2 }, { 1, 2 }, { 0, 3 } }; // one twice
+    p.max_tokens = 16;
+    int hits = 0;
+    for (const item & it : data) {
+        sd_resample_params r;
+        r.width  = r.window_width  = it.width;
+        r.height = r.window_height = it.height;
+        r.side   = m.vision->side;
+        std::vector<uint8_t> view(size_t(r.side) * r.side * 3);
+        sd_resample(r, it.rgb.data(), view.data());
+        sd_attention_set_image(*c, sd_tokenize(m, "USER: ", true, false), sd_vision_encode(*m.vision, view.data(), view.size()));
+        const sd_label_maps l = sd_label_capture(*c, it.question, p);
+
+        sd_attention_params ap;
+        ap.layers     = { 0, 1, 2, 3, 4, 5 };
+        ap.max_tokens = 16;
+        const sd_attention a = sd_attention_capture(*c, {}, it.question, ap);
+        CHECK(int(l.grounding.size()) == a.n_img && int(l.sink.size()) == a.n_img);
+        double worst = 0;
+        for (int j = 0; j < a.n_img; j++) {
+            worst = std::max(worst, std::fabs(l.grounding[j] - (double(a.output_map(4, 0)[j]) + a.output_map(3, 2)[j] + a.output_map(4, 1)[j]) / 3));
+            worst = std::max(worst, std::fabs(l.sink[j] - (2.0 * a.output_map(1, 2)[j] + a.output_map(0, 3)[j]) / 3));
+        }
+        CHECK(worst < 1e-7);
+        CHECK(l.text == a.text && l.n_tokens == int(a.tokens.size()) && l.log_likelihood == a.log_likelihood);
+        hits += on_box(it, m.vision->grid, int(std::max_element(l.grounding.begin(), l.grounding.end()) - l.grounding.begin()));
+
+        sd_label_params without = p;
+        without.sink.clear();
+        const sd_label_maps w = sd_label_capture(*c, it.question, without);
+        CHECK(w.grounding == l.grounding && w.sink == std::vector<float>(a.n_img, 0.0f));
+    }
+    CHECK(data.size() == 8 && hits == 8);
+
+    auto with = [](std::vector<sd_head_id> grounding, std::vector<sd_head_id> sink) {
+        sd_label_params q;
+        q.grounding = std::move(grounding);
+        q.sink      = std::move(sink);
+        return q;
+    };
+    CHECK_CODE(sd_label_capture(*c, data[0].question, with({}, { { 1, 2 } })), "INVALID_ARGUMENT");
+    CHECK_CODE(sd_label_capture(*c, data[0].question, with({ { 6, 0 } }, {})), "INVALID_ARGUMENT");
+    CHECK_CODE(sd_label_capture(*c, data[0].question, with({ { 3, 4 } }, {})), "INVALID_ARGUMENT");
+    CHECK_CODE(sd_label_capture(*c, data[0].question, with({ { 3, 0 } }, { { -1, 0 } })), "INVALID_ARGUMENT");
+}
+
 int main() {
     return test_main("heads", [] {
         auto m = load();
         check_rank(*m);
         check_strip(*m);
+        check_label(*m);
         check_errors(*m);
     });
 }

@@ -1,5 +1,6 @@
 #include "attention.h"
 
+#include "backend.h"
 #include "error.h"
 #include "generate.h"
 #include "log.h"
@@ -147,6 +148,7 @@ sd_attention_context_ptr sd_attention_context_init(sd_model & model, int n_ctx, 
     c->n_ubatch    = std::min(n_ubatch, c->n_ctx);
     c->tap.n_head  = model.info.n_head;
 
+    const bool gpu = model.params.gpu_layers != 0 && sd_backend_gpu(); // as the model was loaded
     llama_context_params cp = llama_context_default_params();
     cp.n_ctx           = c->n_ctx;
     cp.n_batch         = c->n_ubatch;
@@ -157,8 +159,8 @@ sd_attention_context_ptr sd_attention_context_init(sd_model & model, int n_ctx, 
     cp.n_threads_batch = model.info.n_threads;
     cp.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;
     cp.no_perf         = true;
-    cp.offload_kqv     = model.params.gpu_layers != 0;
-    cp.op_offload      = model.params.gpu_layers != 0;
+    cp.offload_kqv     = gpu;
+    cp.op_offload      = gpu;
     cp.abort_callback_data = &model;
     cp.abort_callback      = [](void * user_data) {
         const sd_cancel * cancel = static_cast<sd_model *>(user_data)->cancel;
