@@ -95,7 +95,7 @@ static void check_rank(sd_model & m) {
             share[k] += here / all / 6;
         }
     }
-    CHECK(heads.n_used == 6 && heads.n_passed == 1);
+    CHECK(heads.n_used == 6 && heads.n_passed == 1 && heads.n_sink == 6);
     printf("  usefulness of a look on the asked thing %.3f, elsewhere %.3f\n", on / n_on, off / n_off);
     CHECK(on / n_on > 5 * (off / n_off));
 
@@ -134,11 +134,12 @@ static void check_errors(sd_model & m) {
     const item it = items(m, { { "form", 1 } })[0];
     auto c = sd_attention_context_init(m);
     sd_heads heads(m, with(1, 0.25, 0.1, 8));
-    CHECK_CODE(sd_heads_add(heads, *c, { nullptr, 10, 10 }, system, it.question, it.question), "INVALID_ARGUMENT");
+    CHECK_CODE(sd_heads_add(heads, *c, { nullptr, 10, 10 }, system, it.question, {}), "INVALID_ARGUMENT");
     CHECK_CODE(sd_heads_add(heads, *c, it.picture(), system, {}, it.question), "INVALID_ARGUMENT");
+    CHECK_CODE(sd_heads_add(heads, *c, it.picture(), system, it.question, it.question), "INVALID_ARGUMENT");
     sd_cancel cancel{true};
     m.cancel = &cancel;
-    CHECK_CODE(sd_heads_add(heads, *c, it.picture(), system, it.question, it.question), "ABORTED");
+    CHECK_CODE(sd_heads_add(heads, *c, it.picture(), system, it.question, {}), "ABORTED");
     m.cancel = nullptr;
     CHECK(heads.n_used == 0 && heads.n_passed == 0);
 
@@ -153,7 +154,8 @@ static void check_strip(sd_model & m) {
     p.lattice = 7;
     sd_heads heads(m, p);
     auto c = sd_attention_context_init(m);
-    CHECK(sd_heads_add(heads, *c, { it.rgb.data() + size_t(first) * it.width * 3, it.width, height }, sd_tokenize(m, "USER: ", true, false), it.question, it.question));
+    CHECK(sd_heads_add(heads, *c, { it.rgb.data() + size_t(first) * it.width * 3, it.width, height }, sd_tokenize(m, "USER: ", true, false), it.question, {}));
+    CHECK(heads.n_sink == 0 && sd_heads_rank(heads)[0].sink == 0);
     CHECK(heads.usefulness.size() == 49);
     for (int k = 0; k < 49; k++) {
         CHECK((k / 7 >= 2 && k / 7 <= 4) || heads.usefulness[k] == 0);

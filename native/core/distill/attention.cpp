@@ -1,48 +1,26 @@
 #include "attention.h"
 
+#include "attention-tap.h"
 #include "backend.h"
 #include "error.h"
 #include "generate.h"
 #include "log.h"
 
-#include "ggml-backend.h"
-#include "ggml.h"
-#include "llama-ext.h"
-
 #include <algorithm>
 #include <cmath>
-#include <cstring>
-#include <functional>
 
 // logits of that many tokens at a time: at 32,000 pieces of vocabulary a token's logits are 128 KB
 static const int N_OUTPUTS = 64;
 
-static const std::string TENSOR = "kq_soft_max-";
-
-// called for each head of each asked row: index of the layer among the asked ones, head, the token's position, weights of all cells
-using row_fn = std::function<void(int i_layer, int head, int pos, const float * row)>;
-
-struct attention_tap {
-    std::vector<std::string> names; // one per asked layer
-    bool   all_rows = false;        // else just the last token's row
-    row_fn on_row;
-    int    n_head   = 0;
-    int    pos      = 0;            // of the pass's first token
-    int    n_tokens = 0;            // of the pass
-    size_t n_seen   = 0;            // layers in this pass
-    std::vector<float> rows;        // reused
-    std::string error;
-};
-
 struct sd_attention_context {
-    sd_model &      model;
-    llama_context * ctx      = nullptr;
-    int             n_ctx    = 0;
-    int             n_ubatch = 0;
-    int             n_system = 0;
-    int             n_prefix = 0;  // tokens of [system][image]; 0: no image
-    int             pos      = 0;  // of the next token
-    attention_tap   tap;
+    sd_model &       model;
+    llama_context *  ctx      = nullptr;
+    int              n_ctx    = 0;
+    int              n_ubatch = 0;
+    int              n_system = 0;
+    int              n_prefix = 0;  // tokens of [system][image]; 0: no image
+    int              pos      = 0;  // of the next token
+    sd_attention_tap tap;
 
     explicit sd_attention_context(sd_model & model) : model(model) {}
     ~sd_attention_context() { llama_free(ctx); }
@@ -55,89 +33,6 @@ void sd_attention_context_deleter::operator()(sd_attention_context * c) const {
 const sd_model & sd_attention_model(const sd_attention_context & c) {
     return c.model;
 }
-
-// A row is a distribution over the cells of its own and earlier positions. With all rows of a prompt checked, from the first
-// on, it follows that cell i holds position i: the cells of the positions up to p are among 0 .. p, for every p.
-static bool check_row(const float * row, int n_kv, int pos) {
-    double sum = 0;
-    for (int i = 0; i <= pos; i++) {
-        if (!(row[i] >= 0)) {
-            return false;
-        }
-        sum += row[i];
-    }
-    for (int i = pos + 1; i < n_kv; i++) {
-        if (row[i] != 0) {
-            return false;
-        }
-    }
-    return std::fabs(sum - 1) < 1e-3;
-}
-
-static void read_rows(attention_tap & tap, int i_layer, ggml_tensor * t) {
-    const int n_kv = int(t->ne[0]), n_query = int(t->ne[1]);
-    if (t->type != GGML_TYPE_F32 || !ggml_is_contiguous(t) || n_query != tap.n_tokens || t->ne[2] != tap.n_head || t->ne[3] != 1 || n_kv < tap.pos + n_query) {
-        tap.error = sd_format("has shape [%d, %d, %d, %d] for %d tokens at position %d", n_kv, n_query, int(t->ne[2]), int(t->ne[3]), tap.n_tokens, tap.pos);
-        return;
-    }
-    const int first = tap.all_rows ? 0 : n_query - 1, n_rows = n_query - first;
-    const size_t chunk = size_t(n_rows) * n_kv;
-    tap.rows.resize(chunk * tap.n_head);
-    ggml_backend_tensor_get_2d(t, tap.rows.data(), first * t->nb[1], chunk * sizeof(float), tap.n_head, t->nb[2], chunk * sizeof(float));
-    for (int h = 0; h < tap.n_head; h++) {
-        for (int r = 0; r < n_rows; r++) {
-            const float * row = tap.rows.data() + h * chunk + size_t(r) * n_kv;
-            const int pos = tap.pos + first + r;
-            if (!check_row(row, n_kv, pos)) {
-                tap.error = sd_format("is no distribution over the tokens up to %d in head %d", pos, h);
-                return;
-            }
-            if (tap.on_row) {
-                tap.on_row(i_layer, h, pos, row);
-            }
-        }
-    }
-}
-
-static bool on_eval(ggml_tensor * t, bool ask, void * user_data) {
-    attention_tap & tap = *static_cast<attention_tap *>(user_data);
-    if (std::strncmp(t->name, TENSOR.c_str(), TENSOR.size()) != 0) {
-        return !ask; // not ours: do not observe it, do not stop for it
-    }
-    const auto name = std::find(tap.names.begin(), tap.names.end(), t->name);
-    if (name == tap.names.end()) {
-        return !ask;
-    }
-    if (!ask && tap.error.empty()) {
-        tap.n_seen++;
-        read_rows(tap, int(name - tap.names.begin()), t);
-        if (!tap.error.empty()) {
-            tap.error = *name + " " + tap.error;
-        }
-    }
-    return true;
-}
-
-// reads the asked layers' rows while in scope
-struct tap_scope {
-    sd_attention_context & c;
-
-    tap_scope(sd_attention_context & c, const std::vector<int> & layers, bool all_rows, row_fn on_row) : c(c) {
-        c.tap.names.clear();
-        for (int il : layers) {
-            c.tap.names.push_back(TENSOR + std::to_string(il));
-        }
-        c.tap.all_rows = all_rows;
-        c.tap.on_row   = std::move(on_row);
-        c.tap.error.clear();
-        llama_set_eval_callback(c.ctx, on_eval, &c.tap);
-    }
-    ~tap_scope() {
-        llama_set_eval_callback(c.ctx, nullptr, nullptr);
-        c.tap.names.clear();
-        c.tap.on_row = nullptr;
-    }
-};
 
 sd_attention_context_ptr sd_attention_context_init(sd_model & model, int n_ctx, int n_ubatch) {
     if (n_ctx < 0 || n_ubatch < 1) {
@@ -199,9 +94,7 @@ static void decode(sd_attention_context & c, const llama_token * tokens, const f
         batch.n_seq_id = n_seq.data();
         batch.seq_id   = seqs.data();
         batch.logits   = logits.data();
-        c.tap.pos      = c.pos;
-        c.tap.n_tokens = count;
-        c.tap.n_seen   = 0;
+        sd_attention_tap_begin(c.tap, c.pos, count);
         sd_log_take_error();
         const int rc = llama_decode(c.ctx, batch);
         if (rc == 2) {
@@ -210,12 +103,7 @@ static void decode(sd_attention_context & c, const llama_token * tokens, const f
         if (rc != 0) {
             throw sd_error(rc == -2 ? "OUT_OF_MEMORY" : "INTERNAL", sd_format("llama_decode failed with %d: %s", rc, sd_log_take_error().c_str()));
         }
-        if (c.tap.error.empty() && c.tap.n_seen != c.tap.names.size()) {
-            c.tap.error = sd_format("%zu of %zu layers have such weights", c.tap.n_seen, c.tap.names.size());
-        }
-        if (!c.tap.error.empty()) {
-            throw sd_error("INTERNAL", "The attention of this model cannot be read: " + c.tap.error);
-        }
+        sd_attention_tap_end(c.tap);
         c.pos += count;
     }
 }
@@ -254,7 +142,7 @@ void sd_attention_set_image(sd_attention_context & c, const std::vector<llama_to
     c.pos      = 0;
     llama_memory_clear(llama_get_memory(c.ctx), false);
     c.n_system = int(system.size());
-    tap_scope verify(c, { 0 }, true, nullptr);
+    sd_attention_tap_scope verify(c.tap, c.ctx, { 0 }, true, nullptr);
     decode(c, system.data(), nullptr, c.n_system, OUTPUTS_NONE);
     decode(c, nullptr, features.data(), n_img, OUTPUTS_NONE);
     c.n_prefix = c.pos;
@@ -343,7 +231,7 @@ sd_attention sd_attention_capture(sd_attention_context & c, const std::vector<fl
     attention_sum prompt(c, n_layer), asked(c, n_layer), output(c, n_layer);
     {
         const int last = c.pos + int(question.size()) - 1;
-        tap_scope tap(c, params.layers, params.question, [&](int il, int head, int pos, const float * row) {
+        sd_attention_tap_scope tap(c.tap, c.ctx, params.layers, params.question, [&](int il, int head, int pos, const float * row) {
             if (pos == last) {
                 prompt.add(il, head, row);
             }
@@ -360,7 +248,7 @@ sd_attention sd_attention_capture(sd_attention_context & c, const std::vector<fl
     {
         const llama_vocab * vocab = c.model.vocab;
         const int n_vocab = c.model.info.n_vocab;
-        tap_scope tap(c, params.layers, false, [&](int il, int head, int, const float * row) { output.add(il, head, row); });
+        sd_attention_tap_scope tap(c.tap, c.ctx, params.layers, false, [&](int il, int head, int, const float * row) { output.add(il, head, row); });
         for (;;) {
             const float * logits = logits_at(c, -1);
             const llama_token token = llama_token(std::max_element(logits, logits + n_vocab) - logits);

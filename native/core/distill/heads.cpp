@@ -87,10 +87,37 @@ static std::vector<float> probe(const sd_heads_params & hp, sd_attention_context
     return u;
 }
 
+// mean of u under the attention, normalized
+static double mean_under(const float * attention, const std::vector<double> & u) {
+    double mass = 0, useful = 0;
+    for (size_t i = 0; i < u.size(); i++) {
+        mass   += attention[i];
+        useful += attention[i] * u[i];
+    }
+    return mass > 0 ? useful / mass : 0;
+}
+
+// what both questions have in common, where it piles up and is of no use
+static double constant_peaks(const float * a, const float * b, const std::vector<double> & u) {
+    double sum = 0, peaks = 0;
+    for (size_t i = 0; i < u.size(); i++) {
+        sum += std::min(a[i], b[i]);
+    }
+    const double limit = SD_SINK_FACTOR * sum / double(u.size());
+    for (size_t i = 0; i < u.size(); i++) {
+        const double v = std::min(a[i], b[i]);
+        peaks += v > limit ? v * (1 - u[i]) : 0;
+    }
+    return peaks;
+}
+
 bool sd_heads_add(sd_heads & heads, sd_attention_context & c, const sd_picture & picture, const std::vector<llama_token> & system,
         const std::vector<llama_token> & question, const std::vector<llama_token> & other) {
     if (!picture.rgb || picture.width < 1 || picture.height < 1) {
         throw sd_error("INVALID_ARGUMENT", sd_format("Expected a picture but received %d x %d pixels", picture.width, picture.height));
+    }
+    if (other == question) {
+        throw sd_error("INVALID_ARGUMENT", "Expected another question that differs from the question, or none");
     }
     const sd_model & m = sd_attention_model(c);
     const int grid = m.vision->grid, lattice = heads.params.lattice;
@@ -105,7 +132,8 @@ bool sd_heads_add(sd_heads & heads, sd_attention_context & c, const sd_picture &
         heads.n_passed++;
         return false;
     }
-    const sd_attention b = sd_attention_capture(c, {}, other, ap);
+    const bool with_other = !other.empty();
+    const sd_attention b = with_other ? sd_attention_capture(c, {}, other, ap) : sd_attention();
     heads.usefulness = probe(heads.params, c, picture, question, a.log_likelihood);
 
     std::vector<double> u(a.n_img);
@@ -114,20 +142,12 @@ bool sd_heads_add(sd_heads & heads, sd_attention_context & c, const sd_picture &
         u[cell] = heads.usefulness[size_t(j) * lattice + i];
     }
     for (size_t k = 0; k < heads.grounding.size(); k++) {
-        const float * x = a.output.data() + k * a.n_img, * y = b.output.data() + k * a.n_img;
-        double mass = 0, useful = 0, constant = 0;
-        for (int cell = 0; cell < a.n_img; cell++) {
-            mass     += x[cell];
-            useful   += x[cell] * u[cell];
-            constant += std::min(x[cell], y[cell]);
-        }
-        heads.grounding[k] += mass > 0 ? useful / mass : 0;
-        const double outlier = SD_SINK_FACTOR * constant / a.n_img;
-        for (int cell = 0; cell < a.n_img; cell++) {
-            const double v = std::min(x[cell], y[cell]);
-            heads.sink[k] += v > outlier ? v * (1 - u[cell]) : 0;
+        heads.grounding[k] += mean_under(a.output.data() + k * a.n_img, u);
+        if (with_other) {
+            heads.sink[k] += constant_peaks(a.output.data() + k * a.n_img, b.output.data() + k * a.n_img, u);
         }
     }
+    heads.n_sink += with_other;
     heads.n_used++;
     return true;
 }
@@ -139,7 +159,7 @@ std::vector<sd_head> sd_heads_rank(const sd_heads & heads) {
     }
     std::vector<sd_head> out;
     for (int k = 0; k < heads.n_layer * heads.n_head; k++) {
-        out.push_back({ k / heads.n_head, k % heads.n_head, heads.grounding[k] / heads.n_used, heads.sink[k] / heads.n_used });
+        out.push_back({ k / heads.n_head, k % heads.n_head, heads.grounding[k] / heads.n_used, heads.sink[k] / std::max(1, heads.n_sink) });
     }
     std::stable_sort(out.begin(), out.end(), [](const sd_head & a, const sd_head & b) { return a.grounding > b.grounding; });
     return out;

@@ -38,7 +38,7 @@ struct sd_picture {
 struct sd_head {
     int    layer, head;
     double grounding; // 0..1
-    double sink;      // 0..1, share of all attention
+    double sink;      // 0..1, share of all attention; 0 where no pair had another question
 };
 
 // what has been gathered so far
@@ -46,6 +46,7 @@ struct sd_heads {
     sd_heads_params params;
     int n_layer = 0, n_head = 0;
     int n_used = 0, n_passed = 0;           // pairs
+    int n_sink = 0;                         // of the used ones, those with another question
     std::vector<double> grounding, sink;    // sums, [n_layer * n_head]
     std::vector<float>  usefulness;         // of the last pair, [lattice * lattice]
 
@@ -53,7 +54,8 @@ struct sd_heads {
     sd_heads(const sd_model & model, const sd_heads_params & params);
 };
 
-// One picture with one question; `other` is any other question, best another pair's. False where the pair was passed over,
+// One picture with one question; `other` is a different question, such as another pair's, or empty: then the pair says nothing
+// about sinks. False where the pair was passed over,
 // since the model is sure of its answer without a second look. Throws as sd_attention_capture and sd_resample do.
 bool sd_heads_add(sd_heads & heads, sd_attention_context & c, const sd_picture & picture, const std::vector<llama_token> & system,
     const std::vector<llama_token> & question, const std::vector<llama_token> & other);
