@@ -91,7 +91,7 @@ static void feed_prompt(sd_answer & a, sd_session & s, const std::vector<llama_t
     a.timings.prefill += ms_since(start);
 }
 
-static std::string token_text(const llama_vocab * vocab, llama_token token) {
+std::string sd_token_text(const llama_vocab * vocab, llama_token token) {
     std::string s(64, '\0');
     int n = llama_token_to_piece(vocab, token, &s[0], int(s.size()), 0, false);
     if (n < 0) {
@@ -128,7 +128,7 @@ static void sample(sd_answer & a, int i) {
     } else {
         a.tokens.push_back(token);
         a.next = token;
-        const std::string out = a.text.push(token_text(m.vocab, token));
+        const std::string out = a.text.push(sd_token_text(m.vocab, token));
         if (!out.empty() && a.on_text) {
             a.on_text(out);
         }

@@ -42,6 +42,9 @@ struct sd_answer {
     ~sd_answer();
 };
 
+// the text of one token, possibly part of a UTF-8 character; nothing for control tokens
+std::string sd_token_text(const llama_vocab * vocab, llama_token token);
+
 // Prompt and first token. Throws CONTEXT_OVERFLOW before any work when the prompt does not fit.
 std::unique_ptr<sd_answer> sd_answer_start(sd_session & session, const std::vector<llama_token> & question, const std::vector<sd_view> & views,
     const sd_generate_params & params, std::function<void(const std::string &)> on_text);
