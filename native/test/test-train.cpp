@@ -1,16 +1,12 @@
 // Training of the network: losses, gradients and weights of the reference's own run (golden/train), gradients against
-// finite differences of a plain implementation, clipping, resuming, what is written, and errors.
+// finite differences of a plain implementation. What a run is made of is in test-train-run.cpp.
 
-#include "checkpoint.h"
-#include "convert.h"
 #include "plain.h"
 #include "rpn/rpn-checkpoint.h"
 #include "test.h"
-#include "train/schedule.h"
-#include "train/train.h"
+#include "train-data.h"
 
 #include <algorithm>
-#include <chrono>
 #include <random>
 
 using json = nlohmann::json;
@@ -35,49 +31,8 @@ static std::string file_name(const std::string & published, const test_sizes & s
     return used ? "blk." + layer + "." + part->second + ".weight" : "";
 }
 
-static std::string convert(const std::string & checkpoint, const std::string & name) {
-    sd_convert_params p;
-    p.checkpoint = checkpoint;
-    p.type       = "f32";
-    p.out        = test_temp(name);
-    std::atomic<bool> cancel{false};
-    sd_convert(p, cancel);
-    return p.out;
-}
-
-static double norm(const std::vector<float> & v) {
-    double sum = 0;
-    for (float x : v) {
-        sum += double(x) * x;
-    }
-    return std::sqrt(sum);
-}
-
-// --- data
-
-struct batch {
-    std::vector<std::vector<float>>  hidden;
-    std::vector<std::vector<int8_t>> labels;
-    std::vector<rpn_train_sample>    samples;
-
-    void add(const std::vector<float> & h, int n_embd, int img_start, int i_query, const std::vector<int8_t> & l) {
-        hidden.push_back(h);
-        labels.push_back(l);
-        rpn_train_sample s;
-        s.n_tokens  = int(h.size()) / n_embd;
-        s.img_start = img_start;
-        s.n_img     = int(l.size());
-        s.i_query   = i_query;
-        samples.push_back(s);
-        for (size_t i = 0; i < samples.size(); i++) {
-            samples[i].hidden = hidden[i].data();
-            samples[i].labels = labels[i].data();
-        }
-    }
-};
-
-static batch golden_batch() {
-    batch b;
+static train_batch golden_batch() {
+    train_batch b;
     const auto tensors = safetensors_open(test_fixture(GOLDEN + "/batch.safetensors"));
     const json c = json::parse(test_read(test_fixture(GOLDEN + "/case.json")));
     for (int i = 0; i < c["samples"].get<int>(); i++) {
@@ -88,54 +43,18 @@ static batch golden_batch() {
     return b;
 }
 
-static std::vector<float> random_values(size_t n, uint32_t seed) {
-    std::mt19937 rng(seed);
-    std::vector<float> out(n);
-    for (float & v : out) {
-        v = float(rng() / 4294967296.0 * 4.0 - 2.0);
-    }
-    return out;
-}
-
-static std::vector<int8_t> random_labels(size_t n, uint32_t seed) {
-    std::mt19937 rng(seed);
-    std::vector<int8_t> out(n);
-    for (int8_t & v : out) {
-        const int8_t values[] = { 1, 0, 0, -100 };
-        v = values[rng() >> 30];
-    }
-    return out;
-}
-
-// samples of different lengths, the query at the end or before it
-static batch random_batch(int n_embd) {
-    batch b;
-    for (uint32_t i = 0; i < 3; i++) {
-        const int n = 24 + 3 * int(i), n_img = 12 + int(i);
-        b.add(random_values(size_t(n) * n_embd, 10 + i), n_embd, 3, n - 1 - int(i), random_labels(n_img, 20 + i));
-    }
-    return b;
-}
-
-static rpn_train_result step(rpn_trainer * t, const batch & b, double lr) {
-    for (const rpn_train_sample & s : b.samples) {
-        rpn_train_accumulate(t, s);
-    }
-    return rpn_train_step(t, lr);
-}
-
 // --- the reference's run
 
 static void check_golden() {
     const json c = json::parse(test_read(test_fixture(GOLDEN + "/case.json")));
-    const batch b = golden_batch();
+    const train_batch b = golden_batch();
     rpn_train_params p;
     p.beta1         = c["optimizer"]["beta1"];
     p.beta2         = c["optimizer"]["beta2"];
     p.eps           = c["optimizer"]["eps"];
     p.weight_decay  = c["optimizer"]["weightDecay"];
     p.max_grad_norm = 0;
-    rpn_trainer_ptr t = rpn_train_init(rpn_weights_load(convert(test_fixture(GOLDEN + "/model.safetensors"), "train-start.gguf")), p, nullptr);
+    rpn_trainer_ptr t = rpn_train_init(rpn_weights_load(train_convert(test_fixture(GOLDEN + "/model.safetensors"), "train-start.gguf")), p, nullptr);
 
     for (const rpn_train_sample & s : b.samples) {
         rpn_train_accumulate(t.get(), s);
@@ -144,7 +63,7 @@ static void check_golden() {
     double worst = 0, total = 0;
     size_t n = 0;
     for (const auto & [name, expected] : c["firstStepGradientNorms"].items()) {
-        const double is = norm(rpn_train_tensor(t.get(), file_name(name, sizes), 'g'));
+        const double is = train_norm(rpn_train_tensor(t.get(), file_name(name, sizes), 'g'));
         worst = std::max(worst, std::fabs(is / expected.get<double>() - 1));
         total += is * is;
         n++;
@@ -154,7 +73,7 @@ static void check_golden() {
 
     worst = 0;
     for (int i = 0; i < c["steps"].get<int>(); i++) {
-        const rpn_train_result r = i == 0 ? rpn_train_step(t.get(), c["optimizer"]["lr"]) : step(t.get(), b, c["optimizer"]["lr"]);
+        const rpn_train_result r = i == 0 ? rpn_train_step(t.get(), c["optimizer"]["lr"]) : train_step(t.get(), b, c["optimizer"]["lr"]);
         worst = std::max(worst, std::fabs(r.loss - c["losses"][i].get<double>()));
         if (i == 0) {
             CHECK_LE(std::fabs(r.grad_norm / std::sqrt(total) - 1), 1e-6);
@@ -178,7 +97,7 @@ static void check_golden() {
 
 // --- finite differences
 
-static double plain_loss(const test_tensors & net, const test_sizes & sizes, const batch & b) {
+static double plain_loss(const test_tensors & net, const test_sizes & sizes, const train_batch & b) {
     double sum = 0;
     int n = 0;
     for (const rpn_train_sample & s : b.samples) {
@@ -207,8 +126,8 @@ static int64_t file_index(const std::string & name, int64_t i, const test_sizes 
 
 static void check_differences(const test_sizes & sizes) {
     test_tensors net = test_network(sizes, 3);
-    const batch b = random_batch(sizes.n_embd);
-    const std::string file = convert(test_checkpoint("train-plain", test_config(sizes), net), "train-plain.gguf");
+    const train_batch b = train_random_batch(sizes.n_embd);
+    const std::string file = train_convert(test_checkpoint("train-plain", test_config(sizes), net), "train-plain.gguf");
     rpn_trainer_ptr t = rpn_train_init(rpn_weights_load(file), {}, nullptr);
     for (const rpn_train_sample & s : b.samples) {
         rpn_train_accumulate(t.get(), s);

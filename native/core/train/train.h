@@ -20,7 +20,7 @@ struct rpn_train_params {
     float eps           = 1e-8f;
     float weight_decay  = 0.0f;
     float max_grad_norm = 1.0f; // clipping by the norm of all gradients together; 0: none
-    int   n_threads     = 1;    // of the CPU; more pay off from a width of about a thousand
+    int   n_threads     = 1;    // of the CPU; for narrow networks 1 is fastest, see choose_threads in model.cpp
 };
 
 // One prompt. Tokens after the query do not count.
