@@ -11,24 +11,8 @@
 
 #include <algorithm>
 
-static const test_sizes SIZES{ 32, 4, 2, 48, 3 };
-
-static const rpn_weights & start() {
-    static const rpn_weights w = rpn_weights_load(train_convert(test_checkpoint("train-file", test_config(SIZES), test_network(SIZES, 4)), "train-file.gguf"));
-    return w;
-}
-
-static std::vector<float> tensors(const rpn_trainer * t, char what) {
-    std::vector<float> out;
-    for (const auto & [name, _] : start().tensors) {
-        const std::vector<float> v = rpn_train_tensor(t, name, what);
-        out.insert(out.end(), v.begin(), v.end());
-    }
-    return out;
-}
-
 static void check_resume() {
-    const train_batch b = train_random_batch(SIZES.n_embd);
+    const train_batch b = train_random_batch(TRAIN_SIZES.n_embd);
     auto run = [&](rpn_trainer * t, int from, int to) {
         double loss = 0;
         for (int i = from; i < to; i++) {
@@ -36,12 +20,12 @@ static void check_resume() {
         }
         return loss;
     };
-    rpn_trainer_ptr whole = rpn_train_init(start(), {}, nullptr);
+    rpn_trainer_ptr whole = rpn_train_init(train_start(), {}, nullptr);
     const double before = run(whole.get(), 0, 1), loss = run(whole.get(), 1, 6);
     CHECK(loss < 0.9 * before);
 
     const std::string path = test_temp("train-checkpoint.gguf"), note = "{\"epoch\": 1, \"at\": \"\u00e9\"}";
-    rpn_trainer_ptr half = rpn_train_init(start(), {}, nullptr);
+    rpn_trainer_ptr half = rpn_train_init(train_start(), {}, nullptr);
     run(half.get(), 0, 3);
     rpn_train_checkpoint(half.get(), path, note);
     std::string got;
@@ -50,19 +34,19 @@ static void check_resume() {
     CHECK(rpn_train_n_steps(rest.get()) == 3);
     CHECK(run(rest.get(), 3, 6) == loss);
     for (char what : { 'w', 'm', 'v' }) {
-        CHECK(tensors(rest.get(), what) == tensors(whole.get(), what));
+        CHECK(train_tensors(rest.get(), what) == train_tensors(whole.get(), what));
     }
     CHECK(rpn_train_n_steps(rest.get()) == 6);
 
     // a checkpoint is an RPN file
     const rpn_weights w = rpn_weights_load(path);
     CHECK(w.tensors.at("blk.0.attn_q.weight") == rpn_train_tensor(half.get(), "blk.0.attn_q.weight", 'w'));
-    CHECK(rpn_get_hparams(rpn_load(path, nullptr, 1).get()).branch == start().hp.branch);
+    CHECK(rpn_get_hparams(rpn_load(path, nullptr, 1).get()).branch == train_start().hp.branch);
 
     // not between samples and their step, and not from a file without moments
     rpn_train_accumulate(half.get(), b.samples[0]);
     CHECK_CODE(rpn_train_checkpoint(half.get(), path, ""), "INVALID_ARGUMENT");
-    CHECK_CODE(rpn_train_resume(test_temp("train-file.gguf"), {}, nullptr, got), "RPN_INVALID");
+    CHECK_CODE(rpn_train_resume(test_temp("train-start-random.gguf"), {}, nullptr, got), "RPN_INVALID");
     CHECK_CODE(rpn_train_resume(test_temp("nothing.gguf"), {}, nullptr, got), "MODEL_NOT_FOUND");
     CHECK(rpn_train_resume(path, {}, nullptr, got)); // what was refused left the file as it was
     std::string bytes = test_read(path);
@@ -72,8 +56,8 @@ static void check_resume() {
 }
 
 static void check_save() {
-    const train_batch b = train_random_batch(SIZES.n_embd);
-    rpn_trainer_ptr t = rpn_train_init(start(), {}, nullptr);
+    const train_batch b = train_random_batch(TRAIN_SIZES.n_embd);
+    rpn_trainer_ptr t = rpn_train_init(train_start(), {}, nullptr);
     train_step(t.get(), b, 1e-2);
     const rpn_train_sample & s = b.samples[0];
     const std::vector<float> logits = rpn_train_score(t.get(), s);

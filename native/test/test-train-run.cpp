@@ -11,32 +11,16 @@
 #include <limits>
 #include <numeric>
 
-static const test_sizes SIZES{ 32, 4, 2, 48, 3 };
-
-static const rpn_weights & start() {
-    static const rpn_weights w = rpn_weights_load(train_convert(test_checkpoint("train-run", test_config(SIZES), test_network(SIZES, 4)), "train-run.gguf"));
-    return w;
-}
-
-static std::vector<float> tensors(const rpn_trainer * t, char what) {
-    std::vector<float> out;
-    for (const auto & [name, _] : start().tensors) {
-        const std::vector<float> v = rpn_train_tensor(t, name, what);
-        out.insert(out.end(), v.begin(), v.end());
-    }
-    return out;
-}
-
 // --- a step is the mean over all labelled cells of its samples
 
 static void check_samples() {
-    const train_batch b = train_random_batch(SIZES.n_embd);
+    const train_batch b = train_random_batch(TRAIN_SIZES.n_embd);
     auto gradient = [&](std::vector<rpn_train_sample> samples) {
-        rpn_trainer_ptr t = rpn_train_init(start(), {}, nullptr);
+        rpn_trainer_ptr t = rpn_train_init(train_start(), {}, nullptr);
         for (const rpn_train_sample & s : samples) {
             rpn_train_accumulate(t.get(), s);
         }
-        return tensors(t.get(), 'g');
+        return train_tensors(t.get(), 'g');
     };
     auto n_cells = [](const rpn_train_sample & s) { return double(s.n_img - std::count(s.labels, s.labels + s.n_img, int8_t(-100))); };
 
@@ -62,14 +46,51 @@ static void check_samples() {
     CHECK(gradient({ cut }) == gradient({ second }));
 }
 
+// workers share the samples out; the sums are the same but for rounding, and the same in each run
+static void check_workers() {
+    const train_batch b = train_random_batch(TRAIN_SIZES.n_embd);
+    auto run = [&](int n_workers, rpn_train_metrics & m) {
+        rpn_train_params p;
+        p.n_workers = n_workers;
+        rpn_trainer_ptr t = rpn_train_init(train_start(), p, nullptr);
+        for (int i = 0; i < 2; i++) {
+            rpn_train_accumulate(t.get(), b.samples);
+            rpn_train_accumulate(t.get(), b.samples[1]);
+            rpn_train_step(t.get(), 1e-3);
+        }
+        rpn_train_eval(t.get(), b.samples, m);
+        rpn_train_accumulate(t.get(), b.samples);
+        return train_tensors(t.get(), 'g');
+    };
+    rpn_train_metrics one, two, many;
+    const std::vector<float> expected = run(1, one);
+    CHECK_LE(rel_l2(run(2, two), expected), 1e-4); // after two steps of AdamW
+    CHECK_LE(rel_l2(run(5, many), expected), 1e-4);
+    CHECK_LE(std::fabs(two.loss() - one.loss()), 1e-5);
+    CHECK(one.n_cells > 0 && two.n_cells == one.n_cells && many.n_cells == one.n_cells);
+    rpn_train_metrics again, once_more;
+    CHECK(run(2, again) == run(2, once_more));
+    CHECK(again.loss_sum == once_more.loss_sum);
+
+    // one bad sample refuses all
+    rpn_train_params p;
+    p.n_workers = 2;
+    rpn_trainer_ptr t = rpn_train_init(train_start(), p, nullptr);
+    std::vector<rpn_train_sample> samples = b.samples;
+    samples[2].i_query = -1;
+    CHECK_CODE(rpn_train_accumulate(t.get(), samples), "INVALID_ARGUMENT");
+    CHECK(train_norm(train_tensors(t.get(), 'g')) == 0);
+    CHECK(rpn_train_accumulate(t.get(), std::vector<rpn_train_sample>{}) == 0);
+}
+
 static void check_clipping() {
-    const train_batch b = train_random_batch(SIZES.n_embd);
+    const train_batch b = train_random_batch(TRAIN_SIZES.n_embd);
     auto first_moment = [&](float max_norm, double & grad_norm) {
         rpn_train_params p;
         p.max_grad_norm = max_norm;
-        rpn_trainer_ptr t = rpn_train_init(start(), p, nullptr);
+        rpn_trainer_ptr t = rpn_train_init(train_start(), p, nullptr);
         grad_norm = train_step(t.get(), b, 1e-3).grad_norm;
-        return tensors(t.get(), 'm');
+        return train_tensors(t.get(), 'm');
     };
     double norm = 0, same = 0;
     const std::vector<float> free = first_moment(0, norm);
@@ -84,16 +105,16 @@ static void check_clipping() {
 }
 
 static void check_eval() {
-    const train_batch b = train_random_batch(SIZES.n_embd);
-    const test_tensors net = test_network(SIZES, 4);
-    rpn_trainer_ptr t = rpn_train_init(start(), {}, nullptr);
-    rpn_ptr rpn = rpn_load(test_temp("train-run.gguf"), nullptr, 1);
+    const train_batch b = train_random_batch(TRAIN_SIZES.n_embd);
+    const test_tensors net = train_network();
+    rpn_trainer_ptr t = rpn_train_init(train_start(), {}, nullptr);
+    rpn_ptr rpn = rpn_load(test_temp("train-start-random.gguf"), nullptr, 1);
     rpn_train_metrics m;
     double loss = 0, n = 0, tp = 0, said = 0, is = 0;
     for (const rpn_train_sample & s : b.samples) {
         rpn_train_eval(t.get(), s, m);
-        const std::vector<float> hidden(s.hidden, s.hidden + size_t(s.n_tokens) * SIZES.n_embd);
-        const std::vector<double> z = plain_score(net, SIZES, hidden, s.n_tokens, s.img_start, s.n_img, s.i_query);
+        const std::vector<float> hidden(s.hidden, s.hidden + size_t(s.n_tokens) * TRAIN_SIZES.n_embd);
+        const std::vector<double> z = plain_score(net, TRAIN_SIZES, hidden, s.n_tokens, s.img_start, s.n_img, s.i_query);
         for (int i = 0; i < s.n_img; i++) {
             if (s.labels[i] != -100) {
                 const double p = 1 / (1 + std::exp(-z[i]));
@@ -114,7 +135,7 @@ static void check_eval() {
     CHECK_LE(std::fabs(m.precision() - tp / said), 1e-12);
     CHECK_LE(std::fabs(m.recall() - tp / is), 1e-12);
     CHECK_LE(std::fabs(train_step(t.get(), b, 0).loss - m.loss()), 1e-6); // evaluation left no trace
-    CHECK(tensors(t.get(), 'w') == tensors(rpn_train_init(start(), {}, nullptr).get(), 'w')); // rate 0
+    CHECK(train_tensors(t.get(), 'w') == train_tensors(rpn_train_init(train_start(), {}, nullptr).get(), 'w')); // rate 0
 }
 
 // --- schedule and order
@@ -143,8 +164,8 @@ static void check_schedule() {
 // --- errors
 
 static void check_errors() {
-    const train_batch b = train_random_batch(SIZES.n_embd);
-    rpn_trainer_ptr t = rpn_train_init(start(), {}, nullptr);
+    const train_batch b = train_random_batch(TRAIN_SIZES.n_embd);
+    rpn_trainer_ptr t = rpn_train_init(train_start(), {}, nullptr);
     CHECK_CODE(rpn_train_step(t.get(), 1e-3), "INVALID_ARGUMENT"); // nothing accumulated
     auto refused = [&](const std::function<void(rpn_train_sample & s)> & change) {
         rpn_train_sample s = b.samples[0];
@@ -163,27 +184,28 @@ static void check_errors() {
     std::vector<float> hidden(b.hidden[0]);
     hidden[5] = std::numeric_limits<float>::quiet_NaN();
     refused([&](rpn_train_sample & s) { s.hidden = hidden.data(); });
-    CHECK(train_norm(tensors(t.get(), 'g')) == 0);
+    CHECK(train_norm(train_tensors(t.get(), 'g')) == 0);
 
     CHECK_CODE(rpn_train_step(t.get(), -1), "INVALID_ARGUMENT");
     CHECK_CODE(rpn_train_tensor(t.get(), "blk.2.attn_v.weight", 'w'), "INVALID_ARGUMENT");
     rpn_train_params p;
     p.beta2 = 1;
-    CHECK_CODE(rpn_train_init(start(), p, nullptr), "INVALID_ARGUMENT");
-    rpn_weights w = start();
+    CHECK_CODE(rpn_train_init(train_start(), p, nullptr), "INVALID_ARGUMENT");
+    rpn_weights w = train_start();
     w.tensors.at("output_norm.weight").pop_back();
     CHECK_CODE(rpn_train_init(w, {}, nullptr), "INVALID_ARGUMENT");
 
     train_step(t.get(), b, 1e38); // the weights are ruined, the process goes on
-    const std::vector<float> ruined = tensors(t.get(), 'w');
+    const std::vector<float> ruined = train_tensors(t.get(), 'w');
     CHECK_CODE(train_step(t.get(), b, 1e-3), "INTERNAL");
-    CHECK(std::equal(ruined.begin(), ruined.end(), tensors(t.get(), 'w').begin(), [](float a, float b) { return a == b || (std::isnan(a) && std::isnan(b)); }));
+    CHECK(std::equal(ruined.begin(), ruined.end(), train_tensors(t.get(), 'w').begin(), [](float a, float b) { return a == b || (std::isnan(a) && std::isnan(b)); }));
     CHECK(rpn_train_n_steps(t.get()) == 1);
 }
 
 int main() {
     return test_main("train-run", [] {
         check_samples();
+        check_workers();
         check_clipping();
         check_eval();
         check_schedule();

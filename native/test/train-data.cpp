@@ -74,3 +74,23 @@ double train_norm(const std::vector<float> & v) {
     }
     return std::sqrt(sum);
 }
+
+const test_sizes TRAIN_SIZES{ 32, 4, 2, 48, 3 };
+
+test_tensors train_network() {
+    return test_network(TRAIN_SIZES, 4);
+}
+
+const rpn_weights & train_start() {
+    static const rpn_weights w = rpn_weights_load(train_convert(test_checkpoint("train-start-random", test_config(TRAIN_SIZES), train_network()), "train-start-random.gguf"));
+    return w;
+}
+
+std::vector<float> train_tensors(const rpn_trainer * t, char what) {
+    std::vector<float> out;
+    for (const auto & [name, _] : train_start().tensors) {
+        const std::vector<float> v = rpn_train_tensor(t, name, what);
+        out.insert(out.end(), v.begin(), v.end());
+    }
+    return out;
+}

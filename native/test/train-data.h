@@ -27,3 +27,11 @@ rpn_train_result train_step(rpn_trainer * t, const train_batch & b, double lr);
 std::string train_convert(const std::string & checkpoint, const std::string & name);
 
 double train_norm(const std::vector<float> & v);
+
+// a small network with grouped heads to start from; its file is train-start-random.gguf in the scratch directory
+extern const test_sizes TRAIN_SIZES;
+test_tensors train_network();
+const rpn_weights & train_start();
+
+// all weights (or what rpn_train_tensor gives) one after the other
+std::vector<float> train_tensors(const rpn_trainer * t, char what);

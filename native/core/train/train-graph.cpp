@@ -8,11 +8,13 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 namespace {
 
 struct sample_graph : rpn_train_graph {
-    rpn_trainer *            t;
+    const rpn_trainer *      t;
+    const rpn_train_worker & worker;
     const rpn_train_sample & s;
     int n; // tokens that count: attention is causal
 
@@ -24,12 +26,13 @@ struct sample_graph : rpn_train_graph {
     ggml_tensor * weight = nullptr; // [n_img]: 1 where there is a label
     ggml_tensor * loss   = nullptr; // sum over the labelled cells
 
-    sample_graph(rpn_trainer * t, const rpn_train_sample & s, bool grads) : rpn_train_graph(t, grads), t(t), s(s) {
+    sample_graph(const rpn_trainer * t, const rpn_train_worker & worker, const rpn_train_sample & s, bool grads)
+        : rpn_train_graph(t, grads), t(t), worker(worker), s(s) {
         n = std::max(s.i_query + 1, s.img_start + s.n_img);
     }
 
     ggml_tensor * param(const std::string & name) const {
-        return rpn_train_find(t, name).w;
+        return rpn_train_find(worker.tensors, name).w;
     }
 
     ggml_tensor * input(ggml_type type, int64_t ne0, int64_t ne1) {
@@ -116,15 +119,15 @@ struct sample_graph : rpn_train_graph {
         ggml_build_forward_expand(gf, loss);
     }
 
-    // gradients are added to those of the trainer
+    // gradients are added to those of the worker
     void build_backward() {
         std::vector<ggml_tensor *> accs(size_t(ggml_graph_n_nodes(gf)), nullptr);
         for (size_t i = 0; i < accs.size(); i++) {
             const ggml_tensor * node = ggml_graph_node(gf, int(i));
             if (node == loss) {
-                accs[i] = t->one;
+                accs[i] = worker.one;
             }
-            for (const rpn_train_param & p : t->tensors) {
+            for (const rpn_train_param & p : worker.tensors) {
                 if (node == p.w) {
                     accs[i] = p.g;
                 }
@@ -138,7 +141,7 @@ struct sample_graph : rpn_train_graph {
     }
 
     void compute() {
-        rpn_train_alloc(t, gf);
+        rpn_train_alloc(worker, gf);
         ggml_backend_tensor_set(hidden, s.hidden, 0, ggml_nbytes(hidden));
         // without full layers nothing needs positions
         if (pos->buffer) {
@@ -164,12 +167,15 @@ struct sample_graph : rpn_train_graph {
             set(y, ys);
             set(weight, ws);
         }
-        rpn_train_compute(t, gf);
+        rpn_train_compute(worker, gf);
     }
 };
 
 // number of labelled cells
 int64_t check_labels(const rpn_train_sample & s) {
+    if (!s.labels) {
+        throw sd_error("INVALID_ARGUMENT", "Expected labels for a sample but received none");
+    }
     int64_t n_cells = 0;
     for (int i = 0; i < s.n_img; i++) {
         const int label = s.labels[i];
@@ -198,27 +204,43 @@ void check_sample(const rpn_trainer * t, const rpn_train_sample & s) {
 
 } // namespace
 
-double rpn_train_accumulate(rpn_trainer * t, const rpn_train_sample & s) {
-    check_sample(t, s);
-    const int64_t n_cells = check_labels(s);
-    if (n_cells == 0) {
-        return 0;
+double rpn_train_accumulate(rpn_trainer * t, const std::vector<rpn_train_sample> & samples) {
+    std::vector<int64_t> n_cells(samples.size());
+    for (size_t i = 0; i < samples.size(); i++) {
+        check_sample(t, samples[i]);
+        n_cells[i] = check_labels(samples[i]);
     }
-    sample_graph g(t, s, true);
-    g.build_logits();
-    g.build_loss();
-    g.build_backward();
-    g.compute();
-    float sum = 0;
-    ggml_backend_tensor_get(g.loss, &sum, 0, sizeof(sum));
+    std::vector<float> sums(samples.size(), 0.0f);
+    auto add = [&](const rpn_train_worker & worker, size_t i) {
+        if (n_cells[i] == 0) {
+            return;
+        }
+        sample_graph g(t, worker, samples[i], true);
+        g.build_logits();
+        g.build_loss();
+        g.build_backward();
+        g.compute();
+        ggml_backend_tensor_get(g.loss, &sums[i], 0, sizeof(float));
+    };
+    try {
+        rpn_train_parallel(t, samples.size(), add);
+    } catch (...) {
+        rpn_train_clear(t); // some samples are in it and some are not
+        throw;
+    }
+    const double  sum = std::accumulate(sums.begin(), sums.end(), 0.0);
+    const int64_t n   = std::accumulate(n_cells.begin(), n_cells.end(), int64_t(0));
     t->loss_sum += sum;
-    t->n_cells  += n_cells;
-    return sum / double(n_cells);
+    t->n_cells  += n;
+    return n ? sum / double(n) : 0;
 }
 
-std::vector<float> rpn_train_score(rpn_trainer * t, const rpn_train_sample & s) {
-    check_sample(t, s);
-    sample_graph g(t, s, false);
+double rpn_train_accumulate(rpn_trainer * t, const rpn_train_sample & s) {
+    return rpn_train_accumulate(t, std::vector<rpn_train_sample>{ s });
+}
+
+static std::vector<float> score(const rpn_trainer * t, const rpn_train_worker & worker, const rpn_train_sample & s) {
+    sample_graph g(t, worker, s, false);
     g.build_logits();
     g.compute();
     std::vector<float> out(s.n_img);
@@ -226,9 +248,12 @@ std::vector<float> rpn_train_score(rpn_trainer * t, const rpn_train_sample & s) 
     return out;
 }
 
-void rpn_train_eval(rpn_trainer * t, const rpn_train_sample & s, rpn_train_metrics & m) {
-    m.n_cells += check_labels(s);
-    const std::vector<float> logits = rpn_train_score(t, s);
+std::vector<float> rpn_train_score(rpn_trainer * t, const rpn_train_sample & s) {
+    check_sample(t, s);
+    return score(t, t->workers[0], s);
+}
+
+static void measure(const rpn_train_sample & s, const std::vector<float> & logits, rpn_train_metrics & m) {
     for (int i = 0; i < s.n_img; i++) {
         const int label = s.labels[i];
         if (label == -100) {
@@ -237,8 +262,27 @@ void rpn_train_eval(rpn_trainer * t, const rpn_train_sample & s, rpn_train_metri
         const double z = logits[i];
         m.loss_sum += std::max(z, 0.0) + std::log1p(std::exp(-std::fabs(z))) - z * label;
         const bool positive = z > 0; // probability above 0.5
+        m.n_cells++;
         m.n_true_pos  += positive && label;
         m.n_false_pos += positive && !label;
         m.n_false_neg += !positive && label;
     }
+}
+
+void rpn_train_eval(rpn_trainer * t, const std::vector<rpn_train_sample> & samples, rpn_train_metrics & m) {
+    for (const rpn_train_sample & s : samples) {
+        check_sample(t, s);
+        check_labels(s);
+    }
+    std::vector<std::vector<float>> logits(samples.size());
+    rpn_train_parallel(t, samples.size(), [&](const rpn_train_worker & worker, size_t i) {
+        logits[i] = score(t, worker, samples[i]);
+    });
+    for (size_t i = 0; i < samples.size(); i++) {
+        measure(samples[i], logits[i], m);
+    }
+}
+
+void rpn_train_eval(rpn_trainer * t, const rpn_train_sample & s, rpn_train_metrics & m) {
+    rpn_train_eval(t, std::vector<rpn_train_sample>{ s }, m);
 }

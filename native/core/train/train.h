@@ -20,7 +20,8 @@ struct rpn_train_params {
     float eps           = 1e-8f;
     float weight_decay  = 0.0f;
     float max_grad_norm = 1.0f; // clipping by the norm of all gradients together; 0: none
-    int   n_threads     = 1;    // of the CPU; for narrow networks 1 is fastest, see choose_threads in model.cpp
+    int   n_threads     = 1;    // of the CPU, for one sample; for narrow networks 1 is fastest, see choose_threads in model.cpp
+    int   n_workers     = 1;    // samples computed at the same time, each with gradients of its own; on other devices than the CPU always 1
 };
 
 // One prompt. Tokens after the query do not count.
@@ -62,6 +63,11 @@ rpn_trainer_ptr rpn_train_init(const rpn_weights & start, const rpn_train_params
 // of the step weighs the same. Returns the sample's own mean loss (0 where no cell is labelled). Throws INVALID_ARGUMENT.
 double rpn_train_accumulate(rpn_trainer * t, const rpn_train_sample & sample);
 
+// The same for many, by all workers; returns the mean loss over their labelled cells. Where one of them is refused, none
+// has been added; on any other error all that has been accumulated is forgotten. The last bits of the sums depend on the
+// number of workers, but not on which of them is faster.
+double rpn_train_accumulate(rpn_trainer * t, const std::vector<rpn_train_sample> & samples);
+
 // One AdamW step on what has been accumulated, which is then forgotten. Throws INVALID_ARGUMENT where no labelled cell has
 // been, INTERNAL where the gradients are not finite (the weights are then as before the step).
 rpn_train_result rpn_train_step(rpn_trainer * t, double lr);
@@ -71,6 +77,7 @@ std::vector<float> rpn_train_score(rpn_trainer * t, const rpn_train_sample & sam
 
 // adds a sample to the metrics; weights and gradients stay as they are
 void rpn_train_eval(rpn_trainer * t, const rpn_train_sample & sample, rpn_train_metrics & metrics);
+void rpn_train_eval(rpn_trainer * t, const std::vector<rpn_train_sample> & samples, rpn_train_metrics & metrics); // by all workers
 
 int64_t rpn_train_n_steps(const rpn_trainer * t); // steps done, over all resumes
 const rpn_hparams & rpn_train_hparams(const rpn_trainer * t);
