@@ -16,7 +16,8 @@ struct sample_graph : rpn_train_graph {
     const rpn_trainer *      t;
     const rpn_train_worker & worker;
     const rpn_train_sample & s;
-    int n; // tokens that count: attention is causal
+    int n_used; // tokens that count: attention is causal
+    int n;      // and some of zeros after them, since ggml's fast products on the CPU want whole blocks of 16
 
     ggml_tensor * hidden = nullptr; // [n_embd, n]
     ggml_tensor * pos    = nullptr;
@@ -28,7 +29,8 @@ struct sample_graph : rpn_train_graph {
 
     sample_graph(const rpn_trainer * t, const rpn_train_worker & worker, const rpn_train_sample & s, bool grads)
         : rpn_train_graph(t, grads), t(t), worker(worker), s(s) {
-        n = std::max(s.i_query + 1, s.img_start + s.n_img);
+        n_used = std::max(s.i_query + 1, s.img_start + s.n_img);
+        n      = GGML_PAD(n_used, 16);
     }
 
     ggml_tensor * param(const std::string & name) const {
@@ -142,7 +144,9 @@ struct sample_graph : rpn_train_graph {
 
     void compute() {
         rpn_train_alloc(worker, gf);
-        ggml_backend_tensor_set(hidden, s.hidden, 0, ggml_nbytes(hidden));
+        const size_t used = size_t(n_used) * hidden->nb[1];
+        ggml_backend_tensor_set(hidden, s.hidden, 0, used);
+        ggml_backend_tensor_memset(hidden, 0, used, ggml_nbytes(hidden) - used);
         // without full layers nothing needs positions
         if (pos->buffer) {
             std::vector<int32_t> p(n);
