@@ -5,6 +5,7 @@
 #include "ggml.h"
 #include "log.h"
 
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 
@@ -174,4 +175,21 @@ ggml_tensor * gguf_file::vector(const std::string & name, int64_t ne0) const {
         throw invalid_type(*this, t);
     }
     return t;
+}
+
+std::vector<float> gguf_file::read_f32(const ggml_tensor * t) const {
+    const int64_t id = gguf_find_tensor(ctx, t->name);
+    std::vector<char> raw(ggml_nbytes(t));
+    std::ifstream in(fs::u8path(path), std::ios::binary);
+    in.seekg(std::streamoff(gguf_get_data_offset(ctx) + gguf_get_tensor_offset(ctx, id)));
+    if (!in.read(raw.data(), std::streamsize(raw.size()))) {
+        throw sd_error("IO_ERROR", what + " file " + path + " could not be read");
+    }
+    std::vector<float> out(ggml_nelements(t));
+    if (t->type == GGML_TYPE_F32) {
+        memcpy(out.data(), raw.data(), raw.size());
+    } else {
+        ggml_get_type_traits(t->type)->to_float(raw.data(), out.data(), int64_t(out.size()));
+    }
+    return out;
 }

@@ -43,6 +43,9 @@ struct gguf_file {
     ggml_tensor * require(const std::string & name, int64_t ne0, int64_t ne1) const; // ne1 0: one-dimensional
     ggml_tensor * matrix(const std::string & name, int64_t ne0, int64_t ne1) const;  // of a type that can be multiplied
     ggml_tensor * vector(const std::string & name, int64_t ne0) const;               // f32
+
+    // the values of a tensor that `matrix` or `vector` gave, dequantised; throws IO_ERROR
+    std::vector<float> read_f32(const ggml_tensor * t) const;
 };
 
 // Opens and checks: the file exists and is regular (else MODEL_NOT_FOUND), is GGUF, is complete (else `invalid`).

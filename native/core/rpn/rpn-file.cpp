@@ -82,7 +82,7 @@ std::vector<rpn_file_tensor> rpn_file_tensors(const rpn_hparams & hp, ggml_type 
 
 static sd_error io_error(const rpn_writer & w, const std::string & what) {
     const std::string reason = errno ? std::string(": ") + strerror(errno) : "";
-    return sd_error("IO_ERROR", "The RPN file " + w.path + " could not be " + what + reason);
+    return sd_error("IO_ERROR", "The " + w.what + " " + w.path + " could not be " + what + reason);
 }
 
 static void put(rpn_writer & w, const void * data, size_t n) {
@@ -93,7 +93,7 @@ static void put(rpn_writer & w, const void * data, size_t n) {
     w.n_bytes += n;
 }
 
-static void set_keys(gguf_context * g, const rpn_hparams & hp, const std::string & name, ggml_type type) {
+void rpn_file_keys(gguf_context * g, const rpn_hparams & hp, const std::string & name, ggml_type type) {
     gguf_set_val_str(g, "general.architecture", "sdrpn");
     gguf_set_val_str(g, "general.name", name.c_str());
     for (const auto & t : TYPES) {
@@ -134,7 +134,6 @@ rpn_writer::~rpn_writer() {
 }
 
 void rpn_writer_open(rpn_writer & w, const std::string & path, const rpn_hparams & hp, const std::string & name, ggml_type type) {
-    w.path    = path;
     w.tensors = rpn_file_tensors(hp, type);
     for (const rpn_file_tensor & t : w.tensors) {
         if (t.ne1 && t.type != type) {
@@ -142,21 +141,26 @@ void rpn_writer_open(rpn_writer & w, const std::string & path, const rpn_hparams
         }
     }
 
-    gguf_context_ptr g(gguf_init_empty());
+    gguf_context_ptr header(gguf_init_empty());
+    rpn_file_keys(header.get(), hp, name, type);
+    rpn_writer_begin(w, path, header.get());
+}
+
+void rpn_writer_begin(rpn_writer & w, const std::string & path, gguf_context * g) {
+    w.path = path;
     ggml_context_ptr ctx(ggml_init({ (w.tensors.size() + 1) * ggml_tensor_overhead(), nullptr, true }));
-    set_keys(g.get(), hp, name, type);
     for (const rpn_file_tensor & t : w.tensors) {
         ggml_tensor * x = t.ne1 ? ggml_new_tensor_2d(ctx.get(), t.type, t.ne0, t.ne1) : ggml_new_tensor_1d(ctx.get(), t.type, t.ne0);
         ggml_set_name(x, t.name.c_str());
-        gguf_add_tensor(g.get(), x);
+        gguf_add_tensor(g, x);
     }
-    std::vector<char> meta(gguf_get_meta_size(g.get()));
-    gguf_get_meta_data(g.get(), meta.data());
+    std::vector<char> meta(gguf_get_meta_size(g));
+    gguf_get_meta_data(g, meta.data());
 
     std::error_code ec;
     const auto status = fs::status(fs::u8path(path), ec);
     if (fs::exists(status) && !fs::is_regular_file(status)) {
-        throw sd_error("IO_ERROR", "The RPN file " + path + " cannot be written: a directory or device is there; give the path of a file");
+        throw sd_error("IO_ERROR", "The " + w.what + " " + path + " cannot be written: a directory or device is there; give the path of a file");
     }
     // another conversion to the same target has another name
     const std::string temp = path + sd_format(".%08x.part", unsigned(std::random_device{}()));
@@ -202,7 +206,7 @@ void rpn_writer_close(rpn_writer & w) {
     std::error_code ec;
     fs::rename(fs::u8path(w.temp), fs::u8path(w.path), ec);
     if (ec) {
-        throw sd_error("IO_ERROR", "The RPN file " + w.path + " could not be put in place: " + ec.message());
+        throw sd_error("IO_ERROR", "The " + w.what + " " + w.path + " could not be put in place: " + ec.message());
     }
     w.temp.clear();
 }

@@ -10,6 +10,8 @@
 #include <atomic>
 #include <fstream>
 
+struct gguf_context;
+
 struct rpn_file_tensor {
     std::string name;
     int64_t     ne0 = 0; // width of a row
@@ -27,6 +29,7 @@ std::vector<rpn_file_tensor> rpn_file_tensors(const rpn_hparams & hp, ggml_type 
 ggml_type rpn_file_type(const std::string & name);
 
 struct rpn_writer {
+    std::string what = "RPN file";         // for messages
     std::string path;                      // the target
     std::string temp;                      // what is written; empty when there is nothing to clean up
     std::vector<rpn_file_tensor> tensors;  // in the order in which rpn_writer_add takes them
@@ -44,6 +47,12 @@ struct rpn_writer {
 
 // Writes the header. hp.type is not looked at, hp.threshold 0 leaves the key out. Throws IO_ERROR.
 void rpn_writer_open(rpn_writer & w, const std::string & path, const rpn_hparams & hp, const std::string & name, ggml_type type);
+
+// The same for a file with more in it: `header` has such a file's keys from rpn_file_keys and others, tensors are those of `w`.
+void rpn_writer_begin(rpn_writer & w, const std::string & path, gguf_context * header);
+
+// The keys of an RPN file with weights of this type.
+void rpn_file_keys(gguf_context * header, const rpn_hparams & hp, const std::string & name, ggml_type type);
 
 // The values of tensors[n_done], row by row. Throws IO_ERROR, ABORTED.
 void rpn_writer_add(rpn_writer & w, const std::vector<float> & values);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "gguf-file.h"
 #include "rpn.h"
 
 #include "ggml-backend.h"
@@ -17,6 +18,9 @@ struct rpn_layer {
     ggml_tensor * ffn_up = nullptr;
     ggml_tensor * ffn_down = nullptr;
 };
+
+// the header of an RPN file, checked; throws RPN_INVALID
+void rpn_read_hparams(const gguf_file & f, rpn_hparams & hp);
 
 struct rpn_net {
     rpn_hparams hp;

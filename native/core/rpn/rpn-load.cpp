@@ -3,10 +3,8 @@
 #include "backend.h"
 #include "error.h"
 #include "ggml-cpu.h"
-#include "gguf-file.h"
 
 #include <cmath>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 
@@ -36,7 +34,7 @@ ggml_backend_device * rpn_get_device(const rpn_net * net) {
     return net->dev;
 }
 
-static void read_hparams(const gguf_file & f, rpn_hparams & hp) {
+void rpn_read_hparams(const gguf_file & f, rpn_hparams & hp) {
     auto bad = [&](const std::string & why) { return sd_error("RPN_INVALID", "RPN file " + f.path + " " + why); };
 
     const std::string arch = f.str("general.architecture");
@@ -77,23 +75,6 @@ static void read_hparams(const gguf_file & f, rpn_hparams & hp) {
     }
 }
 
-// rows of the file as f32, dequantised
-static std::vector<float> read_f32(std::ifstream & in, const gguf_file & f, const ggml_tensor * t) {
-    const int64_t id = gguf_find_tensor(f.ctx, t->name);
-    std::vector<char> raw(ggml_nbytes(t));
-    in.seekg(std::streamoff(gguf_get_data_offset(f.ctx) + gguf_get_tensor_offset(f.ctx, id)));
-    if (!in.read(raw.data(), std::streamsize(raw.size()))) {
-        throw sd_error("IO_ERROR", "RPN file " + f.path + " could not be read");
-    }
-    std::vector<float> out(ggml_nelements(t));
-    if (t->type == GGML_TYPE_F32) {
-        memcpy(out.data(), raw.data(), raw.size());
-    } else {
-        ggml_get_type_traits(t->type)->to_float(raw.data(), out.data(), out.size());
-    }
-    return out;
-}
-
 rpn_ptr rpn_load(const std::string & path, ggml_backend_device * dev, int n_threads) {
     sd_backend_init();
     gguf_file f;
@@ -101,7 +82,7 @@ rpn_ptr rpn_load(const std::string & path, ggml_backend_device * dev, int n_thre
 
     rpn_ptr net(new rpn_net);
     rpn_hparams & hp = net->hp;
-    read_hparams(f, hp);
+    rpn_read_hparams(f, hp);
 
     net->dev = dev ? dev : sd_backend_cpu();
     net->ctx.reset(ggml_init({ size_t(hp.n_block) * 16 * ggml_tensor_overhead() + ggml_tensor_overhead() * 8, nullptr, true }));
@@ -160,7 +141,7 @@ rpn_ptr rpn_load(const std::string & path, ggml_backend_device * dev, int n_thre
         ggml_backend_tensor_set(dst, raw.data(), 0, raw.size());
     }
     {
-        const std::vector<float> w = read_f32(in, f, wk);
+        const std::vector<float> w = f.read_f32(wk);
         std::vector<float> t(w.size());
         for (int64_t r = 0; r < nkv; r++) {
             for (int64_t c = 0; c < n; c++) {
