@@ -195,8 +195,8 @@ void check_sample(const rpn_trainer * t, const rpn_train_sample & s) {
     const bool ok = s.hidden && s.n_tokens > 0 && s.n_tokens <= 1 << 20 && s.n_img > 0 && s.img_start >= 0 && s.img_start < s.n_tokens
         && s.n_img <= s.n_tokens - s.img_start && s.i_query >= 0 && s.i_query < s.n_tokens;
     if (!ok) {
-        throw sd_error("INVALID_ARGUMENT", sd_format("Expected image tokens and a query within the prompt but received %d tokens, image %d to %d, query %d",
-            s.n_tokens, s.img_start, s.img_start + s.n_img - 1, s.i_query));
+        throw sd_error("INVALID_ARGUMENT", sd_format("Expected image tokens and a query within the prompt but received %d tokens, %d of the image from %d, query %d",
+            s.n_tokens, s.n_img, s.img_start, s.i_query));
     }
     const size_t n_values = size_t(s.n_tokens) * t->hp.n_embd;
     for (size_t i = 0; i < n_values; i++) {

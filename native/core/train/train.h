@@ -90,7 +90,8 @@ std::vector<float> rpn_train_tensor(const rpn_trainer * t, const std::string & n
 void rpn_train_save(const rpn_trainer * t, const std::string & path, const std::string & type, float threshold);
 
 // A checkpoint: an RPN file of type f32 that also holds the moments, the step count, and `note`, where the caller keeps its
-// place in the data. Resuming goes on bit for bit. Throws INVALID_ARGUMENT between rpn_train_accumulate and rpn_train_step,
+// place in the data. Resuming goes on bit for bit (on the same kind of device, with as many workers and the same other
+// parameters, which are not in the file). Throws INVALID_ARGUMENT between rpn_train_accumulate and rpn_train_step,
 // where a part of the state is in no file; IO_ERROR.
 void rpn_train_checkpoint(const rpn_trainer * t, const std::string & path, const std::string & note);
 
