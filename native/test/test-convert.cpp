@@ -428,6 +428,21 @@ static void check_output_errors() {
 #endif
 }
 
+// two checkpoints in one directory without an index
+static void check_twice() {
+    const fs::path dir = fs::u8path(test_temp("twice"));
+    const fs::path source = fs::u8path(test_fixture("golden/rpn/llava-f32"));
+    fs::create_directories(dir);
+    fs::copy_file(source / "config.json", dir / "config.json", fs::copy_options::overwrite_existing);
+    for (const char * name : { "after.safetensors", "model.safetensors" }) {
+        fs::copy_file(source / "model.safetensors", dir / name, fs::copy_options::overwrite_existing);
+    }
+    sd_convert_params p = params(dir.u8string());
+    check_fails(p, "CHECKPOINT_INVALID", "twice");
+    p.checkpoint = (dir / "model.safetensors").u8string();
+    convert(p);
+}
+
 int main() {
     return test_main("convert", [] {
         check_golden();
@@ -437,5 +452,6 @@ int main() {
         check_config_errors();
         check_tensor_errors();
         check_output_errors();
+        check_twice();
     });
 }

@@ -156,7 +156,10 @@ static std::map<std::string, safetensor> find_tensors(rpn_checkpoint & c, const 
     auto collect = [&](const fs::path & file) {
         for (auto & [name, t] : safetensors_open(file.u8string())) {
             if (wanted(bare(name))) {
-                found.emplace(bare(name), t);
+                const auto [at, fresh] = found.emplace(bare(name), t);
+                if (!fresh) { // two checkpoints in one directory: taking either would be a guess
+                    throw invalid(c.path, "holds " + name + " twice, in " + at->second.path + " and in " + t.path + ": give the one file instead of the directory");
+                }
             }
         }
     };
