@@ -20,6 +20,8 @@ export interface Subject {
 /** The native model with its prompt and session cache: what Model and Session share. */
 export class Engine {
   readonly cache: SessionCache;
+  /** tokens of [system][image] */
+  private readonly prefixTokens: number;
 
   constructor(
     readonly native: NativeModel,
@@ -28,6 +30,7 @@ export class Engine {
     sessionCacheBytes: number,
     private readonly maxImagePixels: number | undefined,
   ) {
+    this.prefixTokens = native.count(prompt.prefix, prompt.addBos, prompt.parseSpecial) + this.imageTokens;
     this.cache = new SessionCache(sessionCacheBytes, (view) => this.openSession(view), (id) => this.dropSession(id));
   }
 
@@ -41,12 +44,11 @@ export class Engine {
    * @throws {SdRpnError} CONTEXT_OVERFLOW
    */
   checkFits(question: string, looks: number): void {
-    const { prefix, addBos, parseSpecial } = this.prompt;
     const { contextSize } = this.info;
     const text = this.prompt.suffix(question);
     // a text that long never fits, and is not worth the tokenizer's time on this thread
-    const asked = text.length > 256 * contextSize ? text.length : this.native.count(text, false, parseSpecial);
-    const tokens = this.native.count(prefix, addBos, parseSpecial) + this.imageTokens + asked;
+    const asked = text.length > 256 * contextSize ? text.length : this.native.count(text, false, this.prompt.parseSpecial);
+    const tokens = this.prefixTokens + asked;
     if (tokens + looks * this.imageTokens >= contextSize) {
       const room = looks > 0 ? `, and ${looks * this.imageTokens} are kept free for a second look` : "";
       throw new SdRpnError("CONTEXT_OVERFLOW", `The prompt has ${tokens} tokens${room}, but the context holds ${contextSize}: use a larger contextSize or a shorter question`);

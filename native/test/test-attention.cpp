@@ -1,6 +1,7 @@
-// Attention capture on the demo model: against a plain recomputation token by token in a context of the test's own, against
-// the answers of the flash-attention path, and against what is known of the demo model's heads (demo/README.md).
+// Attention capture on the demo model: against a plain recomputation token by token in a context of the test's own,
+// and against the answers of the flash-attention path.
 
+#include "demo-model.h"
 #include "distill/attention.h"
 #include "generate.h"
 #include "resample.h"
@@ -17,28 +18,11 @@ using json = nlohmann::json;
 
 static sd_cancel no_cancel{false};
 
-static std::unique_ptr<sd_model> load() {
-    sd_model_params p;
-    p.model     = test_demo("pico-llava-f16.gguf");
-    p.mmproj    = test_demo("pico-mmproj-f16.gguf");
-    p.n_threads = 1;
-    p.gpu_layers = 0;
-    return sd_model_load(p, no_cancel);
-}
-
 struct sample {
     std::vector<uint8_t> view, crop;
     std::vector<float>   features, extra;
     std::vector<llama_token> question;
 };
-
-static std::vector<llama_token> system_tokens(const sd_model & m) {
-    return sd_tokenize(m, "USER: ", true, false);
-}
-
-static std::vector<llama_token> question_tokens(const sd_model & m, const std::string & question) {
-    return sd_tokenize(m, "\n" + question + " ASSISTANT:", false, false);
-}
 
 static std::vector<sample> parity_samples(sd_model & m) {
     std::ifstream in(test_fixture("pico/parity/cases.json"));
@@ -50,7 +34,7 @@ static std::vector<sample> parity_samples(sd_model & m) {
         s.crop     = test_load_rgb(test_fixture("pico/parity/" + c["images"][1].get<std::string>()), w, h);
         s.features = sd_vision_encode(*m.vision, s.view.data(), s.view.size());
         s.extra    = sd_vision_encode(*m.vision, s.crop.data(), s.crop.size());
-        s.question = question_tokens(m, c["question"]);
+        s.question = demo_question(m, c["question"]);
         out.push_back(std::move(s));
     }
     return out;
@@ -160,7 +144,7 @@ struct plain {
 };
 
 static void check_against_plain(sd_model & m, const sample & s, bool extra, int max_tokens, bool small_pieces) {
-    const std::vector<llama_token> system = system_tokens(m);
+    const std::vector<llama_token> system = demo_system(m);
     const int n_img = m.vision->n_tokens, n_embd = m.info.n_embd, img_start = int(system.size());
     const std::vector<float> views = extra ? s.extra : std::vector<float>();
 
@@ -219,7 +203,7 @@ static void check_recomputation(sd_model & m, const std::vector<sample> & sample
 // --- the same answers as with flash attention, and likelihoods that fit them
 
 static std::unique_ptr<sd_answer> flash_answer(sd_model & m, const sample & s, bool extra, int max_tokens) {
-    auto session = sd_session_open(m, system_tokens(m), s.view);
+    auto session = sd_session_open(m, demo_system(m), s.view);
     std::vector<sd_view> views;
     if (extra) {
         views.emplace_back();
@@ -237,7 +221,7 @@ static std::unique_ptr<sd_answer> flash_answer(sd_model & m, const sample & s, b
 static void check_answers(sd_model & m, const std::vector<sample> & samples) {
     auto c = sd_attention_context_init(m);
     for (const sample & s : samples) {
-        sd_attention_set_image(*c, system_tokens(m), s.features);
+        sd_attention_set_image(*c, demo_system(m), s.features);
         for (const bool extra : { false, true }) {
             for (const int max_tokens : { 2, 16 }) {
                 sd_attention_params p;
@@ -268,8 +252,8 @@ static void check_answers(sd_model & m, const std::vector<sample> & samples) {
         longer.insert(longer.end(), text.begin(), text.end());
     }
     auto pieces = sd_attention_context_init(m, 0, 1);
-    sd_attention_set_image(*c, system_tokens(m), s.features);
-    sd_attention_set_image(*pieces, system_tokens(m), s.features);
+    sd_attention_set_image(*c, demo_system(m), s.features);
+    sd_attention_set_image(*pieces, demo_system(m), s.features);
     const double whole = sd_answer_log_likelihood(*c, {}, s.question, longer), parts = sd_answer_log_likelihood(*pieces, {}, s.question, longer);
     CHECK(whole < -0.1);
     CHECK_LE(std::fabs(whole - parts), 2e-2);
@@ -280,7 +264,7 @@ static void check_answers(sd_model & m, const std::vector<sample> & samples) {
 static void check_layers(sd_model & m, const std::vector<sample> & samples) {
     auto c = sd_attention_context_init(m);
     auto capture = [&](const sample & s, std::vector<int> layers, bool question) {
-        sd_attention_set_image(*c, system_tokens(m), s.features);
+        sd_attention_set_image(*c, demo_system(m), s.features);
         sd_attention_params p;
         p.layers     = std::move(layers);
         p.max_tokens = 8;
@@ -323,7 +307,7 @@ static void check_layers(sd_model & m, const std::vector<sample> & samples) {
 }
 
 static void check_errors(sd_model & m, const sample & s) {
-    const auto system = system_tokens(m);
+    const auto system = demo_system(m);
     sd_attention_params p;
     p.layers = { 0 };
     auto with = [&](std::vector<int> layers, int max_tokens) {
@@ -370,82 +354,14 @@ static void check_errors(sd_model & m, const sample & s) {
     CHECK(!sd_attention_capture(*c, {}, s.question, p).text.empty());
 }
 
-// --- where the demo model's heads look
-
-// mean share of a head's image attention that lies on the asked thing's cells, over the demo's questions for codes
-static void check_shares(sd_model & m) {
-    const int grid = m.vision->grid, n_head = m.info.n_head, n_layer = m.info.n_layer;
-    auto c = sd_attention_context_init(m);
-    std::vector<double> share(size_t(n_layer) * n_head);
-    int n = 0;
-    std::ifstream in(test_demo("questions.jsonl"));
-    for (std::string line; std::getline(in, line);) {
-        const json q = json::parse(line);
-        if (q["kind"] == "coarse") {
-            continue; // one-word answers about shapes need no pointing
-        }
-        sd_resample_params r;
-        const std::vector<uint8_t> rgb = test_load_rgb(test_demo(q["image"]), r.width, r.height);
-        r.window_width  = r.width;
-        r.window_height = r.height;
-        r.side   = m.vision->side;
-        r.filter = SD_FILTER_BICUBIC;
-        std::vector<uint8_t> view(size_t(r.side) * r.side * 3);
-        sd_resample(r, rgb.data(), view.data());
-
-        sd_attention_set_image(*c, system_tokens(m), sd_vision_encode(*m.vision, view.data(), view.size()));
-        sd_attention_params p;
-        p.layers = { 0, 1, 2, 3, 4, 5 };
-        const sd_attention a = sd_attention_capture(*c, {}, question_tokens(m, q["question"]), p);
-        const double cell_w = double(r.width) / grid, cell_h = double(r.height) / grid;
-        for (int k = 0; k < n_layer * n_head; k++) {
-            double on = 0, all = 0;
-            for (int j = 0; j < grid * grid; j++) {
-                const double x = j % grid * cell_w, y = j / grid * cell_h;
-                const double v = a.output[size_t(k) * grid * grid + j];
-                all += v;
-                if (x + cell_w > q["box"][0] && x < q["box"][2] && y + cell_h > q["box"][1] && y < q["box"][3]) {
-                    on += v;
-                }
-            }
-            share[k] += on / all;
-        }
-        n++;
-    }
-    printf("  share of the image attention on the asked thing, %d questions, layer x head\n", n);
-    for (int il = 0; il < n_layer; il++) {
-        printf("   ");
-        for (int h = 0; h < n_head; h++) {
-            share[il * n_head + h] /= n;
-            printf(" %.3f", share[il * n_head + h]);
-        }
-        printf("\n");
-    }
-    CHECK(n == 24);
-    auto is = [&](int il, int h, double from, double to) {
-        const double v = share[il * n_head + h];
-        if (v < from || v > to) {
-            fprintf(stderr, "  head (%d, %d): %.3f is not in %.2f .. %.2f\n", il, h, v, from, to);
-            CHECK(!"share");
-        }
-    };
-    for (int il = 0; il < n_layer; il++) {
-        for (int h = 0; h < n_head; h++) {
-            const bool pointer = (il == 3 && (h == 0 || h == 2)) || (il == 4 && h < 2);
-            is(il, h, pointer ? 0.97 : il == 4 ? 0.88 : 0, pointer || il == 4 ? 1.0 : 0.87);
-        }
-    }
-}
-
 int main() {
     return test_main("attention", [] {
-        auto m = load();
+        auto m = demo_model();
         const std::vector<sample> samples = parity_samples(*m);
         CHECK(samples.size() == 6);
         check_recomputation(*m, samples);
         check_answers(*m, samples);
         check_layers(*m, samples);
         check_errors(*m, samples[0]);
-        check_shares(*m);
     });
 }

@@ -1,6 +1,7 @@
 // The ranking of attention heads without annotations and the maps that labels are made of, on the demo model and pictures; the boxes of demo/questions.jsonl
 // check what was chosen, and choose nothing.
 
+#include "demo-model.h"
 #include "distill/heads.h"
 #include "distill/label.h"
 #include "resample.h"
@@ -13,16 +14,6 @@
 #include <map>
 
 using json = nlohmann::json;
-
-static std::unique_ptr<sd_model> load() {
-    sd_cancel cancel{false};
-    sd_model_params p;
-    p.model      = test_demo("pico-llava-f16.gguf");
-    p.mmproj     = test_demo("pico-mmproj-f16.gguf");
-    p.n_threads  = 1;
-    p.gpu_layers = 0;
-    return sd_model_load(p, cancel);
-}
 
 struct item {
     std::vector<uint8_t> rgb;
@@ -47,7 +38,7 @@ static std::vector<item> items(const sd_model & m, const std::map<std::string, i
         }
         it.box      = q["box"].get<std::vector<double>>();
         it.rgb      = test_load_rgb(test_demo(q["image"]), it.width, it.height);
-        it.question = sd_tokenize(m, "\n" + q["question"].get<std::string>() + " ASSISTANT:", false, false);
+        it.question = demo_question(m, q["question"]);
         out.push_back(std::move(it));
     }
     return out;
@@ -60,7 +51,7 @@ static bool on_box(const item & it, int n, int place) {
 }
 
 static void check_rank(sd_model & m) {
-    const std::vector<llama_token> system = sd_tokenize(m, "USER: ", true, false);
+    const std::vector<llama_token> system = demo_system(m);
     const std::vector<item> data = items(m, { { "object", 3 }, { "form", 3 }, { "coarse", 1 } });
     CHECK(data.size() == 7);
     auto c = sd_attention_context_init(m);
@@ -130,7 +121,7 @@ static void check_errors(sd_model & m) {
     CHECK_CODE(sd_heads(m, with(6, 0.25, 0, 32)), "INVALID_ARGUMENT");
     CHECK_CODE(sd_heads(m, with(6, 0.25, 0.1, 0)), "INVALID_ARGUMENT");
 
-    const std::vector<llama_token> system = sd_tokenize(m, "USER: ", true, false);
+    const std::vector<llama_token> system = demo_system(m);
     const item it = items(m, { { "form", 1 } })[0];
     auto c = sd_attention_context_init(m);
     sd_heads heads(m, with(1, 0.25, 0.1, 8));
@@ -154,7 +145,7 @@ static void check_strip(sd_model & m) {
     p.lattice = 7;
     sd_heads heads(m, p);
     auto c = sd_attention_context_init(m);
-    CHECK(sd_heads_add(heads, *c, { it.rgb.data() + size_t(first) * it.width * 3, it.width, height }, sd_tokenize(m, "USER: ", true, false), it.question, {}));
+    CHECK(sd_heads_add(heads, *c, { it.rgb.data() + size_t(first) * it.width * 3, it.width, height }, demo_system(m), it.question, {}));
     CHECK(heads.n_sink == 0 && sd_heads_rank(heads)[0].sink == 0);
     CHECK(heads.usefulness.size() == 49);
     for (int k = 0; k < 49; k++) {
@@ -183,7 +174,7 @@ static void check_label(sd_model & m) {
         r.side   = m.vision->side;
         std::vector<uint8_t> view(size_t(r.side) * r.side * 3);
         sd_resample(r, it.rgb.data(), view.data());
-        sd_attention_set_image(*c, sd_tokenize(m, "USER: ", true, false), sd_vision_encode(*m.vision, view.data(), view.size()));
+        sd_attention_set_image(*c, demo_system(m), sd_vision_encode(*m.vision, view.data(), view.size()));
         const sd_label_maps l = sd_label_capture(*c, it.question, p);
 
         sd_attention_params ap;
@@ -219,9 +210,75 @@ static void check_label(sd_model & m) {
     CHECK_CODE(sd_label_capture(*c, data[0].question, with({ { 3, 0 } }, { { -1, 0 } })), "INVALID_ARGUMENT");
 }
 
+// What is known of the demo model (demo/README.md): mean share of a head's image attention that lies on the asked thing's cells, over the demo's questions for codes
+static void check_shares(sd_model & m) {
+    const int grid = m.vision->grid, n_head = m.info.n_head, n_layer = m.info.n_layer;
+    auto c = sd_attention_context_init(m);
+    std::vector<double> share(size_t(n_layer) * n_head);
+    int n = 0;
+    std::ifstream in(test_demo("questions.jsonl"));
+    for (std::string line; std::getline(in, line);) {
+        const json q = json::parse(line);
+        if (q["kind"] == "coarse") {
+            continue; // one-word answers about shapes need no pointing
+        }
+        sd_resample_params r;
+        const std::vector<uint8_t> rgb = test_load_rgb(test_demo(q["image"]), r.width, r.height);
+        r.window_width  = r.width;
+        r.window_height = r.height;
+        r.side   = m.vision->side;
+        r.filter = SD_FILTER_BICUBIC;
+        std::vector<uint8_t> view(size_t(r.side) * r.side * 3);
+        sd_resample(r, rgb.data(), view.data());
+
+        sd_attention_set_image(*c, demo_system(m), sd_vision_encode(*m.vision, view.data(), view.size()));
+        sd_attention_params p;
+        p.layers = { 0, 1, 2, 3, 4, 5 };
+        const sd_attention a = sd_attention_capture(*c, {}, demo_question(m, q["question"]), p);
+        const double cell_w = double(r.width) / grid, cell_h = double(r.height) / grid;
+        for (int k = 0; k < n_layer * n_head; k++) {
+            double on = 0, all = 0;
+            for (int j = 0; j < grid * grid; j++) {
+                const double x = j % grid * cell_w, y = j / grid * cell_h;
+                const double v = a.output[size_t(k) * grid * grid + j];
+                all += v;
+                if (x + cell_w > q["box"][0] && x < q["box"][2] && y + cell_h > q["box"][1] && y < q["box"][3]) {
+                    on += v;
+                }
+            }
+            share[k] += on / all;
+        }
+        n++;
+    }
+    printf("  share of the image attention on the asked thing, %d questions, layer x head\n", n);
+    for (int il = 0; il < n_layer; il++) {
+        printf("   ");
+        for (int h = 0; h < n_head; h++) {
+            share[il * n_head + h] /= n;
+            printf(" %.3f", share[il * n_head + h]);
+        }
+        printf("\n");
+    }
+    CHECK(n == 24);
+    auto is = [&](int il, int h, double from, double to) {
+        const double v = share[il * n_head + h];
+        if (v < from || v > to) {
+            fprintf(stderr, "  head (%d, %d): %.3f is not in %.2f .. %.2f\n", il, h, v, from, to);
+            CHECK(!"share");
+        }
+    };
+    for (int il = 0; il < n_layer; il++) {
+        for (int h = 0; h < n_head; h++) {
+            const bool pointer = (il == 3 && (h == 0 || h == 2)) || (il == 4 && h < 2);
+            is(il, h, pointer ? 0.97 : il == 4 ? 0.88 : 0, pointer || il == 4 ? 1.0 : 0.87);
+        }
+    }
+}
+
 int main() {
     return test_main("heads", [] {
-        auto m = load();
+        auto m = demo_model();
+        check_shares(*m);
         check_rank(*m);
         check_strip(*m);
         check_label(*m);

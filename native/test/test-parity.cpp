@@ -1,6 +1,7 @@
 // The language and vision side against PyTorch: projector features of both views of a picture, and next-token logits after
 // [USER: ][view 1][question] and [USER: ][view 1][view 2][question]. Fails without native/patches/0001 and 0002.
 
+#include "demo-model.h"
 #include "generate.h"
 #include "safetensors.h"
 #include "test.h"
@@ -11,12 +12,7 @@
 
 int main() {
     return test_main("parity", [] {
-        sd_model_params params;
-        params.model     = test_demo("pico-llava-f16.gguf");
-        params.mmproj    = test_demo("pico-mmproj-f16.gguf");
-        params.n_threads = 1;
-        sd_cancel cancel{false};
-        auto model = sd_model_load(params, cancel);
+        auto model = demo_model();
 
         auto tensors = safetensors_open(test_fixture("pico/parity/parity.safetensors"));
         std::ifstream in(test_fixture("pico/parity/cases.json"));
@@ -38,8 +34,8 @@ int main() {
             // the tokens are the reference's, and ours are the same
             const auto prefix   = c["prefixTokens"].get<std::vector<llama_token>>();
             const auto question = c["questionTokens"].get<std::vector<llama_token>>();
-            CHECK(sd_tokenize(*model, "USER: ", true, false) == prefix);
-            CHECK(sd_tokenize(*model, "\n" + c["question"].get<std::string>() + " ASSISTANT:", false, false) == question);
+            CHECK(demo_system(*model) == prefix);
+            CHECK(demo_question(*model, c["question"]) == question);
 
             auto session = sd_session_open(*model, prefix, whole);
             CHECK_LE(rel_l2(sd_next_logits(*session, question, {}), expected("logits_one")), 1e-2);

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <limits>
+#include <random>
 
 #define STB_IMAGE_IMPLEMENTATION
 #define STB_IMAGE_STATIC
@@ -29,10 +30,15 @@ std::string test_demo(const std::string & name) {
     return std::string(SD_RPN_ROOT) + "/demo/" + name;
 }
 
+// of this process alone: tests run side by side
+static const std::filesystem::path & scratch() {
+    static const auto dir = std::filesystem::temp_directory_path() / ("sd-rpn-test-" + std::to_string(std::random_device{}()));
+    return dir;
+}
+
 std::string test_temp(const std::string & name) {
-    const auto dir = std::filesystem::temp_directory_path() / "sd-rpn-native-tests";
-    std::filesystem::create_directories(dir);
-    return (dir / name).u8string();
+    std::filesystem::create_directories(scratch());
+    return (scratch() / name).u8string();
 }
 
 std::vector<uint8_t> test_load_rgb(const std::string & path, int & width, int & height) {
@@ -52,8 +58,10 @@ int test_main(const char * name, const std::function<void()> & body) {
         body();
     } catch (const sd_error & e) {
         fprintf(stderr, "%s: %s: %s\n", name, e.code.c_str(), e.what());
-        return 1;
+        test_failures++;
     }
+    std::error_code ec;
+    std::filesystem::remove_all(scratch(), ec);
     printf("%s: %s\n", name, test_failures ? "FAILED" : "ok");
     return test_failures ? 1 : 0;
 }

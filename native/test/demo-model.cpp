@@ -1,0 +1,21 @@
+#include "demo-model.h"
+
+#include "test.h"
+
+std::unique_ptr<sd_model> demo_model() {
+    const sd_cancel cancel{false};
+    sd_model_params p;
+    p.model      = test_demo("pico-llava-f16.gguf");
+    p.mmproj     = test_demo("pico-mmproj-f16.gguf");
+    p.n_threads  = 1;
+    p.gpu_layers = 0;
+    return sd_model_load(p, cancel);
+}
+
+std::vector<llama_token> demo_system(const sd_model & m) {
+    return sd_tokenize(m, "USER: ", true, false);
+}
+
+std::vector<llama_token> demo_question(const sd_model & m, const std::string & question) {
+    return sd_tokenize(m, "\n" + question + " ASSISTANT:", false, false);
+}
