@@ -35,7 +35,7 @@ export class RoIPredictor {
 
   private constructor(
     private readonly native: NativeRpn,
-    /** What the file says: branch layer K, blocks T, width, heads, weight type, default threshold. */
+    /** What the file says: branch layer K, blocks T, width, heads, weight type, default threshold, base model. */
     readonly info: Readonly<NativeRpnInfo>,
   ) {}
 

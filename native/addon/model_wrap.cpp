@@ -3,6 +3,7 @@
 #include "args.h"
 #include "error.h"
 #include "log.h"
+#include "rpn_wrap.h"
 
 #include <algorithm>
 
@@ -12,19 +13,6 @@ static Napi::Object timings_object(Napi::Env env, const sd_timings & t) {
     o.Set("prefill", t.prefill);
     o.Set("rpn", t.rpn);
     o.Set("generate", t.generate);
-    return o;
-}
-
-static Napi::Object rpn_object(Napi::Env env, const rpn_hparams & hp) {
-    Napi::Object o = Napi::Object::New(env);
-    o.Set("branchLayer", hp.branch);
-    o.Set("blockCount", hp.n_block);
-    o.Set("embeddingLength", hp.n_embd);
-    o.Set("headCount", hp.n_head);
-    o.Set("threshold", hp.threshold);
-    o.Set("type", hp.type);
-    o.Set("baseName", hp.base_name);
-    o.Set("baseVocabSize", hp.base_n_vocab);
     return o;
 }
 
@@ -66,7 +54,7 @@ static Napi::Object info_object(Napi::Env env, const sd_model & m) {
     }
     v.Set("fill", fill);
     o.Set("vision", v);
-    o.Set("rpn", m.rpn ? Napi::Value(rpn_object(env, rpn_get_hparams(m.rpn.get()))) : env.Null());
+    o.Set("rpn", m.rpn ? Napi::Value(rpn_info_object(env, rpn_get_hparams(m.rpn.get()))) : env.Null());
     return o;
 }
 

@@ -5,6 +5,19 @@
 #include "error.h"
 #include "log.h"
 
+Napi::Object rpn_info_object(Napi::Env env, const rpn_hparams & hp) {
+    Napi::Object o = Napi::Object::New(env);
+    o.Set("branchLayer", hp.branch);
+    o.Set("blockCount", hp.n_block);
+    o.Set("embeddingLength", hp.n_embd);
+    o.Set("headCount", hp.n_head);
+    o.Set("threshold", hp.threshold);
+    o.Set("type", hp.type);
+    o.Set("baseName", hp.base_name);
+    o.Set("baseVocabSize", hp.base_n_vocab);
+    return o;
+}
+
 Napi::Function rpn_wrap::define(Napi::Env env) {
     return DefineClass(env, "Rpn", {
         InstanceMethod<&rpn_wrap::load>("load"),
@@ -23,7 +36,7 @@ rpn_wrap::rpn_wrap(const Napi::CallbackInfo & info) : ObjectWrap(info), c(new co
     };
 }
 
-// load({ path, gpu, threads }) -> { embeddingLength, branchLayer, blockCount, headCount, threshold, type }
+// load({ path, gpu, threads }) -> info
 Napi::Value rpn_wrap::load(const Napi::CallbackInfo & info) {
     Napi::Object o = args::object(info[0], "params");
     const std::string path = args::string(o.Get("path"), "path");
@@ -37,15 +50,7 @@ Napi::Value rpn_wrap::load(const Napi::CallbackInfo & info) {
         core->hidden = std::make_unique<rpn_hidden>();
     };
     job->result = [core](Napi::Env env) -> Napi::Value {
-        const rpn_hparams & hp = rpn_get_hparams(core->net.get());
-        Napi::Object out = Napi::Object::New(env);
-        out.Set("embeddingLength", hp.n_embd);
-        out.Set("branchLayer", hp.branch);
-        out.Set("blockCount", hp.n_block);
-        out.Set("headCount", hp.n_head);
-        out.Set("threshold", hp.threshold);
-        out.Set("type", hp.type);
-        return out;
+        return rpn_info_object(env, rpn_get_hparams(core->net.get()));
     };
     return w->submit(job);
 }

@@ -25,3 +25,6 @@ private:
     Napi::Value cancel(const Napi::CallbackInfo & info);
     Napi::Value close(const Napi::CallbackInfo & info);
 };
+
+// what a file says about its network, for info
+Napi::Object rpn_info_object(Napi::Env env, const rpn_hparams & hp);

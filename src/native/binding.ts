@@ -21,6 +21,8 @@ export interface NativeRpnInfo {
   headCount: number;
   threshold: number;
   type: string;
+  baseName: string;
+  baseVocabSize: number;
 }
 
 export interface NativeModelInfo {
@@ -44,7 +46,7 @@ export interface NativeModelInfo {
   llamaVersion: string;
   ggmlVersion: string;
   vision: { side: number; grid: number; projector: string; name: string; fill: [number, number, number] };
-  rpn: (NativeRpnInfo & { baseName: string; baseVocabSize: number }) | null;
+  rpn: NativeRpnInfo | null;
 }
 
 export interface NativeView {
