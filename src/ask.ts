@@ -15,7 +15,7 @@ export type CheckedAnswerOptions = z.output<typeof answerSchema>;
 /** Where a call gets its picture from: decoded for it alone, or held by a session. */
 export type OpenSubject = (signal?: AbortSignal) => Promise<Subject>;
 
-/** The region of a question: layers 0..K-1 over the prompt, then the RPN (paper section 3; spec 2, 3.1-3.3). */
+/** The region of a question: layers 0..K-1 over the prompt, then the RPN (SD-RPN, arXiv 2509.16944, section 3). */
 export async function predict(engine: Engine, open: OpenSubject, question: string, options: PredictOptions): Promise<RoI> {
   engine.requireRpn();
   engine.checkFits(question, 0);
@@ -33,7 +33,7 @@ export async function predict(engine: Engine, open: OpenSubject, question: strin
   }
 }
 
-/** An answer, with a second look where `options.roi` and the map ask for one (spec 3.4). */
+/** An answer, with a second look where `options.roi` and the map ask for one: its tokens go right after those of the picture, as in the reference. */
 export async function ask(engine: Engine, open: OpenSubject, question: string, options: CheckedAnswerOptions, onRoI?: (roi: RoI) => void): Promise<Answer> {
   const { signal } = options;
   if (options.roi === "always") {

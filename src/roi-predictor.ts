@@ -59,7 +59,7 @@ export class RoIPredictor {
   }
 
   /**
-   * Scores every image token against the query token (spec 2.1, 2.2).
+   * Scores every image token against the query token: mean over heads of q.k / sqrt(d), as the reference does for LLaVA.
    *
    * @param hidden Float32Array [tokens * n_embd], row-major: the residual stream after base layers 0..K-1
    * @returns logits before the sigmoid, Float32Array [imageTokens]

@@ -38,7 +38,7 @@ static llama_sampler * make_sampler(const sd_generate_params & p) {
     return chain;
 }
 
-// Feeds [views][question] after the session's prefix (spec 3.4: right after the source image, no separators, positions
+// Feeds [views][question] after the session's prefix (as the reference: right after the source image, no separators, positions
 // running on; of a masked view just the kept tokens). Logits of the last token are ready afterwards.
 static void feed_prompt(sd_answer & a, sd_session & s, const std::vector<llama_token> & question, const std::vector<sd_view> & views) {
     sd_model & m = a.model;

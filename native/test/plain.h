@@ -1,7 +1,7 @@
 #pragma once
 
 // A plain implementation of the network in the checkpoint's own layout and in double precision: rotate-half rope, grouped
-// heads, loops (spec 2.1, 2.2).
+// heads, loops.
 
 #include "checkpoint.h"
 

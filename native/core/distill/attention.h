@@ -1,7 +1,7 @@
 #pragma once
 
-// What the model looks at while it answers: the teacher of self-distillation (SD-RPN, arXiv 2509.16944, section 3; spec of
-// the reference: output2images and question2images of its label scripts). A context of its own without flash attention,
+// What the model looks at while it answers: the teacher of self-distillation (SD-RPN, arXiv 2509.16944, section 3;
+// in the reference: output2images and question2images of its label scripts). A context of its own without flash attention,
 // since only then the attention weights exist as tensors; it shares the loaded model's weights.
 //
 // Prompt: [system][image][extra views][question], as sd_answer feeds it. The columns of an attention tensor are KV cells;

@@ -64,7 +64,7 @@ static bool given(const json & j, const char * key) {
     return j.contains(key) && !j[key].is_null();
 }
 
-// Only the LLaVA variant of the network is built (spec 1.1); a checkpoint of another one would load and give wrong maps.
+// Only the LLaVA variant of the network is built; a checkpoint of another one would load and give wrong maps.
 static void check_variant(const std::string & path, const json & j) {
     std::string type = j.value("model_type", json()).is_string() ? j["model_type"].get<std::string>() : "";
     if (type.empty() && j.contains("architectures") && j["architectures"].is_array() && !j["architectures"].empty()) {

@@ -1,6 +1,6 @@
 #pragma once
 
-// Reads the RPN out of a published SD-RPN checkpoint (safetensors beside a config.json; spec 2.7). The base model's
+// Reads the RPN out of a published SD-RPN checkpoint (safetensors beside a config.json). The base model's
 // tensors, most of the file, are not touched.
 
 #include "rpn.h"

@@ -109,7 +109,7 @@ ggml_tensor * rows(rpn_graph & g, ggml_tensor * x, int first, int n) {
     return ggml_view_2d(g.ctx.get(), x, x->ne[0], n, x->nb[1], size_t(first) * x->nb[1]);
 }
 
-// twig norm, then the input norm of the last block (spec 2.2)
+// twig norm, then the input norm of the last block
 ggml_tensor * build_head_input(rpn_graph & g, ggml_tensor * u) {
     return rms_norm(g, rms_norm(g, u, g.net->norm), g.net->head_norm);
 }

@@ -1,6 +1,6 @@
 #pragma once
 
-// The region proposal network (SD-RPN, arXiv 2509.16944; spec 2.1, 2.2): T-1 full decoder layers on the hidden states
+// The region proposal network (SD-RPN, arXiv 2509.16944): T-1 full decoder layers on the hidden states
 // after base layer K-1, then the query/key map of the last block. The image tokens stand before the question and
 // attention is causal, so everything about them is computed once per image and kept in an rpn_state.
 

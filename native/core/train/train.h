@@ -1,6 +1,6 @@
 #pragma once
 
-// Training of the region proposal network (SD-RPN, arXiv 2509.16944; spec 5.1) on hidden states of the frozen base
+// Training of the region proposal network (SD-RPN, arXiv 2509.16944) on hidden states of the frozen base
 // model: masked binary cross entropy of the map against pseudo-labels, through ggml's own backward pass and AdamW step.
 // Trained are all tensors of an RPN file: the full layers, the twig norm, and input norm, q and k of the last block.
 //

@@ -17,6 +17,6 @@ struct rpn_weights {
 // Any RPN file, dequantised. Throws MODEL_NOT_FOUND, RPN_INVALID, IO_ERROR.
 rpn_weights rpn_weights_load(const std::string & path);
 
-// Layers branch..branch+n_block-1 and the output norm of a language model of the architecture llama (spec 5.1), any
+// Layers branch..branch+n_block-1 and the output norm of a language model of the architecture llama, any
 // quantisation. Throws MODEL_NOT_FOUND, MODEL_INVALID, INVALID_ARGUMENT where the model is not that deep, IO_ERROR.
 rpn_weights rpn_weights_from_base(const std::string & path, int branch, int n_block);
