@@ -75,6 +75,19 @@ Napi::Function model_wrap::define(Napi::Env env) {
         InstanceMethod<&model_wrap::encode>("encode"),
         InstanceMethod<&model_wrap::roi>("roi"),
         InstanceMethod<&model_wrap::answer>("answer"),
+        InstanceMethod<&model_wrap::train_note>("trainNote"),
+        InstanceMethod<&model_wrap::train_start>("trainStart"),
+        InstanceMethod<&model_wrap::train_add>("trainAdd"),
+        InstanceMethod<&model_wrap::train_drop>("trainDrop"),
+        InstanceMethod<&model_wrap::train_accumulate>("trainAccumulate"),
+        InstanceMethod<&model_wrap::train_clear>("trainClear"),
+        InstanceMethod<&model_wrap::train_step>("trainStep"),
+        InstanceMethod<&model_wrap::train_eval>("trainEval"),
+        InstanceMethod<&model_wrap::train_checkpoint>("trainCheckpoint"),
+        InstanceMethod<&model_wrap::train_save>("trainSave"),
+        InstanceMethod<&model_wrap::train_end>("trainEnd"),
+        InstanceMethod<&model_wrap::train_rate>("trainRate"),
+        InstanceMethod<&model_wrap::train_order>("trainOrder"),
         InstanceMethod<&model_wrap::cancel>("cancel"),
         InstanceMethod<&model_wrap::close>("close"),
     });
@@ -104,6 +117,7 @@ model_wrap::model_wrap(const Napi::CallbackInfo & info) : ObjectWrap(info), c(ne
     };
     w->on_stop = [core] {
         core->sessions.clear();
+        core->trainings.clear();
         core->model.reset();
         sd_log_set_sink(nullptr);
     };

@@ -5,6 +5,7 @@
 #include "worker.h"
 
 #include "generate.h"
+#include "train/distill-train.h"
 
 #include <map>
 
@@ -20,6 +21,11 @@ private:
         std::map<int, std::unique_ptr<sd_session>> sessions; // freed before the model
         int next_session = 1;
         sd_session & session(int id);
+
+        // --- model_train.cpp
+        std::map<int, std::unique_ptr<sd_train>> trainings; // freed before the model
+        int next_training = 1;
+        sd_train & training(int id);
     };
 
     std::shared_ptr<core> c;
@@ -34,6 +40,19 @@ private:
     Napi::Value encode(const Napi::CallbackInfo & info);
     Napi::Value roi(const Napi::CallbackInfo & info);
     Napi::Value answer(const Napi::CallbackInfo & info);
+    Napi::Value train_note(const Napi::CallbackInfo & info);
+    Napi::Value train_start(const Napi::CallbackInfo & info);
+    Napi::Value train_add(const Napi::CallbackInfo & info);
+    Napi::Value train_drop(const Napi::CallbackInfo & info);
+    Napi::Value train_accumulate(const Napi::CallbackInfo & info);
+    Napi::Value train_clear(const Napi::CallbackInfo & info);
+    Napi::Value train_step(const Napi::CallbackInfo & info);
+    Napi::Value train_eval(const Napi::CallbackInfo & info);
+    Napi::Value train_checkpoint(const Napi::CallbackInfo & info);
+    Napi::Value train_save(const Napi::CallbackInfo & info);
+    Napi::Value train_end(const Napi::CallbackInfo & info);
+    Napi::Value train_rate(const Napi::CallbackInfo & info);
+    Napi::Value train_order(const Napi::CallbackInfo & info);
     Napi::Value cancel(const Napi::CallbackInfo & info);
     Napi::Value close(const Napi::CallbackInfo & info);
 };
