@@ -35,12 +35,29 @@ export type ErrorCode = (typeof ERROR_CODES)[number];
  */
 export class SdRpnError extends Error {
   readonly code: ErrorCode;
+  /** of DATA_INVALID: the data file, and where in it; lines and columns count from 1 */
+  declare readonly file?: string;
+  declare readonly line?: number;
+  declare readonly column?: number;
 
   constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
     super(message, options);
     this.name = code === "ABORTED" ? "AbortError" : "SdRpnError";
     this.code = code;
   }
+}
+
+/** A place in a data file; lines and columns count from 1. */
+export interface DataPlace {
+  file: string;
+  line: number;
+  column: number;
+}
+
+/** DATA_INVALID: "qa.jsonl:12:7: what was expected", the place in the error's `file`, `line` and `column` too. */
+export function dataInvalid(place: DataPlace, message: string, cause?: unknown): SdRpnError {
+  const { file, line, column } = place;
+  return Object.assign(new SdRpnError("DATA_INVALID", `${file}:${line}:${column}: ${message}`, { cause }), { file, line, column });
 }
 
 /** The error of a call whose signal was aborted, with the signal's reason as cause. */
