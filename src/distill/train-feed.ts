@@ -1,7 +1,8 @@
 import type { Engine } from "../engine.js";
 import { SdRpnError } from "../errors.js";
 import { runJob } from "../native/job.js";
-import type { LabelledPair } from "./train-labels.js";
+import type { LabelEntry } from "./label-file.js";
+import { atPlace } from "./train-labels.js";
 
 interface Entry {
   ready: Promise<void>;
@@ -23,7 +24,7 @@ export class TrainFeed {
   constructor(
     private readonly engine: Engine,
     private readonly training: number,
-    private readonly pairs: readonly LabelledPair[],
+    private readonly pairs: readonly LabelEntry[],
     private readonly cacheBytes: number,
     private readonly signal: AbortSignal | undefined,
   ) {
@@ -75,13 +76,13 @@ export class TrainFeed {
 
   private async add(path: string, ids: readonly number[], kept: boolean): Promise<void> {
     const { native, prompt } = this.engine;
-    const questions = ids.map((id) => {
+    const questions: { id: number; question: string; labels: Int8Array }[] = [];
+    for (const id of ids) {
       const pair = this.pairs[id];
-      withPlace(pair, () => this.engine.checkFits(pair.question, 0));
-      return { id, question: prompt.suffix(pair.question), labels: pair.labels };
-    });
-    const first = this.pairs[ids[0]];
-    const { view } = await this.engine.read(path, this.signal).catch((error: unknown) => withPlace(first, () => { throw error; }));
+      await toldWithPlace(pair, () => this.engine.checkFits(pair.question, 0));
+      questions.push({ id, question: prompt.suffix(pair.question), labels: pair.labels });
+    }
+    const { view } = await toldWithPlace(this.pairs[ids[0]], () => this.engine.read(path, this.signal));
     const { prefix, addBos, parseSpecial } = prompt;
     const bytes = await runJob(native, () => native.trainAdd(this.training, prefix, addBos, parseSpecial, view, questions), this.signal);
     if (kept) {
@@ -91,14 +92,11 @@ export class TrainFeed {
   }
 }
 
-/** What is wrong with a pair is told with the line it stands in. */
-function withPlace<T>({ file, line }: LabelledPair, work: () => T): T {
+/** What is wrong with a pair or its picture is told with the line it stands in. */
+async function toldWithPlace<T>({ place }: LabelEntry, work: () => T | Promise<T>): Promise<T> {
   try {
-    return work();
+    return await work();
   } catch (error) {
-    if (error instanceof SdRpnError && error.code !== "ABORTED" && error.code !== "DISPOSED") {
-      throw Object.assign(new SdRpnError(error.code, `${file}:${line}: ${error.message}`, { cause: error }), { file, line });
-    }
-    throw error;
+    throw error instanceof SdRpnError && error.code !== "ABORTED" && error.code !== "DISPOSED" ? atPlace(error, place) : error;
   }
 }

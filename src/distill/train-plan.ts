@@ -37,7 +37,7 @@ export function makePlan(
   const batchSize = Math.min(wanted, train.length);
   const stepsPerEpoch = Math.ceil(train.length / batchSize);
   let ordered = -1;
-  let order = new Int32Array();
+  let order: Int32Array = new Int32Array();
   const batch = (step: number): number[] => {
     const epoch = Math.floor(step / stepsPerEpoch);
     if (epoch !== ordered) {

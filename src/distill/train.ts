@@ -6,9 +6,11 @@ import { SdRpnError } from "../errors.js";
 import { internalsOf } from "../internals.js";
 import type { Model } from "../model.js";
 import { runJob, throwIfAborted } from "../native/job.js";
-import { invalidArgument, parseOptions } from "../validate.js";
+import { parseOptions } from "../validate.js";
+import type { LabelEntry } from "./label-file.js";
+import { modelIdentity } from "./model-identity.js";
 import { TrainFeed } from "./train-feed.js";
-import { hashPairs, type LabelledPair, readLabels } from "./train-labels.js";
+import { hashPairs, readTrainLabels } from "./train-labels.js";
 import { checkBasis, readNote, type TrainBasis, type TrainNote, writeNote } from "./train-note.js";
 import { type CheckedTrainOptions, type TrainEvaluation, type TrainOptions, type TrainResult, trainSchema } from "./train-options.js";
 import { TrainPace } from "./train-pace.js";
@@ -39,7 +41,7 @@ export async function train(model: Model, options: TrainOptions): Promise<TrainR
   const network = chooseNetwork(engine, checked);
   await checkWritable(out);
   await checkWritable(checkpoint);
-  const { pairs, unusable } = await readLabels(engine, checked);
+  const { pairs, unusable } = await readTrainLabels(engine, checked);
   const plan = makePlan(engine.native, pairs.map(({ path }) => path), checked);
   const basis = basisOf(engine, pairs, network, plan, checked);
 
@@ -78,7 +80,7 @@ class Run {
     private readonly engine: Engine,
     private readonly trainer: Trainer,
     private readonly plan: TrainPlan,
-    pairs: readonly LabelledPair[],
+    pairs: readonly LabelEntry[],
     private readonly note: TrainNote,
     private readonly options: CheckedTrainOptions,
     private readonly checkpoint: string,
@@ -190,9 +192,9 @@ function chooseCores({ info }: Engine, asked: number | undefined): { workers: nu
   return { workers, threads: Math.max(1, Math.floor(info.threads / workers)) };
 }
 
-function basisOf({ info }: Engine, pairs: readonly LabelledPair[], network: { branchLayer: number; blockCount: number }, plan: TrainPlan, options: CheckedTrainOptions): TrainBasis {
+function basisOf({ info }: Engine, pairs: readonly LabelEntry[], network: { branchLayer: number; blockCount: number }, plan: TrainPlan, options: CheckedTrainOptions): TrainBasis {
   const { epochs, learningRate, beta1, beta2, epsilon, weightDecay, warmup, maxGradNorm, seed, heldOut } = options;
-  const model = `${info.name}, ${info.layers} layers, width ${info.embeddingLength}, vocabulary ${info.vocabSize}`;
+  const model = JSON.stringify(modelIdentity(info));
   const optimizer = { epochs, batchSize: plan.batchSize, learningRate, beta1, beta2, epsilon, weightDecay, warmup, maxGradNorm, seed, heldOut };
   return { labels: hashPairs(pairs), model, ...network, ...optimizer };
 }
