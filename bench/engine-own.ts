@@ -74,7 +74,7 @@ class Own {
     const start = performance.now();
     const { picture, view } = await core.read(image);
     const first = await core.openSession(view);
-    const roi = await core.roi(first.id, question, { full: false, reserve: 0 });
+    const roi = await core.roi(first.id, question, 0);
     const { grid, side } = core.info.vision;
     const { width, height } = picture;
     const sizes = { grid: { width: grid, height: grid }, image: { width, height }, model: { width: side, height: side } };
