@@ -47,9 +47,9 @@ test("lines are where their values are", async () => {
 test("bars have the heights of their values; what has none is left out", () => {
   const svg = barChart({ title: "t", yLabel: "share", yMax: 1, categories: ["a", "b"], series: [{ name: "x", values: [0.25, 0.5], color: "#010203" }, { name: "y", values: [null, NaN], color: "#040506" }] });
   const heights = [...svg.matchAll(/height="([\d.]+)" fill="#010203"/g)].map(([, height]) => Number(height));
-  expect(heights[0]).toBe(8); // the legend's mark
-  expect(heights[2] / heights[1]).toBeCloseTo(2, 2);
-  expect([...svg.matchAll(/fill="#040506"/g)]).toHaveLength(1);
+  expect(heights).toHaveLength(2);
+  expect(heights[1] / heights[0]).toBeCloseTo(2, 2);
+  expect([...svg.matchAll(/fill="#040506"/g)]).toHaveLength(1); // just the legend's mark
 });
 
 test("charts without any data, of one point and of values that a logarithm lacks are pictures all the same", async () => {
