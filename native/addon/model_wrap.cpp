@@ -241,13 +241,12 @@ Napi::Value model_wrap::encode(const Napi::CallbackInfo & info) {
     return w->submit(job);
 }
 
-// roi(session, question, parseSpecial, full, reserve) -> { logits, reused, promptTokens, bytes, timings }
+// roi(session, question, parseSpecial, reserve) -> { logits, reused, promptTokens, bytes, timings }
 Napi::Value model_wrap::roi(const Napi::CallbackInfo & info) {
     const int id               = args::integer(info[0], "session");
     const std::string question = args::string(info[1], "question");
     const bool parse_special   = args::boolean(info[2], "parseSpecial");
-    const bool full            = args::boolean(info[3], "full");
-    const int  reserve         = args::integer(info[4], "reserve", 0);
+    const int  reserve         = args::integer(info[3], "reserve", 0);
 
     struct out_t { std::vector<float> logits; int reused = 0, prompt = 0; size_t bytes = 0; sd_timings t; };
     auto out  = std::make_shared<out_t>();
@@ -264,7 +263,7 @@ Napi::Value model_wrap::roi(const Napi::CallbackInfo & info) {
         }
         m.cancel = &j.cancel;
         struct reset { sd_model & m; ~reset() { m.cancel = nullptr; } } r{m};
-        out->logits = sd_session_roi(s, tokens, full ? SD_PREFIX_FULL : SD_PREFIX_BRANCH, out->t, out->reused);
+        out->logits = sd_session_roi(s, tokens, out->t, out->reused);
         out->bytes  = s.bytes();
     };
     job->result = [out](Napi::Env env) -> Napi::Value {

@@ -147,7 +147,7 @@ export interface NativeModel extends NativeWorker {
   open(system: string, addBos: boolean, parseSpecial: boolean, view: Uint8Array): NativeJob<NativeCounts & { session: number; tokens: number }>;
   drop(session: number): NativeJob<void>;
   encode(view: Uint8Array): NativeJob<Float32Array>;
-  roi(session: number, question: string, parseSpecial: boolean, full: boolean, reserve: number): NativeJob<NativeRoI>;
+  roi(session: number, question: string, parseSpecial: boolean, reserve: number): NativeJob<NativeRoI>;
   answer(
     session: number,
     question: string,

@@ -168,6 +168,10 @@ void rpn_hidden_set(rpn_hidden & h, const float * data, int n_tokens) {
     h.n = n_tokens;
 }
 
+void rpn_hidden_get(const rpn_hidden & h, float * data) {
+    ggml_backend_tensor_get(h.x, data, 0, size_t(h.n) * h.x->nb[1]);
+}
+
 void rpn_prefix(rpn_net * net, const rpn_hidden & hidden, int img_start, int n_img, rpn_state & state) {
     const int n = hidden.n, nkv = net->hp.n_head_kv * net->hp.d_head;
 
