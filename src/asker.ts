@@ -26,9 +26,10 @@ function checkQuestion(value: unknown): string {
 export async function inTurn<T>(
   { engine, closing }: Pick<Host, "engine" | "closing">,
   signal: AbortSignal | undefined,
-  work: (engine: Engine, signal: AbortSignal | undefined) => Promise<T>,
+  work: (engine: Engine, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const either = signal && closing ? AbortSignal.any([signal, closing]) : (signal ?? closing);
+  // one of the call's own: many calls may share the caller's, and Node warns of signals with many listeners
+  const either = AbortSignal.any([signal, closing].filter((each) => each !== undefined));
   const { calls } = engine();
   try {
     return await calls.run(either, () => work(engine(), either));
