@@ -6,3 +6,5 @@ export { label, type Label, type LabelConstants, type LabelFailure, type LabelOp
 export { labelFile, type LabelFileOptions, type LabelProgress, mergeLabels, type MergeLabelOptions } from "./label-run.js";
 export type { Pair, Pairs } from "./pairs.js";
 export type { ModelIdentity } from "./model-identity.js";
+export { train } from "./train.js";
+export type { TrainEvaluation, TrainOptions, TrainProgress, TrainResult, TrainStep } from "./train-options.js";
