@@ -36,7 +36,7 @@ function readNames(row: TsvRow, file: string): string[] {
 function readRecord(row: TsvRow, names: readonly string[], pictureNames: ReadonlySet<string>, file: string, position: number): DataRecord {
   const { cells, line } = row;
   if (cells.length !== names.length) {
-    throw dataInvalid(placeOf(cells[Math.min(names.length, cells.length) - 1], row, file), `Expected ${names.length} cells, as the first row has, but there are ${cells.length}`);
+    throw dataInvalid(placeOf(cells[Math.min(names.length, cells.length - 1)], row, file), `Expected ${names.length} cells, as the first row has, but there are ${cells.length}`);
   }
   const values: Record<string, string | null> = {};
   const pictures = new Map<string, EmbeddedPicture | null>();
@@ -50,7 +50,7 @@ function readRecord(row: TsvRow, names: readonly string[], pictureNames: Readonl
   });
   const columns = cells.map(({ column }) => column);
   const at = (name?: string): DataPlace => {
-    const index = name === undefined ? -1 : names.indexOf(name);
+    const index = name === undefined ? 0 : names.indexOf(name);
     // what the first row does not name is missing there
     return index < 0 ? { file, line: 1, column: 1 } : { file, line, column: columns[index] };
   };
