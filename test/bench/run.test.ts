@@ -19,7 +19,7 @@ afterAll(() => rmSync(out, { recursive: true }));
 const bench = (...args: string[]) => spawnSync(process.execPath, ["build/bench/main.js", ...args], { cwd: ROOT, encoding: "utf8" });
 
 test("the benchmark measures a tiny model, and writes what it found for people and programs", () => {
-  const phases = ["flow", "attention", "parallel"].flatMap((phase) => ["--phase", phase]);
+  const phases = ["flow", "attention", "parallel", "head", "binding"].flatMap((phase) => ["--phase", phase]);
   const { status, stderr } = bench("--shape", "tiny", "--type", "f16", "--runs", "1", "--tokens", "4", "--threads", "1", "--out", out, ...phases);
   expect(stderr).toMatch(/written:/);
   expect(status).toBe(0);
@@ -34,8 +34,8 @@ test("the benchmark measures a tiny model, and writes what it found for people a
   });
   expect(report.prompt.question).toBeGreaterThan(20);
   expect(report.prompt.question).toBeLessThan(30);
-  const rows = { ...report.measured.flow, ...report.measured.attention, ...report.measured.parallel };
-  const names = ["prefill", "oneView", "reference", "first", "next", "predictFirst", "predictRepeat", "attentionFirst", "attentionRepeat", "inARow", "together"];
+  const rows = { ...report.measured.flow, ...report.measured.attention, ...report.measured.parallel, ...report.measured.head, ...report.measured.binding };
+  const names = ["prefill", "oneView", "reference", "first", "next", "predictFirst", "predictRepeat", "attentionFirst", "attentionRepeat", "inARow", "together", "head_fused", "head_general", "roi_repeat", "roi_repeat native"];
   for (const name of names) {
     expect(rows[name]).toEqual([expect.objectContaining({ ms: expect.any(Number) })]);
     expect(rows[name][0].ms).toBeGreaterThan(0);
