@@ -13,7 +13,7 @@ beforeAll(() => {
   const { status, stdout } = spawnSync(process.execPath, [tsc, "-p", "bench"], { cwd: ROOT, encoding: "utf8" });
   expect(stdout).toBe("");
   expect(status).toBe(0);
-});
+}, 120_000);
 afterAll(() => rmSync(out, { recursive: true }));
 
 const bench = (...args: string[]) => spawnSync(process.execPath, ["build/bench/main.js", ...args], { cwd: ROOT, encoding: "utf8" });
@@ -50,7 +50,7 @@ test("the benchmark measures a tiny model, and writes what it found for people a
   expect(markdown).toMatch(/\| answer with RoI, next question on the image \| [\d.]+ \([\d.]+-[\d.]+\) \|/);
   expect(markdown).toMatch(/\| 4 sessions decoding at once \/ in a row \| [\d.]+ .*\| <= 0.75 \| (yes|\*\*no\*\*) \|/);
   expect(markdown).not.toMatch(/NaN|undefined|## Not measured/);
-});
+}, 180_000);
 
 test("a wrong option is named before any work", () => {
   const { status, stderr } = bench("--phase", "everything");
