@@ -1,6 +1,15 @@
 import { SdRpnError } from "./errors.js";
 import { openPicture, type Picture } from "./image/picture.js";
-import type { NativeAnswer, NativeGenerateParams, NativeModel, NativeModelInfo, NativeRoI, NativeView } from "./native/binding.js";
+import type {
+  NativeAnswer,
+  NativeAttention,
+  NativeGenerateParams,
+  NativeLabelMaps,
+  NativeModel,
+  NativeModelInfo,
+  NativeRoI,
+  NativeView,
+} from "./native/binding.js";
 import { inThisRealm, orAborted, runJob, runJobWithCallback, throwIfAborted } from "./native/job.js";
 import type { Prompt } from "./prompt.js";
 import { SessionCache, type SessionHandle } from "./session-cache.js";
@@ -125,5 +134,39 @@ export class Engine {
   ): Promise<NativeAnswer> {
     const text = this.prompt.suffix(question);
     return runJobWithCallback(this.native, (say) => this.native.answer(session, text, this.prompt.parseSpecial, views, params, say), onText, signal);
+  }
+
+  /**
+   * What the model looks at in a session's picture while it answers a question greedily (paper section 3): runs in a
+   * context of its own without flash attention, made at the first call. Questions of one session that follow each other
+   * share [system][image].
+   *
+   * @param params `layers`: asked ones, each once; `question`: the question-to-image maps too
+   */
+  async attention(
+    session: number,
+    question: string,
+    params: { layers: readonly number[]; maxTokens: number; question: boolean },
+    signal?: AbortSignal,
+  ): Promise<NativeAttention> {
+    const text = this.prompt.suffix(question);
+    const layers = Int32Array.from(params.layers);
+    const result = await runJob(this.native, () => this.native.attention(session, text, this.prompt.parseSpecial, { ...params, layers }), signal);
+    return { ...result, output: inThisRealm(result.output), question: result.question && inThisRealm(result.question) };
+  }
+
+  /** The mean maps of the listed heads, flat pairs of layer and head, and the answer; otherwise as {@link attention}. */
+  async labelMaps(
+    session: number,
+    question: string,
+    params: { grounding: readonly number[]; sink: readonly number[]; maxTokens: number },
+    signal?: AbortSignal,
+  ): Promise<NativeLabelMaps> {
+    const text = this.prompt.suffix(question);
+    const grounding = Int32Array.from(params.grounding);
+    const sink = Int32Array.from(params.sink);
+    const { maxTokens } = params;
+    const result = await runJob(this.native, () => this.native.labelMaps(session, text, this.prompt.parseSpecial, { grounding, sink, maxTokens }), signal);
+    return { ...result, grounding: inThisRealm(result.grounding), sink: inThisRealm(result.sink) };
   }
 }

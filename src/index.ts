@@ -13,6 +13,7 @@ export type { RoIOptions, ViewOptions } from "./roi/options.js";
 export type { GridBox } from "./roi/components.js";
 export type { NumberArray } from "./roi/number-array.js";
 export { pseudoLabels, type PseudoLabelOptions, type PseudoLabels } from "./distill/pseudo-labels.js";
+export * as distill from "./distill/index.js";
 export { vqaAccuracy } from "./metrics/vqa-accuracy.js";
 export { anls } from "./metrics/anls.js";
 export { relaxedAccuracy } from "./metrics/relaxed-accuracy.js";

@@ -3,6 +3,7 @@ import type { OpenSubject } from "./ask.js";
 import { demoModel } from "./demo-model.js";
 import { Engine } from "./engine.js";
 import { SdRpnError } from "./errors.js";
+import { setInternals } from "./internals.js";
 import { binding, type NativeModel } from "./native/binding.js";
 import { runJobWithCallback } from "./native/job.js";
 import { type AnswerOptions, type LoadOptions, loadSchema, type PredictOptions, signalSchema } from "./options.js";
@@ -99,6 +100,7 @@ export class Model {
     private readonly native: NativeModel,
     private readonly ownEngine: Engine,
   ) {
+    setInternals(this, { engine: () => this.engine() });
     const { info } = ownEngine;
     const { grid, side, projector } = info.vision;
     this.info = Object.freeze({

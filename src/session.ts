@@ -2,6 +2,7 @@ import type { Engine, Subject } from "./engine.js";
 import * as asker from "./asker.js";
 import { SdRpnError } from "./errors.js";
 import type { Picture } from "./image/picture.js";
+import { setInternals } from "./internals.js";
 import type { AnswerOptions, PredictOptions } from "./options.js";
 import { signalSchema } from "./options.js";
 import type { SessionHandle } from "./session-cache.js";
@@ -22,7 +23,9 @@ export class Session {
     private readonly view: Buffer,
     private readonly handle: SessionHandle,
     private readonly onDispose: (session: Session) => void,
-  ) {}
+  ) {
+    setInternals(this, { engine: () => this.engine(), subject: () => this.subject() });
+  }
 
   /** Where the answer to a question can be read; see {@link Model.predictRoI}. */
   predictRoI(question: string, options?: PredictOptions): Promise<RoI> {

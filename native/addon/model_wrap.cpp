@@ -75,6 +75,12 @@ Napi::Function model_wrap::define(Napi::Env env) {
         InstanceMethod<&model_wrap::encode>("encode"),
         InstanceMethod<&model_wrap::roi>("roi"),
         InstanceMethod<&model_wrap::answer>("answer"),
+        InstanceMethod<&model_wrap::attention>("attention"),
+        InstanceMethod<&model_wrap::label_maps>("labelMaps"),
+        InstanceMethod<&model_wrap::heads_start>("headsStart"),
+        InstanceMethod<&model_wrap::heads_add>("headsAdd"),
+        InstanceMethod<&model_wrap::heads_rank>("headsRank"),
+        InstanceMethod<&model_wrap::heads_drop>("headsDrop"),
         InstanceMethod<&model_wrap::cancel>("cancel"),
         InstanceMethod<&model_wrap::close>("close"),
     });
@@ -104,6 +110,8 @@ model_wrap::model_wrap(const Napi::CallbackInfo & info) : ObjectWrap(info), c(ne
     };
     w->on_stop = [core] {
         core->sessions.clear();
+        core->heads.clear();
+        core->attention.reset();
         core->model.reset();
         sd_log_set_sink(nullptr);
     };

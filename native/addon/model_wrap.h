@@ -4,6 +4,7 @@
 
 #include "worker.h"
 
+#include "distill/heads.h"
 #include "generate.h"
 
 #include <map>
@@ -20,6 +21,14 @@ private:
         std::map<int, std::unique_ptr<sd_session>> sessions; // freed before the model
         int next_session = 1;
         sd_session & session(int id);
+
+        // --- model_distill.cpp
+        sd_attention_context_ptr attention;  // made when first needed; freed before the model
+        int attention_session = 0;           // whose picture is in it; 0: nobody's
+        std::map<int, std::unique_ptr<sd_heads>> heads;
+        int next_heads = 1;
+        sd_attention_context & attention_context();
+        sd_attention_context & attention_on(int session, sd_timings & t);
     };
 
     std::shared_ptr<core> c;
@@ -34,6 +43,12 @@ private:
     Napi::Value encode(const Napi::CallbackInfo & info);
     Napi::Value roi(const Napi::CallbackInfo & info);
     Napi::Value answer(const Napi::CallbackInfo & info);
+    Napi::Value attention(const Napi::CallbackInfo & info);
+    Napi::Value label_maps(const Napi::CallbackInfo & info);
+    Napi::Value heads_start(const Napi::CallbackInfo & info);
+    Napi::Value heads_add(const Napi::CallbackInfo & info);
+    Napi::Value heads_rank(const Napi::CallbackInfo & info);
+    Napi::Value heads_drop(const Napi::CallbackInfo & info);
     Napi::Value cancel(const Napi::CallbackInfo & info);
     Napi::Value close(const Napi::CallbackInfo & info);
 };

@@ -86,6 +86,51 @@ export interface NativeAnswer extends NativeCounts {
   completionTokens: number;
 }
 
+export interface NativeAttentionParams {
+  /** asked ones, each once */
+  layers: Int32Array;
+  maxTokens: number;
+  /** the question-to-image maps too */
+  question: boolean;
+}
+
+export interface NativeAttention {
+  /** per layer */
+  heads: number;
+  /** tokens of the picture */
+  cells: number;
+  /** [layers][heads][cells] */
+  output: Float32Array;
+  question: Float32Array | null;
+  text: string;
+  tokens: number[];
+  logLikelihood: number;
+  timings: NativeTimings;
+}
+
+export interface NativeLabelParams {
+  /** layer, head, layer, head ... */
+  grounding: Int32Array;
+  sink: Int32Array;
+  maxTokens: number;
+}
+
+export interface NativeLabelMaps {
+  grounding: Float32Array;
+  sink: Float32Array;
+  text: string;
+  tokens: number;
+  logLikelihood: number;
+  timings: NativeTimings;
+}
+
+export interface NativeRankedHead {
+  layer: number;
+  head: number;
+  grounding: number;
+  sink: number;
+}
+
 export interface NativeWorker {
   cancel(id: number): void;
   /** to be called once; what waits rejects with DISPOSED */
@@ -111,6 +156,24 @@ export interface NativeModel extends NativeWorker {
     params: NativeGenerateParams,
     onText?: (text: string) => void,
   ): NativeJob<NativeAnswer>;
+  attention(session: number, question: string, parseSpecial: boolean, params: NativeAttentionParams): NativeJob<NativeAttention>;
+  labelMaps(session: number, question: string, parseSpecial: boolean, params: NativeLabelParams): NativeJob<NativeLabelMaps>;
+  /** begins a ranking of heads, to be dropped */
+  headsStart(params: { lattice: number; window: number; uncertainty: number; maxTokens: number }): NativeJob<number>;
+  /** whether the pair was of use; `rgb` is read in place and must not change before the promise settles */
+  headsAdd(
+    ranking: number,
+    rgb: Uint8Array,
+    width: number,
+    height: number,
+    system: string,
+    addBos: boolean,
+    question: string,
+    other: string,
+    parseSpecial: boolean,
+  ): NativeJob<boolean>;
+  headsRank(ranking: number): NativeJob<{ used: number; passed: number; heads: NativeRankedHead[] }>;
+  headsDrop(ranking: number): NativeJob<void>;
 }
 
 export interface NativeRpn extends NativeWorker {

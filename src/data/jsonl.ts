@@ -1,0 +1,139 @@
+import { open } from "node:fs/promises";
+import type { z } from "zod";
+import { type DataPlace, dataInvalid, SdRpnError } from "../errors.js";
+import { throwIfAborted } from "../native/job.js";
+import { parseOptions } from "../validate.js";
+import { locate } from "./json-place.js";
+
+/** A line longer than this is taken for a file of another kind. */
+const MAX_LINE_BYTES = 64 * 1024 * 1024;
+
+export interface JsonlEntry<T> {
+  value: T;
+  /** of the file, from 1; blank lines count */
+  line: number;
+  /** the place of a value in the line, for errors found later: `at(["image"])` */
+  at(path: readonly PropertyKey[]): DataPlace;
+}
+
+export interface JsonlOptions {
+  /** whether a file without a single entry is fine; by default it is DATA_INVALID */
+  allowEmpty?: boolean;
+  signal?: AbortSignal;
+}
+
+/**
+ * Reads a JSONL file entry by entry: UTF-8, one JSON value a line, blank lines passed over, a byte order mark ignored.
+ * The file is read as it is asked for, so it may be larger than memory.
+ *
+ * @param schema what a line must be; its output is what the entry has
+ * @throws {SdRpnError} DATA_INVALID with file, line and column for the first line that is no JSON, is no UTF-8 or does not
+ *   fit the schema, and for a file without entries; IO_ERROR where the file cannot be read; ABORTED
+ */
+export async function* readJsonl<Schema extends z.ZodType>(
+  file: string,
+  schema: Schema,
+  options: JsonlOptions = {},
+): AsyncGenerator<JsonlEntry<z.output<Schema>>, void, undefined> {
+  let empty = true;
+  for await (const { bytes, line } of readLines(file, options.signal)) {
+    const text = decode(bytes, file, line);
+    if (text.trim() === "") {
+      continue;
+    }
+    empty = false;
+    const at = (path: readonly PropertyKey[]): DataPlace => ({ file, line, column: locate(text, path).offset + 1 });
+    yield { value: check(schema, parse(text, file, line), at), line, at };
+  }
+  if (empty && !options.allowEmpty) {
+    throw dataInvalid({ file, line: 1, column: 1 }, "Expected at least one line of JSON but the file has none");
+  }
+}
+
+/** All entries at once. */
+export async function readAllJsonl<Schema extends z.ZodType>(file: string, schema: Schema, options?: JsonlOptions): Promise<JsonlEntry<z.output<Schema>>[]> {
+  const entries = [];
+  for await (const entry of readJsonl(file, schema, options)) {
+    entries.push(entry);
+  }
+  return entries;
+}
+
+/** The lines of a file as bytes, without their ends. */
+async function* readLines(file: string, signal?: AbortSignal): AsyncGenerator<{ bytes: Buffer; line: number }, void, undefined> {
+  throwIfAborted(signal);
+  let line = 1;
+  let rest: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of readChunks(file)) {
+    throwIfAborted(signal);
+    let start = 0;
+    for (let end = chunk.indexOf(10); end >= 0; end = chunk.indexOf(10, start)) {
+      yield { bytes: Buffer.concat([...rest, chunk.subarray(start, end)]), line: line++ };
+      rest = [];
+      length = 0;
+      start = end + 1;
+    }
+    rest.push(chunk.subarray(start));
+    length += chunk.length - start;
+    if (length > MAX_LINE_BYTES) {
+      throw dataInvalid({ file, line, column: 1 }, `Expected a line of at most ${MAX_LINE_BYTES} bytes: this may be no JSONL file`);
+    }
+  }
+  if (length > 0) {
+    yield { bytes: Buffer.concat(rest), line };
+  }
+}
+
+async function* readChunks(file: string): AsyncGenerator<Buffer, void, undefined> {
+  let handle;
+  try {
+    handle = await open(file, "r");
+    // Read by hand instead of by a stream, whose errors would come at another time than its data.
+    for (;;) {
+      const { bytesRead, buffer } = await handle.read({ buffer: Buffer.allocUnsafe(1 << 16) });
+      if (bytesRead === 0) {
+        return;
+      }
+      yield buffer.subarray(0, bytesRead);
+    }
+  } catch (error) {
+    if (error instanceof SdRpnError) {
+      throw error;
+    }
+    throw new SdRpnError("IO_ERROR", `Cannot read the data file ${file}: ${(error as Error).message}`, { cause: error });
+  } finally {
+    await handle?.close();
+  }
+}
+
+function decode(bytes: Buffer, file: string, line: number): string {
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    return line === 1 && text.startsWith("\uFEFF") ? text.slice(1) : text;
+  } catch (error) {
+    const good = bytes.toString("utf8").indexOf("\uFFFD");
+    throw dataInvalid({ file, line, column: good + 1 }, "Expected UTF-8 but received bytes that are none", error);
+  }
+}
+
+function parse(text: string, file: string, line: number): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    const { offset } = locate(text, []);
+    const found = offset >= text.trimEnd().length ? "the line ends" : `received ${JSON.stringify(text.slice(offset, offset + 20))}`;
+    throw dataInvalid({ file, line, column: offset + 1 }, `Expected JSON but ${found}`, error);
+  }
+}
+
+function check<Schema extends z.ZodType>(schema: Schema, value: unknown, at: JsonlEntry<unknown>["at"]): z.output<Schema> {
+  try {
+    return parseOptions(schema, value, "line");
+  } catch (error) {
+    const { message, cause } = error as SdRpnError;
+    const issues = (cause as z.ZodError | undefined)?.issues ?? [];
+    const issue = issues.find(({ code }) => code === "unrecognized_keys") ?? issues[0];
+    throw dataInvalid(at(issue?.path ?? []), message, error);
+  }
+}

@@ -1,0 +1,101 @@
+import { z } from "zod";
+import type { OpenSubject } from "../ask.js";
+import type { Engine } from "../engine.js";
+import { internalsOf } from "../internals.js";
+import type { Model } from "../model.js";
+import type { NativeTimings } from "../native/binding.js";
+import { questionSchema, signalSchema } from "../options.js";
+import type { Session } from "../session.js";
+import type { ImageInput, Size } from "../types.js";
+import { invalidArgument, parseOptions } from "../validate.js";
+
+const schema = z.strictObject({
+  layers: z.array(z.int().min(0)).min(1).optional(),
+  maxTokens: z.int().min(1).max(1 << 20).default(128),
+  question: z.boolean().default(false),
+  signal: signalSchema.shape.signal,
+});
+
+export interface AttentionOptions {
+  /** layers to read, from 0, each once; by default all. Nothing of others is copied. */
+  layers?: number[];
+  /** of the greedy answer; default 128. With 1 the maps are those of the prompt's last token. */
+  maxTokens?: number;
+  /** the question-to-image maps too; default false */
+  question?: boolean;
+  signal?: AbortSignal;
+}
+
+/**
+ * What the model looked at while it answered: attention from its own words to the picture's tokens, per layer and head, as
+ * rows of a distribution over the whole prompt, so that a map sums to at most 1.
+ */
+export interface Attention {
+  layers: number[];
+  /** per layer */
+  heads: number;
+  grid: Size;
+  /**
+   * [layers][heads][grid.height * grid.width]: mean over the decode steps, that is the inputs g1 .. g(N-1) of N generated
+   * tokens, without the prompt's last token and the last generated one; with N = 1 the row of the prompt's last token,
+   * where the reference has a mean of nothing (SD-RPN, arXiv 2509.16944, section 3).
+   */
+  output: Float32Array;
+  /** mean over the tokens of the question, same shape; null unless asked for */
+  question: Float32Array | null;
+  /** the greedy answer */
+  text: string;
+  /** its tokens, the end token included where it ended by itself */
+  tokens: number[];
+  /** mean log-probability of those tokens, each given all before it */
+  logLikelihood: number;
+  /** ms: decoding and scaling the picture, the vision tower, [system][image] without flash attention, question and answer */
+  timings: { decode: number; vision: number; prefill: number; generate: number; total: number };
+}
+
+/**
+ * Attention maps of a picture and a question; see {@link Attention}.
+ *
+ * @throws {SdRpnError} INVALID_ARGUMENT (a layer that the model lacks), CONTEXT_OVERFLOW, OUT_OF_MEMORY (the second context does
+ *   not fit), IMAGE_INVALID, IMAGE_TOO_LARGE, ABORTED, DISPOSED
+ */
+export function attention(model: Model, image: ImageInput, question: string, options?: AttentionOptions): Promise<Attention>;
+export function attention(session: Session, question: string, options?: AttentionOptions): Promise<Attention>;
+export async function attention(owner: Model | Session, ...rest: unknown[]): Promise<Attention> {
+  const { engine, subject } = internalsOf(owner);
+  const [question, options] = subject ? rest : rest.slice(1);
+  const open: OpenSubject = subject ?? ((signal) => engine().subject(rest[0] as ImageInput, signal));
+  return captureAttention(engine(), open, question, options as AttentionOptions | undefined);
+}
+
+/** As {@link attention}, for wherever the picture comes from. */
+export async function captureAttention(engine: Engine, open: OpenSubject, question: unknown, options: AttentionOptions = {}): Promise<Attention> {
+  const { layers: asked, maxTokens, question: withQuestion, signal } = parseOptions(schema, options);
+  const text = parseOptions(z.strictObject({ question: questionSchema }), { question }).question;
+  const layers = checkLayers(asked, engine.info.layers);
+  engine.checkFits(text, 0);
+  const start = performance.now();
+  const subject = await open(signal);
+  try {
+    const { grid } = engine.info.vision;
+    const result = await engine.attention(subject.session.id, text, { layers, maxTokens, question: withQuestion }, signal);
+    const { heads, output, question: asking, text: answer, tokens, logLikelihood } = result;
+    const timings = { decode: subject.decodeMs, ...phases(result.timings, subject.visionMs), total: performance.now() - start };
+    return { layers, heads, grid: { width: grid, height: grid }, output, question: asking, text: answer, tokens, logLikelihood, timings };
+  } finally {
+    subject.release(0);
+  }
+}
+
+function phases({ vision, prefill, generate }: NativeTimings, visionMs: number) {
+  return { vision: vision + visionMs, prefill, generate };
+}
+
+function checkLayers(asked: number[] | undefined, count: number): number[] {
+  const layers = asked ?? Array.from({ length: count }, (_, layer) => layer);
+  const wrong = layers.find((layer, index) => layer >= count || layers.indexOf(layer) !== index);
+  if (wrong !== undefined) {
+    throw invalidArgument(`layers between 0 and ${count - 1}, each once,`, "layers", wrong);
+  }
+  return layers;
+}
