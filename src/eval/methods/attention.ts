@@ -32,7 +32,8 @@ export class Attention implements Method {
   async answer(asked: Asked): Promise<MethodAnswer> {
     const start = performance.now();
     const { grounding, sink } = this.heads;
-    const maps = await this.engine.labelMaps(asked.session.id, asked.prompt, { grounding, sink, maxTokens: Math.min(ATTENTION_MAX_TOKENS, asked.maxTokens) }, asked.signal);
+    const params = { grounding: grounding.flat(), sink: sink.flat(), maxTokens: Math.min(ATTENTION_MAX_TOKENS, asked.maxTokens) };
+    const maps = await this.engine.labelMaps(asked.session.id, asked.prompt, params, asked.signal);
     const crop = this.cropOf(maps, asked);
     const spent = performance.now() - start;
     const map = this.heat(maps.grounding);
