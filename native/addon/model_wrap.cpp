@@ -1,6 +1,7 @@
 #include "model_wrap.h"
 
 #include "args.h"
+#include "backend.h"
 #include "error.h"
 #include "log.h"
 #include "rpn_wrap.h"
@@ -96,7 +97,8 @@ model_wrap::model_wrap(const Napi::CallbackInfo & info) : ObjectWrap(info), c(ne
     const bool logs = on_log != nullptr;
     std::weak_ptr<Napi::FunctionReference> log = on_log;
     w->on_start = [wp, log, logs] {
-        sd_log_install();
+        sd_backend_init();
+        worker::stop_at_exit();
         if (logs) {
             sd_log_set_sink([wp, log](sd_log_level level, const std::string & text) {
                 wp->post([log, level, text](Napi::Env env) {
@@ -167,7 +169,7 @@ Napi::Value model_wrap::count(const Napi::CallbackInfo & info) {
     const std::string text   = args::string(info[0], "text");
     const bool add_bos       = args::boolean(info[1], "addBos");
     const bool parse_special = args::boolean(info[2], "parseSpecial");
-    if (!loaded) {
+    if (!loaded || w->stopping()) {
         throw worker_error(info.Env(), "DISPOSED", "The model was disposed: load it again");
     }
     return Napi::Number::New(info.Env(), double(sd_tokenize(*loaded, text, add_bos, parse_special).size()));

@@ -3,7 +3,6 @@
 #include "args.h"
 #include "backend.h"
 #include "error.h"
-#include "log.h"
 
 Napi::Object rpn_info_object(Napi::Env env, const rpn_hparams & hp) {
     Napi::Object o = Napi::Object::New(env);
@@ -29,7 +28,10 @@ Napi::Function rpn_wrap::define(Napi::Env env) {
 
 rpn_wrap::rpn_wrap(const Napi::CallbackInfo & info) : ObjectWrap(info), c(new core), w(new worker(info.Env())) {
     auto core = c;
-    w->on_start = [] { sd_log_install(); };
+    w->on_start = [] {
+        sd_backend_init();
+        worker::stop_at_exit();
+    };
     w->on_stop = [core] {
         core->hidden.reset();
         core->net.reset();
@@ -45,7 +47,6 @@ Napi::Value rpn_wrap::load(const Napi::CallbackInfo & info) {
     auto core = c;
     auto job  = std::make_shared<worker_job>();
     job->run = [=](worker_job &) {
-        sd_backend_init();
         core->net    = rpn_load(path, gpu ? sd_backend_gpu() : nullptr, n_threads);
         core->hidden = std::make_unique<rpn_hidden>();
     };

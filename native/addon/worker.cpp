@@ -3,7 +3,20 @@
 #include "error.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <new>
+#include <set>
+
+// The workers of all environments. Never freed: it is read while the process exits.
+struct worker_registry {
+    std::mutex mutex;
+    std::set<worker *> workers;
+};
+
+static worker_registry & registry() {
+    static worker_registry * r = new worker_registry;
+    return *r;
+}
 
 Napi::Error worker_error(Napi::Env env, const std::string & code, const std::string & message) {
     Napi::Error e = Napi::Error::New(env, message);
@@ -19,6 +32,8 @@ worker::worker(Napi::Env env) : env(env) {
     }
     napi_unref_threadsafe_function(env, tsfn); // held while jobs are pending only
     hook();
+    std::lock_guard<std::mutex> lock(registry().mutex);
+    registry().workers.insert(this);
 }
 
 // Hooks run in reverse order: the one that joins the thread has to be younger than that of the thread-safe function and,
@@ -32,7 +47,20 @@ void worker::hook() {
 }
 
 worker::~worker() {
+    {
+        std::lock_guard<std::mutex> lock(registry().mutex);
+        registry().workers.erase(this);
+    }
     shutdown();
+}
+
+void worker::stop_all(napi_env env) {
+    std::lock_guard<std::mutex> lock(registry().mutex);
+    for (worker * w : registry().workers) {
+        if (!env || napi_env(w->env) == env) {
+            w->halt();
+        }
+    }
 }
 
 void worker::cleanup(void * self) {
@@ -41,13 +69,24 @@ void worker::cleanup(void * self) {
     w->shutdown();
 }
 
-void worker::shutdown() {
+void worker::stop_at_exit() {
+    static std::once_flag once;
+    std::call_once(once, [] { std::atexit([] { stop_all(nullptr); }); });
+}
+
+// cancels everything and waits for the thread's end
+void worker::halt() {
+    std::lock_guard<std::mutex> lock(joining);
     stop = true;
     cancel_all();
     wake.notify_all();
     if (thread.joinable()) {
         thread.join();
     }
+}
+
+void worker::shutdown() {
+    halt();
     if (hooked) {
         napi_remove_env_cleanup_hook(env, cleanup, this);
         hooked = false;

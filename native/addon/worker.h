@@ -4,8 +4,9 @@
 //
 // Jobs run one after the other on the thread; an answer's job goes on as an active job afterwards, and all active jobs
 // advance together, one token per step. Results travel through a thread-safe function. The thread is joined when its
-// owner closes it, and in an environment cleanup hook when the environment goes first (process.exit, a terminated
-// worker thread), so it never outlives what it points to. No libuv pool thread is held.
+// owner closes it, in an environment cleanup hook when the environment goes first (a terminated worker thread), and
+// before the process exits: process.exit() and an uncaught exception run no such hook, and a thread still at work would
+// meet the destructors of the statics it uses. So it never outlives what it points to. No libuv pool thread is held.
 
 #include <napi.h>
 
@@ -47,6 +48,8 @@ struct worker {
     void        cancel(uint64_t id);
     Napi::Value close();                    // promise, to be asked for once; waiting jobs reject with DISPOSED
     void        shutdown();                 // the same at once and without JavaScript: joins the thread
+    static void stop_all(napi_env env);     // joins the threads of this environment's workers, or of all (null)
+    static void stop_at_exit();             // calls stop_all when the process exits, before statics made so far are destroyed
 
     // --- worker thread
     using message = std::function<void(Napi::Env)>;
@@ -70,6 +73,7 @@ private:
     worker_job_ptr current;             // guarded by mutex
     std::vector<worker_job_ptr> active; // guarded by mutex where read from the JavaScript thread
     std::atomic<bool> stop{false};
+    std::mutex joining; // the process may exit on another thread than the environment's
 
     std::map<uint64_t, worker_job_ptr> pending; // JavaScript thread only
     uint64_t next_id = 1;
@@ -77,6 +81,7 @@ private:
     bool hooked = false;
 
     void hook();
+    void halt();
     void loop();
     void execute(const worker_job_ptr & job, const std::function<void()> & body);
     void finish(const worker_job_ptr & job);            // worker thread

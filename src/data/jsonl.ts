@@ -43,7 +43,7 @@ export async function* readJsonl<Schema extends z.ZodType>(
     }
     empty = false;
     const at = (path: readonly PropertyKey[]): DataPlace => ({ file, line, column: locate(text, path).offset + 1 });
-    yield { value: check(schema, parse(text, file, line), at), line, at };
+    yield { value: checkEntry(schema, parse(text, file, line), at), line, at };
   }
   if (empty && !options.allowEmpty) {
     throw dataInvalid({ file, line: 1, column: 1 }, "Expected at least one line of JSON but the file has none");
@@ -127,7 +127,12 @@ function parse(text: string, file: string, line: number): unknown {
   }
 }
 
-function check<Schema extends z.ZodType>(schema: Schema, value: unknown, at: JsonlEntry<unknown>["at"]): z.output<Schema> {
+/**
+ * What `schema` makes of an entry's value; for files whose lines are of several kinds.
+ *
+ * @throws {SdRpnError} DATA_INVALID at the first part that does not fit
+ */
+export function checkEntry<Schema extends z.ZodType>(schema: Schema, value: unknown, at: JsonlEntry<unknown>["at"]): z.output<Schema> {
   try {
     return parseOptions(schema, value, "line");
   } catch (error) {

@@ -209,11 +209,21 @@ export interface NativeBinding {
   Rpn: new () => NativeRpn;
   Converter: new () => NativeConverter;
   Resampler: new () => NativeResampler;
+  /** Ends all work of this environment and waits for its threads; every object is disposed afterwards. */
+  shutdown(): void;
 }
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
+let loaded: NativeBinding | undefined;
+
 /** The addon's exports; loaded at the first call, so that importing the library never fails. */
 export function binding(): NativeBinding {
-  return loadBinary() as NativeBinding;
+  if (!loaded) {
+    const addon = loadBinary() as NativeBinding;
+    // process.exit() and an uncaught exception run no cleanup hook of the addon's, and its threads must not outlive their statics
+    process.once("exit", () => addon.shutdown());
+    loaded = addon;
+  }
+  return loaded;
 }

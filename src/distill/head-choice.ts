@@ -1,0 +1,94 @@
+import { readFile } from "node:fs/promises";
+import { z } from "zod";
+import { dataInvalid, SdRpnError } from "../errors.js";
+import { parseOptions } from "../validate.js";
+import { type ModelIdentity, modelDifference, modelIdentitySchema } from "./model-identity.js";
+
+export const headPairSchema = z.tuple([z.int().min(0), z.int().min(0)]).describe("pair [layer, head]");
+
+/** A head of attention: layer and number in it, both from 0. */
+export type HeadPair = [layer: number, head: number];
+
+/** Which heads tell where the answer is (the mean of their maps), and which where attention piles up whatever is asked. */
+export interface HeadChoice {
+  /** at least one; a head listed twice counts twice */
+  grounding: HeadPair[];
+  /** may be empty */
+  sink: HeadPair[];
+}
+
+export const headChoiceSchema = z.object({ grounding: z.array(headPairSchema).min(1), sink: z.array(headPairSchema).default([]) });
+
+const all = (layer: number, heads: number): HeadPair[] => Array.from({ length: heads }, (_, head) => [layer, head]);
+
+/** The tables that the published LLaVA-1.5 checkpoints were trained with (SD-RPN's released label scripts). */
+export const HEAD_PRESETS = {
+  "llava-1.5-7b": {
+    layers: 32,
+    heads: 32,
+    grounding: [[14, 24], [14, 13], [14, 26]] as HeadPair[],
+    sink: all(2, 32),
+  },
+  "llava-1.5-13b": {
+    layers: 40,
+    heads: 40,
+    grounding: [[16, 2], [16, 21], [16, 30], [15, 2], [13, 21], [13, 23], [13, 26]] as HeadPair[],
+    sink: [[16, 17], [16, 22]] as HeadPair[],
+  },
+} as const;
+
+export type HeadPreset = keyof typeof HEAD_PRESETS;
+
+/**
+ * The heads of a preset.
+ *
+ * @throws {SdRpnError} INVALID_ARGUMENT for an unknown name, and where the model has other numbers of layers or heads
+ */
+export function headPreset(name: string, model: Pick<ModelIdentity, "layers" | "heads">): HeadChoice {
+  const known = Object.keys(HEAD_PRESETS) as HeadPreset[];
+  const { preset } = parseOptions(z.strictObject({ preset: z.enum(known as [HeadPreset]) }), { preset: name });
+  const { layers, heads, grounding, sink } = HEAD_PRESETS[preset];
+  if (layers !== model.layers || heads !== model.heads) {
+    throw new SdRpnError(
+      "INVALID_ARGUMENT",
+      `Expected a model with ${layers} layers of ${heads} heads for the preset ${preset} but received one with ${model.layers} layers of ${model.heads} heads: rank its own heads with \`sd-rpn distill heads\``,
+    );
+  }
+  return { grounding: grounding.map((pair) => [...pair]), sink: sink.map((pair) => [...pair]) };
+}
+
+export const HEADS_FORMAT = "sd-rpn-heads";
+
+const fileSchema = z.object({
+  format: z.literal(HEADS_FORMAT),
+  version: z.literal(1),
+  model: modelIdentitySchema,
+  chosen: headChoiceSchema,
+});
+
+/**
+ * Reads the choice out of a file that `sd-rpn distill heads` has written.
+ *
+ * @throws {SdRpnError} DATA_INVALID where it is no such file or was made with another model; IO_ERROR
+ */
+export async function readHeadsFile(file: string, model: ModelIdentity): Promise<HeadChoice> {
+  const place = { file, line: 1, column: 1 };
+  let value: unknown;
+  try {
+    value = JSON.parse(await readFile(file, "utf8"));
+  } catch (error) {
+    if (error instanceof SyntaxError) {
+      throw dataInvalid(place, "Expected the JSON file that `sd-rpn distill heads --out` writes", error);
+    }
+    throw new SdRpnError("IO_ERROR", `Cannot read the heads file ${file}: ${(error as Error).message}`, { cause: error });
+  }
+  const { success, data, error } = fileSchema.safeParse(value);
+  if (!success) {
+    throw dataInvalid(place, `Expected the JSON file that \`sd-rpn distill heads --out\` writes but ${error.issues[0].path.join(".") || "it"} is wrong`, error);
+  }
+  const difference = modelDifference(data.model, model);
+  if (difference) {
+    throw dataInvalid(place, `The heads were ranked on another model: ${difference.key} ${difference.found} instead of ${difference.expected}`);
+  }
+  return data.chosen;
+}

@@ -1,0 +1,33 @@
+import { z } from "zod";
+import type { NativeModelInfo } from "../native/binding.js";
+
+/** What attention heads and labels depend on, as files keep it. Files may be renamed and quantized: it stays the same model. */
+export const modelIdentitySchema = z.object({
+  /** general.name of the model's file */
+  name: z.string(),
+  architecture: z.string(),
+  layers: z.int(),
+  /** heads per layer */
+  heads: z.int(),
+  embeddingLength: z.int(),
+  grid: z.object({ width: z.int().min(1), height: z.int().min(1) }),
+});
+
+export type ModelIdentity = z.output<typeof modelIdentitySchema>;
+
+export function modelIdentity(info: NativeModelInfo): ModelIdentity {
+  const { name, architecture, layers, headCount, embeddingLength } = info;
+  const { grid } = info.vision;
+  return { name, architecture, layers, heads: headCount, embeddingLength, grid: { width: grid, height: grid } };
+}
+
+/** The first thing in which a model differs from the one that a file was made with; undefined where it is the same. */
+export function modelDifference(found: ModelIdentity, expected: ModelIdentity): { key: string; found: string; expected: string } | undefined {
+  for (const key of ["architecture", "layers", "heads", "embeddingLength", "grid", "name"] as const) {
+    const [a, b] = [found[key], expected[key]].map((value) => JSON.stringify(value));
+    if (a !== b) {
+      return { key, found: a, expected: b };
+    }
+  }
+  return undefined;
+}
