@@ -2,7 +2,7 @@ import type { AppendLog } from "../data/append-log.js";
 import type { Engine } from "../engine.js";
 import { SdRpnError } from "../errors.js";
 import type { Picture } from "../image/picture.js";
-import type { Method } from "./methods/method.js";
+import type { Method, MethodAnswer } from "./methods/method.js";
 import { failedPrediction, type Prediction, type TimingLine, toPrediction } from "./prediction.js";
 import type { EvalItem, ScoreOptions, Task } from "./task.js";
 
@@ -20,6 +20,11 @@ export interface AskOptions extends ScoreOptions {
   /** called for every new prediction once it is in the file */
   onPrediction: (prediction: Prediction) => void;
   signal?: AbortSignal;
+}
+
+/** The code of the error that stands in the way of an answer and concerns this item alone. */
+interface Failed {
+  error: string;
 }
 
 /** What tells the lines of predictions.jsonl and timings.jsonl apart. */
@@ -42,19 +47,16 @@ export async function askItems({ engine, task, methods, items, strict, maxTokens
     const read = await readItem(engine, item, skipMissing, signal);
     for (const method of waiting) {
       const at = { index, id: item.id, method: method.name };
+      const result = "error" in read ? read : await askOnce(engine, method, item, read, maxTokens, signal);
+      const scorable = item.answers.length > 0;
       let prediction: Prediction;
-      if ("error" in read) {
-        prediction = failedPrediction(at, read.error, item.answers.length > 0);
+      if ("error" in result) {
+        prediction = failedPrediction(at, result.error, scorable);
       } else {
-        const result = await askOnce(engine, method, item, read, maxTokens, signal);
-        if ("error" in result) {
-          prediction = failedPrediction(at, result.error, item.answers.length > 0);
-        } else {
-          const score = item.answers.length > 0 ? task.score(item, result.answer.text, { strict }) : null;
-          prediction = toPrediction(at, result.answer, score);
-          if (!timings.ids.has(lineKey(at))) {
-            await timings.append({ ...at, first, timings: { ...result.answer.timings, decode: read.ms } } satisfies TimingLine);
-          }
+        const { answer } = result;
+        prediction = toPrediction(at, answer, scorable ? task.score(item, answer.text, { strict }) : null);
+        if (!timings.ids.has(lineKey(at))) {
+          await timings.append({ ...at, first, timings: answer.timings } satisfies TimingLine);
         }
       }
       await predictions.append(prediction);
@@ -71,7 +73,7 @@ interface ReadItem {
   ms: number;
 }
 
-async function readItem(engine: Engine, { image, id }: EvalItem, skipMissing: boolean, signal?: AbortSignal): Promise<ReadItem | { error: string }> {
+async function readItem(engine: Engine, { image, id }: EvalItem, skipMissing: boolean, signal?: AbortSignal): Promise<ReadItem | Failed> {
   try {
     return await engine.read(typeof image === "string" ? image : await image(), signal);
   } catch (error) {
@@ -85,14 +87,20 @@ async function readItem(engine: Engine, { image, id }: EvalItem, skipMissing: bo
   }
 }
 
-async function askOnce(engine: Engine, method: Method, item: EvalItem, { picture, view }: ReadItem, maxTokens: number, signal?: AbortSignal) {
+async function askOnce(
+  engine: Engine,
+  method: Method,
+  item: EvalItem,
+  { picture, view, ms }: ReadItem,
+  maxTokens: number,
+  signal?: AbortSignal,
+): Promise<{ answer: MethodAnswer } | Failed> {
   const start = performance.now();
   const session = await engine.openSession(view, signal);
   try {
     const { id, prompt, boxes = [] } = item;
     const answer = await method.answer({ id, picture, session, prompt, boxes, maxTokens, signal });
-    answer.timings.total = performance.now() - start;
-    return { answer };
+    return { answer: { ...answer, timings: { ...answer.timings, decode: ms, total: performance.now() - start } } };
   } catch (error) {
     // one question that is too long for the context is that question's failure, not the run's
     if (error instanceof SdRpnError && error.code === "CONTEXT_OVERFLOW") {

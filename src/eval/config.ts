@@ -21,8 +21,8 @@ export const configSchema = z.object({
   strict: z.boolean(),
   /** in the order of the report */
   methods: z.array(z.string()),
-  /** of the region proposal network; null where it does not take part */
-  threshold: z.number().nullable(),
+  /** of the region proposal network; "best": the best of the sweep; null where it does not take part */
+  threshold: z.union([z.number(), z.literal("best")]).nullable(),
   maxTokens: z.int(),
   /** of the attention method */
   heads: z.object({ grounding: z.array(pair), sink: z.array(pair) }).nullable(),

@@ -1,6 +1,6 @@
 import { z } from "zod";
+import { type HeadPair, headPairSchema } from "../distill/head-choice.js";
 import { predictSchema, signalSchema } from "../options.js";
-import type { Heads } from "./methods/attention.js";
 import { TASK_NAMES, type TaskName } from "./task.js";
 
 /** The ways to answer that can be compared; `boxes` are files of regions, named in `boxes`. */
@@ -14,7 +14,7 @@ export const SWEEP_THRESHOLDS = [0.02, 0.03, 0.05, 0.075, 0.1, 0.125, 0.15, 0.17
 const path = z.string().min(1);
 const threshold = z.number().min(-1).max(1);
 const callback = <T>() => z.custom<T>((value) => typeof value === "function").describe("function").optional();
-const heads = z.array(z.tuple([z.int().min(0), z.int().min(0)]));
+const heads = z.array(headPairSchema);
 
 export const evaluateSchema = z.strictObject({
   task: z.enum(TASK_NAMES),
@@ -30,7 +30,7 @@ export const evaluateSchema = z.strictObject({
   threshold: z.union([threshold, z.literal("best")]).optional(),
   sweep: z.union([z.boolean(), z.array(predictSchema.shape.threshold.unwrap()).min(1)]).default(false),
   development: z.union([z.strictObject({ share: z.number().gt(0).lt(1) }), z.strictObject({ data: path, images: path.optional() })]).optional(),
-  heads: z.strictObject({ grounding: heads.min(1), sink: heads.default([]) }).optional(),
+  heads: z.union([path, z.strictObject({ grounding: heads.min(1), sink: heads.default([]) })]).optional(),
   vicrop: z.strictObject({ layer: z.int().min(0).optional(), inputSize: z.int().min(1).optional() }).default({}),
   maxTokens: z.int().min(1).max(1 << 20).optional(),
   shard: z.string().optional(),
@@ -90,8 +90,8 @@ export interface EvaluateOptions {
    * run), or another file of the same task.
    */
   development?: { share: number } | { data: string; images?: string };
-  /** of the attention method, layer and head from 0; by default the published ones of LLaVA-1.5 and the demo model's */
-  heads?: { grounding: Heads["grounding"][number][]; sink?: Heads["sink"][number][] };
+  /** of the attention method: pairs of layer and head from 0, a preset's name, or a file of `sd-rpn distill heads`; by default the preset of the model's shape */
+  heads?: { grounding: HeadPair[]; sink?: HeadPair[] } | string;
   /** layer (from 0) whose attention is read, by default at 14/32 of the depth; pixels of the smallest window, by default the model's input size */
   vicrop?: { layer?: number; inputSize?: number };
   /** longest answer; by default the task's */

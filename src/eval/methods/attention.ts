@@ -1,14 +1,9 @@
+import type { HeadChoice } from "../../distill/head-choice.js";
 import { pseudoLabels } from "../../distill/pseudo-labels.js";
 import type { Engine } from "../../engine.js";
 import { hasArea, toImageBox } from "../../roi/geometry.js";
 import type { Box, HeatMap } from "../../types.js";
 import { answerLookingAt, type Asked, type Method, type MethodAnswer, withLook } from "./method.js";
-
-/** Which heads point at what is asked for, and which collect attention that means nothing; layer and head from 0. */
-export interface Heads {
-  grounding: readonly (readonly [layer: number, head: number])[];
-  sink: readonly (readonly [layer: number, head: number])[];
-}
 
 /** The longest answer whose attention is read, as in the published evaluation of this rival. */
 export const ATTENTION_MAX_TOKENS = 32;
@@ -24,7 +19,7 @@ export class Attention implements Method {
 
   constructor(
     private readonly engine: Engine,
-    private readonly heads: Heads,
+    private readonly heads: HeadChoice,
     /** cells whose sink attention reaches this count as nothing */
     private readonly sinkThreshold = 1e-3,
   ) {}

@@ -9,14 +9,14 @@ import { Plain } from "./plain.js";
 import { Rpn } from "./rpn.js";
 import { Vicrop } from "./vicrop.js";
 
-/** The methods of a run, in its order; all of them are checked before anything is asked. */
-export function makeMethods(engine: Engine, config: RunConfig, files: ReadonlyMap<string, BoxesFile>): Method[] {
+/** The methods of a run, in its order. `threshold`: of the region proposal network. */
+export function makeMethods(engine: Engine, config: RunConfig, threshold: number | null, files: ReadonlyMap<string, BoxesFile>): Method[] {
   return config.methods.map((name) => {
     switch (name) {
       case "none":
         return new Plain(engine);
       case "rpn":
-        return new Rpn(engine, config.threshold!);
+        return new Rpn(engine, threshold!);
       case "attention":
         return new Attention(engine, config.heads!);
       case "vicrop":

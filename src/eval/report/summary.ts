@@ -101,7 +101,7 @@ export async function summarize({ task, config, items, predictions, developmentI
     model: { name: model.name, published },
     items: { evaluated: items.length, skipped: config.items.skipped, development: developmentItems },
     methods,
-    threshold: config.threshold,
+    threshold: config.threshold === "best" ? sweep!.best : config.threshold,
     sweep,
     strict,
     seed,
