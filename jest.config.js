@@ -1,9 +1,17 @@
+// what comes as ES modules only, and where it is imported
+const MODULES = "hyparquet|hyparquet-compressors|hyparquet-writer|hysnappy|fzstd";
+
 /** @type {import("jest").Config} */
 module.exports = {
   testEnvironment: "node",
   roots: ["<rootDir>/test"],
   testMatch: ["**/*.test.ts"],
-  transform: { "^.+\\.ts$": ["ts-jest", { tsconfig: "test/tsconfig.json" }] },
+  transform: {
+    "/src/eval/data/hyparquet\\.ts$": "<rootDir>/test/helpers/modules-to-commonjs.cjs",
+    [`/node_modules/(${MODULES})/.+\\.js$`]: "<rootDir>/test/helpers/modules-to-commonjs.cjs",
+    "^.+\\.ts$": ["ts-jest", { tsconfig: "test/tsconfig.json" }],
+  },
+  transformIgnorePatterns: [`/node_modules/(?!(${MODULES})/)`],
   moduleNameMapper: { "^(\\.{1,2}/.*)\\.js$": "$1" },
   testEnvironmentOptions: { globalsCleanup: "off" },
   testTimeout: 60000,

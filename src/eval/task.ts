@@ -21,7 +21,10 @@ export interface EvalItem {
    * the data file each time it is called: nothing is held in memory between.
    */
   image: string | (() => Promise<Uint8Array>);
-  /** the same for items that share a picture, and different where they do not: what questions are grouped by */
+  /**
+   * What questions are grouped by: two items of one name have one picture. The reverse holds where the data tells; a
+   * Parquet file that repeats a picture without naming it has as many names as rows.
+   */
   imageName: string;
   /** what the model is asked, to the letter; `question` with the task's suffix and choices */
   prompt: string;
@@ -122,6 +125,8 @@ export interface Task {
     threshold: number | null;
     /** the part that the papers report */
     split: string | null;
+    /** how many questions that part has as it was released; null: the data decides */
+    items: number | null;
   };
 
   /**

@@ -1,5 +1,6 @@
 import { checkAnswers, checkText } from "./check.js";
 import { levenshtein } from "./levenshtein.js";
+import type { MetricOptions } from "./options.js";
 
 /** Similarities below this count as wrong. */
 const THRESHOLD = 0.5;
@@ -9,14 +10,15 @@ const THRESHOLD = 0.5;
  * nearest answer, or 0 where that is below a half.
  *
  * As in lmms-eval, case and runs of whitespace do not count for the distance, but the lengths that it is divided by are
- * those of the texts as given.
+ * those of the texts as given. `strict` divides by the lengths of what was compared.
  *
  * @throws {SdRpnError} INVALID_ARGUMENT
  */
-export function anls(prediction: string, answers: readonly string[]): number {
+export function anls(prediction: string, answers: readonly string[], { strict = false }: MetricOptions = {}): number {
   checkText(prediction, "prediction");
   checkAnswers(answers);
-  const similarity = 1 - Math.min(...answers.map((answer) => distance(prediction, answer)));
+  const text = strict ? normalised : (given: string): string => given;
+  const similarity = 1 - Math.min(...answers.map((answer) => distance(text(prediction), text(answer))));
   return similarity < THRESHOLD ? 0 : similarity;
 }
 

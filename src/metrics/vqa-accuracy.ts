@@ -1,4 +1,5 @@
 import { checkAnswers, checkText } from "./check.js";
+import type { MetricOptions } from "./options.js";
 import { ARTICLES, CONTRACTIONS, NUMBER_WORDS } from "./vqa-words.js";
 
 const PUNCTUATION = [..."\";/[]{}()=+\\_-><@`,?!:"];
@@ -10,33 +11,34 @@ const MAX_PERIODS = 32;
  *
  * As in lmms-eval's EvalAI processing, which has oddities: at most 32 full stops are removed, each where no digit
  * follows; punctuation is deleted where it touches a space anywhere in the text, and becomes a space otherwise. Meant
- * for ten answers; a single answer is never matched by another, so it scores 0.
+ * for ten answers; a single answer is never matched by another, so it scores 0. `strict` removes every such full stop.
  *
  * @throws {SdRpnError} INVALID_ARGUMENT
  */
-export function vqaAccuracy(prediction: string, answers: readonly string[]): number {
+export function vqaAccuracy(prediction: string, answers: readonly string[], { strict = false }: MetricOptions = {}): number {
   checkText(prediction, "prediction");
   checkAnswers(answers);
-  const predicted = normalised(prediction);
-  const matches = answers.map((answer) => normalised(answer) === predicted);
+  const periods = strict ? Infinity : MAX_PERIODS;
+  const predicted = normalised(prediction, periods);
+  const matches = answers.map((answer) => normalised(answer, periods) === predicted);
   const total = matches.filter(Boolean).length;
   const scores = matches.map((match) => Math.min(1, (match ? total - 1 : total) / 3));
   return scores.reduce((a, b) => a + b) / scores.length;
 }
 
-function normalised(text: string): string {
+function normalised(text: string, periods: number): string {
   const tokenised = text.toLowerCase().replace(/[,?]/g, "").replaceAll("'s", " 's").trim();
-  return withStandardWords(withoutPunctuation(tokenised.replace(/[\n\t]/g, " ").trim()));
+  return withStandardWords(withoutPunctuation(tokenised.replace(/[\n\t]/g, " ").trim(), periods));
 }
 
-function withoutPunctuation(text: string): string {
+function withoutPunctuation(text: string, maxPeriods: number): string {
   let result = text;
   for (const mark of PUNCTUATION) {
     const touchesSpace = text.includes(`${mark} `) || text.includes(` ${mark}`);
     result = result.replaceAll(mark, touchesSpace ? "" : " ");
   }
   let periods = 0;
-  return result.replace(/\.(?!\p{Nd})/gu, (period) => (periods++ < MAX_PERIODS ? "" : period));
+  return result.replace(/\.(?!\p{Nd})/gu, (period) => (periods++ < maxPeriods ? "" : period));
 }
 
 function withStandardWords(text: string): string {

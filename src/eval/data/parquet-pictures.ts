@@ -1,0 +1,68 @@
+import { types } from "node:util";
+import type { DataPlace } from "../../errors.js";
+import { decodeBase64 } from "./base64.js";
+
+/** Groups whose pictures come to more than this are read row by row, where the file has an index of its pages. */
+const MAX_GROUP_BYTES = 512 * 1024 * 1024;
+
+/** An open Parquet file. Rows count from 0 over the whole file. */
+export interface ParquetData {
+  file: string;
+  columns: { name: string; picture: "bytes" | "base64" | null }[];
+  groups: {
+    start: number;
+    end: number;
+    /** empty cells of a column, NaN where the file does not say */
+    nulls(name: string): number;
+    /** uncompressed bytes of a column */
+    size(name: string): number;
+    /** whether single rows of a column can be found */
+    indexed(name: string): boolean;
+  }[];
+  readRows(names: string[], start: number, end: number): Promise<Record<string, unknown>[]>;
+}
+
+/** Cells of a column, from row `start` on. */
+export interface PictureCells {
+  start: number;
+  values: unknown[];
+}
+
+/**
+ * The pictures that were read last: a row group's, since a column is decoded by the group and questions come in the order
+ * of the data. One for all files of a data set.
+ */
+export class PictureCache {
+  private key = "";
+  private cells: Promise<PictureCells> | undefined;
+
+  get(key: string, read: () => Promise<PictureCells>): Promise<PictureCells> {
+    if (this.cells === undefined || this.key !== key) {
+      this.key = key;
+      this.cells = read();
+      this.cells.catch(() => (this.key = "")); // the next call tries again
+    }
+    return this.cells;
+  }
+}
+
+/** The cells of a column that hold `row`: its row group's, or its own alone where the group is too large. */
+export function readPictures(data: ParquetData, cache: PictureCache, name: string, row: number): Promise<PictureCells> {
+  const index = data.groups.findIndex(({ end }) => row < end);
+  const group = data.groups[index];
+  const alone = group.size(name) > MAX_GROUP_BYTES && group.indexed(name);
+  const [start, end] = alone ? [row, row + 1] : [group.start, group.end];
+  return cache.get(`${data.file}\0${name}\0${start}`, async () => {
+    const rows = await data.readRows([name], start, end);
+    return { start, values: rows.map((cells) => cells[name]) };
+  });
+}
+
+/** The picture's bytes in a cell, or null where it has none. With `base64`, the place of the cell, the cell is text. */
+export function bytesOf(cell: unknown, base64?: DataPlace): Uint8Array | null {
+  const value: unknown = typeof cell === "object" && cell !== null && "bytes" in cell ? cell.bytes : cell;
+  if (typeof value === "string") {
+    return value === "" ? null : base64 ? decodeBase64(value, base64) : Buffer.from(value, "latin1");
+  }
+  return types.isUint8Array(value) && value.length > 0 ? value : null;
+}

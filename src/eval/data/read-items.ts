@@ -1,0 +1,145 @@
+import { access } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { z } from "zod";
+import { type DataPlace, dataInvalid } from "../../errors.js";
+import { throwIfAborted } from "../../native/job.js";
+import { parseOptions } from "../../validate.js";
+import type { Box } from "../../types.js";
+import type { EvalItem, ReadOptions } from "../task.js";
+import { dataFiles, readRecords, type SplitFiles } from "./data-files.js";
+import { PictureCache } from "./parquet-pictures.js";
+import type { DataRecord, EmbeddedPicture } from "./record.js";
+
+/** An item but for its picture, and where that is. */
+export interface ItemDraft extends Omit<EvalItem, "image" | "imageName"> {
+  picture: PictureDraft;
+}
+
+export interface PictureDraft {
+  /** name of the column that may hold the picture itself, or tells its name */
+  column: string;
+  /** as the data names it, relative to the folder of pictures; undefined where only a column can have it */
+  name: string | undefined;
+  /** further folders where a picture of that name may be, relative to the folder of pictures: as the publishers' archives have them */
+  folders?: readonly string[];
+  /** what tells pictures inside the data apart, where the data has it */
+  key?: string;
+}
+
+/** How a benchmark's release is read. */
+export interface DataFormat {
+  splits: SplitFiles;
+  defaultSplit: string | null;
+  /** columns of TSV and Parquet files that hold a picture in base64 */
+  base64?: readonly string[];
+  /** the question that a record asks; its file tells the part where the record does not */
+  item(record: DataRecord): ItemDraft;
+  /** what stands beside a picture on disk about where the answer is */
+  boxesBeside?(picturePath: string): Promise<Box[] | undefined>;
+}
+
+const readOptionsSchema = z.strictObject({
+  images: z.string().optional(),
+  split: z.string().optional(),
+  skipMissing: z.boolean().optional(),
+  onSkip: z.custom<NonNullable<ReadOptions["onSkip"]>>((value) => typeof value === "function").describe("function").optional(),
+  signal: z.instanceof(AbortSignal).describe("AbortSignal").optional(),
+});
+
+/** Reads a benchmark's items as {@link Task.read} promises it. */
+export async function* readItems(format: DataFormat, data: string, options: ReadOptions = {}): AsyncGenerator<EvalItem> {
+  const { images, split, skipMissing, onSkip, signal } = parseOptions(readOptionsSchema, options);
+  const files = await dataFiles(data, format.splits, split ?? format.defaultSplit);
+  const finder = new PictureFinder();
+  const places = new Map<string, string>();
+  const source = { base64: new Set(format.base64), cache: new PictureCache(), signal };
+  let given = 0;
+  let missing: { draft: ItemDraft; place: DataPlace; folder: string } | undefined;
+
+  for (const file of files) {
+    const folder = resolve(images ?? dirname(file));
+    for await (const record of readRecords(file, source)) {
+      throwIfAborted(signal);
+      const draft = format.item(record);
+      const { picture, ...item } = draft;
+      const earlier = places.get(item.id);
+      if (earlier !== undefined) {
+        throw dataInvalid(record.at(), `Expected each question once but ${item.id} is in ${earlier} too`);
+      }
+      places.set(item.id, `record ${record.position + 1} of ${file}`);
+
+      const found = await find(picture, record, finder, folder);
+      if (found) {
+        given++;
+        const boxes = typeof found.image === "string" ? await format.boxesBeside?.(found.image) : undefined;
+        yield { ...item, ...(boxes && { boxes }), ...found };
+        continue;
+      }
+      missing ??= { draft, place: record.at(picture.column), folder };
+      if (!skipMissing) {
+        throw missingPicture(missing);
+      }
+      onSkip?.({
+        id: item.id,
+        imageName: picture.name ?? picture.column,
+        // found out when asked for: in a JSON file it takes a scan
+        get place() {
+          return record.at(picture.column);
+        },
+      });
+    }
+  }
+  if (given === 0) {
+    throw missing ? missingPicture(missing, "not one of the data's pictures is") : dataInvalid({ file: files[0], line: 1, column: 1 }, "Expected at least one record but there is none");
+  }
+}
+
+type FoundPicture = Pick<EvalItem, "image" | "imageName">;
+
+async function find({ column, name, folders, key }: PictureDraft, record: DataRecord, finder: PictureFinder, folder: string): Promise<FoundPicture | null> {
+  const embedded: EmbeddedPicture | null | undefined = record.picture(column);
+  if (embedded) {
+    return { image: embedded.read, imageName: key ?? embedded.key ?? `${basename(record.file)}#${record.position + 1}` };
+  }
+  if (embedded === null || name === undefined) {
+    return null;
+  }
+  const path = await finder.find(folder, name, folders);
+  return path === null ? null : { image: path, imageName: name };
+}
+
+function missingPicture({ draft, place, folder }: { draft: ItemDraft; place: DataPlace; folder: string }, what = "it is not"): Error {
+  const { name, column } = draft.picture;
+  if (name === undefined) {
+    return dataInvalid(place, `Expected a picture for ${column} of question ${draft.id} but there is none`);
+  }
+  return dataInvalid(place, `Expected the picture ${name} in ${folder}, where ${what}: name the folder of pictures (images, --images), or pass over what is missing (skipMissing, --skip-missing)`);
+}
+
+/** Looks pictures up on disk, each name once. */
+class PictureFinder {
+  private readonly found = new Map<string, string | null>();
+
+  /** The absolute path of the picture, or null where it is in none of the folders. */
+  async find(folder: string, name: string, folders: readonly string[] = []): Promise<string | null> {
+    const key = join(folder, name);
+    let path = this.found.get(key);
+    if (path === undefined) {
+      path = await firstThere([resolve(folder, name), ...folders.map((inner) => resolve(folder, inner, basename(name)))]);
+      this.found.set(key, path);
+    }
+    return path;
+  }
+}
+
+async function firstThere(paths: readonly string[]): Promise<string | null> {
+  for (const path of new Set(paths)) {
+    try {
+      await access(path);
+      return path;
+    } catch {
+      // the next one may be there
+    }
+  }
+  return null;
+}
