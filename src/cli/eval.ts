@@ -20,6 +20,7 @@ interface Options extends ModelOptions {
   heads?: string;
   vicropLayer?: number;
   vicropSize?: number;
+  vicropSuffix?: string;
   threshold?: number | "best";
   sweep?: true | number[];
   dev?: { share: number } | { data: string };
@@ -61,6 +62,7 @@ export function evalCommand(signal: AbortSignal): Command {
     .option("--heads <name|file>", "heads of the attention method: a preset, or a file of `sd-rpn distill heads` (default: the preset of the model's shape)")
     .option("--vicrop-layer <n>", "layer whose attention vicrop reads, from 0 (default: at 14/32 of the depth)", numberParser(layer, "--vicrop-layer"))
     .option("--vicrop-size <px>", "smallest window of vicrop in pixels of the picture (default: the model's input size)", numberParser(inputSize, "--vicrop-size"))
+    .option("--vicrop-suffix <text>", "what both looking prompts of vicrop end with (default: the authors' wish for a single word or phrase)")
     .option("--threshold <t|best>", "of the network, -1 to 1, or the best of the sweep (default: the task's published one)", parseThreshold)
     .option("--sweep [list]", `accuracy against threshold on the development part (default: ${SWEEP_THRESHOLDS.join(",")})`, parseSweep)
     .option("--dev <share|file>", "the development part, which is never reported: a share of the pictures, 0 to 1, or another data file", parseDev)
@@ -104,7 +106,7 @@ async function run(task: TaskName, options: Options, signal: AbortSignal): Promi
         }
       };
       const asked: EvaluateOptions = { task, data, out, images, methods, boxes, heads, threshold, sweep, split, limit, maxTokens, strict, skipMissing, shard, seed, examples, development };
-      const vicrop = { layer: options.vicropLayer, inputSize: options.vicropSize };
+      const vicrop = { layer: options.vicropLayer, inputSize: options.vicropSize, suffix: options.vicropSuffix };
       const report = await evaluate(model, { ...asked, vicrop, onProgress, signal }).finally(() => progress.stop());
       await printEvalReport(report, out, json === true);
     },

@@ -12,6 +12,7 @@ import { configModel, type RunConfig } from "./config.js";
 import { digestOf, type Items } from "./items.js";
 import type { VicropOptions } from "./methods/vicrop.js";
 import { type CheckedEvaluateOptions, SWEEP_THRESHOLDS } from "./options.js";
+import { SINGLE_WORD_OR_PHRASE } from "./prompts.js";
 import type { Task } from "./task.js";
 
 /** Checks what is asked for against the model and the data, and settles every default. */
@@ -49,7 +50,7 @@ export async function makeConfig(
     threshold: uses("rpn") || options.sweep ? thresholdOf(engine, task, options) : null,
     maxTokens: options.maxTokens ?? task.defaults.maxTokens,
     heads: uses("attention") ? await headsOf(engine, options.heads) : null,
-    vicrop: uses("vicrop") ? vicropOf(engine, task, options.vicrop) : null,
+    vicrop: uses("vicrop") ? vicropOf(engine, options.vicrop) : null,
     boxes: options.boxes.map(({ name, file }) => ({ name, file: resolve(file), sha256: files.get(name)!.sha256 })),
     development: developmentOf(options, development),
     sweep: sweepOf(options),
@@ -128,13 +129,13 @@ async function headsOf(engine: Engine, heads: CheckedEvaluateOptions["heads"]): 
 }
 
 /** The authors' for LLaVA-1.5 7B: layer 14 of 32, the input size of 336 pixels. */
-function vicropOf({ info }: Engine, task: Task, { layer, inputSize }: CheckedEvaluateOptions["vicrop"]): VicropOptions {
+function vicropOf({ info }: Engine, { layer, inputSize, suffix }: CheckedEvaluateOptions["vicrop"]): VicropOptions {
   if (layer !== undefined && layer >= info.layers) {
     throw invalidArgument(`layer below ${info.layers}`, "vicrop.layer", layer);
   }
   return {
     layer: layer ?? Math.round((14 / 32) * info.layers),
     inputSize: inputSize ?? info.vision.side,
-    suffix: task.name === "custom" ? "" : "\nAnswer the question using a single word or phrase.",
+    suffix: suffix ?? SINGLE_WORD_OR_PHRASE,
   };
 }

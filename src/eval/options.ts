@@ -31,7 +31,7 @@ export const evaluateSchema = z.strictObject({
   sweep: z.union([z.boolean(), z.array(predictSchema.shape.threshold.unwrap()).min(1)]).default(false),
   development: z.union([z.strictObject({ share: z.number().gt(0).lt(1) }), z.strictObject({ data: path, images: path.optional() })]).optional(),
   heads: z.union([path, z.strictObject({ grounding: heads.min(1), sink: heads.default([]) })]).optional(),
-  vicrop: z.strictObject({ layer: z.int().min(0).optional(), inputSize: z.int().min(1).optional() }).default({}),
+  vicrop: z.strictObject({ layer: z.int().min(0).optional(), inputSize: z.int().min(1).optional(), suffix: z.string().optional() }).default({}),
   maxTokens: z.int().min(1).max(1 << 20).optional(),
   shard: z.string().optional(),
   seed: z.int().min(0).max(0xffffffff).default(0),
@@ -92,8 +92,11 @@ export interface EvaluateOptions {
   development?: { share: number } | { data: string; images?: string };
   /** of the attention method: pairs of layer and head from 0, a preset's name, or a file of `sd-rpn distill heads`; by default the preset of the model's shape */
   heads?: { grounding: HeadPair[]; sink?: HeadPair[] } | string;
-  /** layer (from 0) whose attention is read, by default at 14/32 of the depth; pixels of the smallest window, by default the model's input size */
-  vicrop?: { layer?: number; inputSize?: number };
+  /**
+   * Layer (from 0) whose attention is read, by default at 14/32 of the depth; pixels of the smallest window, by default the
+   * model's input size; what both looking prompts end with, by default the authors' wish for a single word or phrase
+   */
+  vicrop?: { layer?: number; inputSize?: number; suffix?: string };
   /** longest answer; by default the task's */
   maxTokens?: number;
   /** "2/8": the second of eight parts, to be joined by {@link mergeEvaluations} */

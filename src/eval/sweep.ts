@@ -80,7 +80,8 @@ type Answers = Map<number, Awaited<ReturnType<Rpn["answer"]>>>;
 async function askThresholds(engine: Engine, asked: Asked, thresholds: readonly number[]): Promise<Answers> {
   engine.checkFits(asked.prompt, 1);
   const { grid, side } = engine.info.vision;
-  const sizes = { grid: { width: grid, height: grid }, image: asked.picture, model: { width: side, height: side } };
+  const { width, height } = asked.picture;
+  const sizes = { grid: { width: grid, height: grid }, image: { width, height }, model: { width: side, height: side } };
   const { logits } = await engine.roi(asked.session.id, asked.prompt, { full: false, reserve: 0 }, asked.signal);
   const seen = new Map<string, Awaited<ReturnType<Rpn["answer"]>>>();
   const answers: Answers = new Map();

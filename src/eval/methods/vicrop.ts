@@ -8,7 +8,7 @@ export interface VicropOptions {
   layer: number;
   /** side of the smallest window in source pixels; default the model's input size */
   inputSize: number;
-  /** what both looking prompts end with, such as the task's wish for a short answer */
+  /** what both looking prompts end with; where the question's ends so anyway, nothing is added */
   suffix: string;
 }
 

@@ -34,10 +34,12 @@ export function pickExamples(predictions: ReadonlyMap<string, readonly Predictio
     }
   }
   const shown = new Set<number>();
-  for (let turn = 0; shown.size < limit && queues.some((queue) => turn < queue.length); turn++) {
+  for (let before = -1; shown.size < limit && shown.size > before; ) {
+    before = shown.size;
     for (const queue of queues) {
-      if (turn < queue.length && shown.size < limit) {
-        shown.add(queue[turn]);
+      const next = queue.find((position) => !shown.has(position));
+      if (next !== undefined && shown.size < limit) {
+        shown.add(next);
       }
     }
   }
