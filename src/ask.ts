@@ -24,7 +24,7 @@ export async function predict(engine: Engine, open: OpenSubject, question: strin
   clock.add(subject);
   let bytes = 0;
   try {
-    const result = await engine.roi(subject.session.id, question, { full: false, reserve: 0 }, options.signal);
+    const result = await engine.roi(subject.session.id, question, 0, options.signal);
     bytes = result.bytes;
     clock.addNative(result.timings);
     return toRoI(engine, subject, result, options.threshold, clock);
@@ -50,7 +50,7 @@ export async function ask(engine: Engine, open: OpenSubject, question: string, o
     let crops: Look[] = [];
     let reused = 0;
     if (proposes) {
-      const result = await engine.roi(subject.session.id, question, { full: true, reserve: engine.imageTokens }, signal);
+      const result = await engine.roi(subject.session.id, question, engine.imageTokens, signal);
       bytes = result.bytes;
       reused = result.reused;
       clock.addNative(result.timings);

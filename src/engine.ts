@@ -119,10 +119,10 @@ export class Engine {
     return inThisRealm(await runJob(this.native, () => this.native.encode(view), signal));
   }
 
-  /** Logits of the region map. `full`: an answer follows, so the prefix goes through all layers on the way. */
-  async roi(session: number, question: string, options: { full: boolean; reserve: number }, signal?: AbortSignal): Promise<NativeRoI> {
+  /** Logits of the region map; no layer beyond the branch runs. `reserve`: tokens to be kept free in the context. */
+  async roi(session: number, question: string, reserve: number, signal?: AbortSignal): Promise<NativeRoI> {
     const text = this.prompt.suffix(question);
-    const result = await runJob(this.native, () => this.native.roi(session, text, this.prompt.parseSpecial, options.full, options.reserve), signal);
+    const result = await runJob(this.native, () => this.native.roi(session, text, this.prompt.parseSpecial, reserve), signal);
     if (!result.logits.every(Number.isFinite)) {
       throw new SdRpnError("RPN_INVALID", "The region proposal network gives values that are no numbers: its file or the model's may be damaged");
     }

@@ -82,6 +82,19 @@ Napi::Function model_wrap::define(Napi::Env env) {
         InstanceMethod<&model_wrap::heads_add>("headsAdd"),
         InstanceMethod<&model_wrap::heads_rank>("headsRank"),
         InstanceMethod<&model_wrap::heads_drop>("headsDrop"),
+        InstanceMethod<&model_wrap::train_note>("trainNote"),
+        InstanceMethod<&model_wrap::train_start>("trainStart"),
+        InstanceMethod<&model_wrap::train_add>("trainAdd"),
+        InstanceMethod<&model_wrap::train_drop>("trainDrop"),
+        InstanceMethod<&model_wrap::train_accumulate>("trainAccumulate"),
+        InstanceMethod<&model_wrap::train_clear>("trainClear"),
+        InstanceMethod<&model_wrap::train_step>("trainStep"),
+        InstanceMethod<&model_wrap::train_eval>("trainEval"),
+        InstanceMethod<&model_wrap::train_checkpoint>("trainCheckpoint"),
+        InstanceMethod<&model_wrap::train_save>("trainSave"),
+        InstanceMethod<&model_wrap::train_end>("trainEnd"),
+        InstanceMethod<&model_wrap::train_rate>("trainRate"),
+        InstanceMethod<&model_wrap::train_order>("trainOrder"),
         InstanceMethod<&model_wrap::cancel>("cancel"),
         InstanceMethod<&model_wrap::close>("close"),
     });
@@ -114,6 +127,7 @@ model_wrap::model_wrap(const Napi::CallbackInfo & info) : ObjectWrap(info), c(ne
         core->sessions.clear();
         core->heads.clear();
         core->attention.reset();
+        core->trainings.clear();
         core->model.reset();
         sd_log_set_sink(nullptr);
     };
@@ -229,13 +243,12 @@ Napi::Value model_wrap::encode(const Napi::CallbackInfo & info) {
     return w->submit(job);
 }
 
-// roi(session, question, parseSpecial, full, reserve) -> { logits, reused, promptTokens, bytes, timings }
+// roi(session, question, parseSpecial, reserve) -> { logits, reused, promptTokens, bytes, timings }
 Napi::Value model_wrap::roi(const Napi::CallbackInfo & info) {
     const int id               = args::integer(info[0], "session");
     const std::string question = args::string(info[1], "question");
     const bool parse_special   = args::boolean(info[2], "parseSpecial");
-    const bool full            = args::boolean(info[3], "full");
-    const int  reserve         = args::integer(info[4], "reserve", 0);
+    const int  reserve         = args::integer(info[3], "reserve", 0);
 
     struct out_t { std::vector<float> logits; int reused = 0, prompt = 0; size_t bytes = 0; sd_timings t; };
     auto out  = std::make_shared<out_t>();
@@ -252,7 +265,7 @@ Napi::Value model_wrap::roi(const Napi::CallbackInfo & info) {
         }
         m.cancel = &j.cancel;
         struct reset { sd_model & m; ~reset() { m.cancel = nullptr; } } r{m};
-        out->logits = sd_session_roi(s, tokens, full ? SD_PREFIX_FULL : SD_PREFIX_BRANCH, out->t, out->reused);
+        out->logits = sd_session_roi(s, tokens, out->t, out->reused);
         out->bytes  = s.bytes();
     };
     job->result = [out](Napi::Env env) -> Napi::Value {

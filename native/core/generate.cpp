@@ -63,7 +63,7 @@ static void feed_prompt(sd_answer & a, sd_session & s, const std::vector<llama_t
         throw sd_error("CONTEXT_OVERFLOW", sd_format("The prompt has %d tokens but the context holds %d: use a larger contextSize or a shorter question", a.n_prompt, m.info.context_size));
     }
 
-    a.n_reused = sd_session_prefix(s, SD_PREFIX_FULL, false, a.timings) ? s.n_prefix() : 0;
+    a.n_reused = sd_session_prefix(s, SD_PREFIX_FULL, a.timings);
 
     std::vector<float> embd; // all views in one pass
     embd.reserve(size_t(a.n_roi) * n_embd);
@@ -81,6 +81,15 @@ static void feed_prompt(sd_answer & a, sd_session & s, const std::vector<llama_t
         }
     }
     const int64_t start = ggml_time_us();
+    if (views.empty()) {
+        a.seq = sd_session_go_on(s, question);
+        if (a.seq >= 0) {
+            a.pos = a.n_prompt;
+            a.timings.prefill += ms_since(start);
+            return;
+        }
+    }
+    sd_session_forget_question(s); // its cells are free for the second look
     a.seq = sd_seq_acquire(m);
     llama_memory_seq_cp(llama_get_memory(m.ctx), s.seq, a.seq, -1, -1);
     a.pos = s.n_prefix();

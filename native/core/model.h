@@ -85,6 +85,9 @@ void         sd_seq_release(sd_model & model, llama_seq_id seq); // removes its 
 struct sd_seq_scope {
     sd_model & model;
     llama_seq_id seq;
+    bool kept = false;
     explicit sd_seq_scope(sd_model & model) : model(model), seq(sd_seq_acquire(model)) {}
-    ~sd_seq_scope() { sd_seq_release(model, seq); }
+    sd_seq_scope(sd_model & model, llama_seq_id seq) : model(model), seq(seq) {}
+    ~sd_seq_scope() { if (!kept) sd_seq_release(model, seq); }
+    llama_seq_id keep() { kept = true; return seq; } // it is the caller's from here on
 };

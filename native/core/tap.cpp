@@ -1,5 +1,7 @@
 #include "tap.h"
 
+#include "error.h"
+
 #include "ggml-backend.h"
 #include "ggml-cpp.h"
 #include "ggml.h"
@@ -32,21 +34,39 @@ static bool on_eval(ggml_tensor * t, bool ask, void * user_data) {
     if (!append(*tap.dst, t)) {
         tap.failed = true;
     }
-    return !tap.exit_early;
+    return true;
+}
+
+static void set_layers(llama_context * ctx, int first, int last) {
+    if (!llama_set_layer_range(ctx, first, last)) {
+        throw sd_error("INTERNAL", sd_format("Layers %d to %d cannot be run on their own in this model", first, last));
+    }
 }
 
 void sd_tap_init(sd_tap & tap, int branch_layer) {
-    tap.name = "l_out-" + std::to_string(branch_layer - 1);
+    tap.name   = "l_out-" + std::to_string(branch_layer - 1);
+    tap.branch = branch_layer;
 }
 
-void sd_tap_start(sd_tap & tap, llama_context * ctx, rpn_hidden * dst, bool exit_early) {
-    tap.dst        = dst;
-    tap.exit_early = exit_early;
-    tap.failed     = false;
+void sd_tap_start(sd_tap & tap, llama_context * ctx, rpn_hidden * dst, bool branch_only) {
+    if (branch_only) {
+        set_layers(ctx, 0, tap.branch);
+    }
+    tap.dst    = dst;
+    tap.failed = false;
     llama_set_eval_callback(ctx, on_eval, &tap);
 }
 
 void sd_tap_stop(sd_tap & tap, llama_context * ctx) {
     llama_set_eval_callback(ctx, nullptr, nullptr);
+    llama_set_layer_range(ctx, 0, -1);
     tap.dst = nullptr;
+}
+
+sd_layers_from::sd_layers_from(llama_context * ctx, int first) : ctx(ctx) {
+    set_layers(ctx, first, -1);
+}
+
+sd_layers_from::~sd_layers_from() {
+    llama_set_layer_range(ctx, 0, -1);
 }

@@ -2,13 +2,16 @@
 
 #include "test.h"
 
-std::unique_ptr<sd_model> demo_model() {
+std::unique_ptr<sd_model> demo_model(bool with_rpn, int context_size, int parallel) {
     const sd_cancel cancel{false};
     sd_model_params p;
     p.model      = test_demo("pico-llava-f16.gguf");
     p.mmproj     = test_demo("pico-mmproj-f16.gguf");
+    p.rpn        = with_rpn ? test_demo("pico-rpn-f16.gguf") : "";
     p.n_threads  = 1;
     p.gpu_layers = 0;
+    p.context_size = context_size;
+    p.parallel     = parallel;
     return sd_model_load(p, cancel);
 }
 

@@ -22,6 +22,10 @@ rpn_hidden::~rpn_hidden() {
     ggml_free(ctx);
 }
 
+size_t rpn_hidden::bytes() const {
+    return buf ? ggml_backend_buffer_get_size(buf) : 0;
+}
+
 void rpn_deleter::operator()(rpn_net * net) const {
     delete net;
 }

@@ -65,6 +65,7 @@ struct rpn_hidden {
     ~rpn_hidden();
     rpn_hidden(const rpn_hidden &) = delete;
     rpn_hidden & operator=(const rpn_hidden &) = delete;
+    size_t bytes() const;
 };
 
 struct rpn_deleter { void operator()(rpn_net * net) const; };
@@ -78,7 +79,9 @@ ggml_backend_device * rpn_get_device(const rpn_net * net);
 
 // (re)allocate room for `capacity` tokens and forget what was in it
 void rpn_hidden_reset(rpn_net * net, rpn_hidden & hidden, int capacity);
+void rpn_hidden_reset(ggml_backend_device * dev, int n_embd, rpn_hidden & hidden, int capacity);
 void rpn_hidden_set(rpn_hidden & hidden, const float * data, int n_tokens);
+void rpn_hidden_get(const rpn_hidden & hidden, float * data); // [n * n_embd]
 
 // prefix: `hidden` holds all its tokens from position 0; image tokens are [img_start, img_start + n_img)
 void rpn_prefix(rpn_net * net, const rpn_hidden & hidden, int img_start, int n_img, rpn_state & state);

@@ -1,0 +1,361 @@
+// Times the core's work on one model, without Node: what the JavaScript benchmark does through the library, and the
+// reference's flow built from the same parts. `speed --help` tells the options.
+//
+// Every run does all phases, one after the other, so that a machine's moods fall on all of them alike; a first run warms up
+// and is not counted. The answer's region is a fixed crop. The JSON on stdout:
+//
+//   { "model": { "name", "layers", "width", "branch", "blocks", "imageTokens", "prefixTokens", "questionTokens", "contextSize", "parallel" },
+//     "machine": { "backend", "device", "threads" }, "versions": { "llama", "ggml" },
+//     "options": { "runs", "maxTokens", "decodeTokens", "sessions" },
+//     "peakBytes": resident memory at its highest, 0 where the system does not tell,
+//     "phases": { NAME: { "ms": [per run, all of it], "vision": [ms of the vision tower within it], "median": of ms,
+//                         "medianWithoutVision": of ms - vision } } }
+//
+// Phases (a session is a picture that is open; "fresh" means that nothing of it is in the model):
+//   vision          one view through the vision tower
+//   full_prefill    [system][image][question] of a fresh session through all layers, with the last token's logits
+//   roi_first       the region of a fresh session's first question
+//   roi_repeat      the region of another question in that session
+//   one_view        fresh session, no region: prompt and --max-tokens tokens
+//   answer_first    fresh session: region, crop, --max-tokens tokens
+//   answer_next     the same for another question in that session
+//   reference       the same as answer_first done as the reference does: layers 0..K-1 and T-1 blocks of the region network
+//                   over [system][image][question], then every layer over [system][image][crop][question] from scratch
+//   decode          --decode-tokens tokens after the prompt, end tokens passed over
+//   in_a_row        --decode-tokens tokens for each of --sessions open pictures, one after the other
+//   together        the same in one batch
+
+#include "error.h"
+#include "generate.h"
+
+#include "ggml.h"
+#include "nlohmann/json.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <map>
+#include <random>
+
+using json = nlohmann::json;
+
+static const char * HELP =
+    "speed --model FILE --mmproj FILE --rpn FILE [options]\n"
+    "\n"
+    "  --runs N            counted runs of every phase (5)\n"
+    "  --phases A,B        only these\n"
+    "  --threads N         default: as the library chooses\n"
+    "  --context N         tokens of one call (2048)\n"
+    "  --sessions N        pictures decoded at once in the phases in_a_row and together (4); 1 leaves these out\n"
+    "  --max-tokens N      tokens of an answer (8)\n"
+    "  --decode-tokens N   tokens of the decoding phases (64)\n"
+    "  --prefix TEXT       before the image (vicuna_v1)\n"
+    "  --suffix TEXT       after it; a # is replaced by the question's number\n";
+
+struct options {
+    std::string model, mmproj, rpn;
+    int runs = 5, threads = 0, context = 2048, sessions = 4, max_tokens = 8, decode_tokens = 64;
+    std::vector<std::string> phases;
+    std::string prefix = "A chat between a curious user and an artificial intelligence assistant. "
+                         "The assistant gives helpful, detailed, and polite answers to the user's questions. USER: ";
+    std::string suffix = "\nWhat is the total amount printed on line # of the invoice? ASSISTANT:";
+};
+
+static options parse(int argc, char ** argv) {
+    std::map<std::string, std::string> given;
+    for (int i = 1; i < argc; i += 2) {
+        if (strncmp(argv[i], "--", 2) != 0 || i + 1 == argc) {
+            throw sd_error("INVALID_ARGUMENT", std::string("Expected --option value but received ") + argv[i]);
+        }
+        given[argv[i] + 2] = argv[i + 1];
+    }
+    auto text = [&](const char * name, std::string & to) {
+        const auto it = given.find(name);
+        if (it != given.end()) {
+            to = it->second;
+            given.erase(it);
+        }
+    };
+    auto number = [&](const char * name, int & to) {
+        std::string s;
+        text(name, s);
+        char * end = nullptr;
+        const long value = strtol(s.c_str(), &end, 10);
+        if (!s.empty() && (*end || value < 1 || value > 1 << 20)) {
+            throw sd_error("INVALID_ARGUMENT", std::string("Expected a whole number above 0 for --") + name + " but received " + s);
+        }
+        to = s.empty() ? to : int(value);
+    };
+    options o;
+    std::string phases;
+    text("model", o.model);
+    text("mmproj", o.mmproj);
+    text("rpn", o.rpn);
+    text("phases", phases);
+    text("prefix", o.prefix);
+    text("suffix", o.suffix);
+    number("runs", o.runs);
+    number("threads", o.threads);
+    number("context", o.context);
+    number("sessions", o.sessions);
+    number("max-tokens", o.max_tokens);
+    number("decode-tokens", o.decode_tokens);
+    for (size_t at = 0; at < phases.size();) {
+        const size_t comma = std::min(phases.find(',', at), phases.size());
+        o.phases.push_back(phases.substr(at, comma - at));
+        at = comma + 1;
+    }
+    if (!given.empty()) {
+        throw sd_error("INVALID_ARGUMENT", "There is no option --" + given.begin()->first);
+    }
+    if (o.model.empty() || o.mmproj.empty() || o.rpn.empty()) {
+        throw sd_error("INVALID_ARGUMENT", "Expected --model, --mmproj and --rpn");
+    }
+    return o;
+}
+
+struct bench {
+    options o;
+    std::unique_ptr<sd_model> model;
+    std::vector<llama_token> system;
+    std::vector<std::vector<uint8_t>> pictures; // one for each session, and a crop last
+    int n_questions = 0;
+
+    sd_generate_params params(int n_tokens) const {
+        sd_generate_params p;
+        p.max_tokens = n_tokens;
+        p.ignore_eos = true;
+        return p;
+    }
+    std::vector<llama_token> question() { // another one each time
+        std::string text = o.suffix;
+        const size_t mark = text.find('#');
+        if (mark != std::string::npos) {
+            text.replace(mark, 1, std::to_string(n_questions++ % 8 + 1));
+        }
+        return sd_tokenize(*model, text, false, false);
+    }
+    std::unique_ptr<sd_session> open(int i = 0) {
+        return sd_session_open(*model, system, pictures[i]);
+    }
+    std::vector<sd_view> crop() const {
+        std::vector<sd_view> views(1);
+        views[0].rgb = pictures.back();
+        return views;
+    }
+};
+
+static void step(sd_model & m, std::vector<std::unique_ptr<sd_answer>> & answers) {
+    for (;;) {
+        std::vector<sd_answer *> active;
+        for (auto & a : answers) {
+            if (a->finish == SD_FINISH_NONE) {
+                active.push_back(a.get());
+            }
+        }
+        if (active.empty()) {
+            return;
+        }
+        sd_answer_step(m, active);
+    }
+}
+
+// prompt and tokens of one answer
+static void answer(bench & b, sd_session & s, const std::vector<llama_token> & question, const std::vector<sd_view> & views, int n_tokens, sd_timings & t) {
+    std::vector<std::unique_ptr<sd_answer>> answers;
+    answers.push_back(sd_answer_start(s, question, views, b.params(n_tokens), nullptr));
+    step(*b.model, answers);
+    t.vision += answers[0]->timings.vision;
+}
+
+static void answer_with_roi(bench & b, sd_session & s, sd_timings & t) {
+    const auto question = b.question();
+    int reused = 0;
+    sd_session_roi(s, question, t, reused);
+    answer(b, s, question, b.crop(), b.o.max_tokens, t);
+}
+
+// the reference's flow: nothing is kept between the two passes
+static void reference(bench & b, sd_timings & t) {
+    sd_model & m = *b.model;
+    const auto question = b.question();
+    const int n_system = int(b.system.size()), n_img = m.vision->n_tokens, n = n_system + n_img + int(question.size());
+
+    int64_t start = ggml_time_us();
+    const std::vector<float> image = sd_vision_encode(*m.vision, b.pictures[0].data(), b.pictures[0].size());
+    t.vision += (ggml_time_us() - start) / 1000.0;
+    {
+        rpn_hidden_reset(m.rpn.get(), m.hidden, n);
+        sd_seq_scope work(m);
+        {
+            sd_tap_scope tap(m.tap, m.ctx, &m.hidden, true);
+            sd_decode(m, work.seq, 0, b.system.data(), nullptr, n_system, false);
+            sd_decode(m, work.seq, n_system, nullptr, image.data(), n_img, false);
+            sd_decode(m, work.seq, n_system + n_img, question.data(), nullptr, int(question.size()), false);
+        }
+        rpn_score(m.rpn.get(), m.hidden, n_system, n_img, n - 1);
+    }
+    auto s = b.open();
+    s->features = image; // the picture's own encoding is used twice there too
+    answer(b, *s, question, b.crop(), b.o.max_tokens, t);
+}
+
+// decoding alone: prompts are fed outside of the clock
+static double decode(bench & b, int n_sessions, bool together, sd_timings & t) {
+    std::vector<std::unique_ptr<sd_session>> sessions;
+    for (int i = 0; i < n_sessions; i++) {
+        sessions.push_back(b.open(i));
+        sd_session_prefix(*sessions.back(), SD_PREFIX_FULL, t);
+    }
+    double ms = 0;
+    for (int first = 0; first < n_sessions; first += together ? n_sessions : 1) {
+        std::vector<std::unique_ptr<sd_answer>> answers;
+        for (int i = first; i < (together ? n_sessions : first + 1); i++) {
+            answers.push_back(sd_answer_start(*sessions[i], b.question(), {}, b.params(b.o.decode_tokens + 1), nullptr));
+        }
+        const int64_t start = ggml_time_us();
+        step(*b.model, answers);
+        ms += (ggml_time_us() - start) / 1000.0;
+    }
+    t.vision = 0; // not within the clock
+    return ms;
+}
+
+static double median(std::vector<double> v) {
+    std::sort(v.begin(), v.end());
+    return v.empty() ? 0 : v.size() % 2 ? v[v.size() / 2] : (v[v.size() / 2 - 1] + v[v.size() / 2]) / 2;
+}
+
+static double peak_bytes() {
+    std::ifstream in("/proc/self/status");
+    for (std::string line; std::getline(in, line);) {
+        if (line.rfind("VmHWM:", 0) == 0) {
+            return strtod(line.c_str() + 6, nullptr) * 1024;
+        }
+    }
+    return 0;
+}
+
+static json run(bench & b) {
+    struct phase {
+        std::string name;
+        std::function<double(sd_timings &)> body; // ms, or below zero where the whole call counts
+        std::vector<double> ms, vision, rest;
+    };
+    sd_model & m = *b.model;
+    std::unique_ptr<sd_session> session; // of the phase before, where a phase goes on with it
+    sd_timings ignored;
+    auto fresh = [&] {
+        session.reset();
+        session = b.open();
+        sd_session_features(*session, ignored);
+    };
+    const double whole = -1;
+    std::vector<phase> phases;
+    auto add = [&](const char * name, std::function<void()> prepare, std::function<double(sd_timings &)> body) {
+        const auto & only = b.o.phases;
+        if (!only.empty() && std::find(only.begin(), only.end(), name) == only.end()) {
+            return;
+        }
+        phases.push_back({ name, [prepare, body](sd_timings & t) {
+            prepare();
+            const int64_t start = ggml_time_us();
+            const double ms = body(t);
+            return ms >= 0 ? ms : (ggml_time_us() - start) / 1000.0;
+        }, {}, {}, {} });
+    };
+    auto none  = [] {};
+    auto there = [&] { // a session that has answered a question
+        if (!session || !session->rpn || session->level == SD_PREFIX_NONE) {
+            fresh();
+            answer_with_roi(b, *session, ignored);
+        }
+    };
+    add("vision", none, [&](sd_timings & t) {
+        b.open()->features = sd_vision_encode(*m.vision, b.pictures[0].data(), b.pictures[0].size());
+        (void) t;
+        return whole;
+    });
+    add("full_prefill", fresh, [&](sd_timings &) { sd_next_logits(*session, b.question(), {}); return whole; });
+    add("roi_first", fresh, [&](sd_timings & t) { int reused; sd_session_roi(*session, b.question(), t, reused); return whole; });
+    add("roi_repeat", there, [&](sd_timings & t) { int reused; sd_session_roi(*session, b.question(), t, reused); return whole; });
+    add("one_view", [&] { session = nullptr; session = b.open(); }, [&](sd_timings & t) {
+        const int64_t start = ggml_time_us();
+        sd_session_features(*session, t);
+        answer(b, *session, b.question(), {}, b.o.max_tokens, t);
+        return (ggml_time_us() - start) / 1000.0;
+    });
+    add("answer_first", [&] { session = nullptr; session = b.open(); }, [&](sd_timings & t) { answer_with_roi(b, *session, t); return whole; });
+    add("answer_next", there, [&](sd_timings & t) { answer_with_roi(b, *session, t); return whole; });
+    add("reference", [&] { session = nullptr; }, [&](sd_timings & t) { reference(b, t); return whole; });
+    add("decode", none, [&](sd_timings & t) { return decode(b, 1, false, t); });
+    if (b.o.sessions > 1) {
+        add("in_a_row", none, [&](sd_timings & t) { return decode(b, b.o.sessions, false, t); });
+        add("together", none, [&](sd_timings & t) { return decode(b, b.o.sessions, true, t); });
+    }
+
+    for (int r = -1; r < b.o.runs; r++) {
+        for (phase & p : phases) {
+            sd_timings t;
+            const double ms = p.body(t);
+            if (r >= 0) {
+                p.ms.push_back(ms);
+                p.vision.push_back(t.vision);
+                p.rest.push_back(ms - t.vision);
+            }
+        }
+    }
+    json out = json::object();
+    for (const phase & p : phases) {
+        out[p.name] = { { "ms", p.ms }, { "vision", p.vision }, { "median", median(p.ms) }, { "medianWithoutVision", median(p.rest) } };
+    }
+    return out;
+}
+
+int main(int argc, char ** argv) {
+    if (argc < 2 || strcmp(argv[1], "--help") == 0) {
+        fputs(HELP, stdout);
+        return 0;
+    }
+    try {
+        bench b;
+        b.o = parse(argc, argv);
+        sd_model_params p;
+        p.model = b.o.model;
+        p.mmproj = b.o.mmproj;
+        p.rpn = b.o.rpn;
+        p.n_threads = b.o.threads;
+        p.context_size = b.o.context;
+        p.parallel = b.o.sessions;
+        const sd_cancel cancel{false};
+        b.model = sd_model_load(p, cancel);
+        sd_model & m = *b.model;
+        b.system = sd_tokenize(m, b.o.prefix, m.info.add_bos, false);
+        for (int i = 0; i <= b.o.sessions; i++) {
+            std::mt19937 rng(i + 1);
+            std::vector<uint8_t> rgb(size_t(m.vision->side) * m.vision->side * 3);
+            for (uint8_t & v : rgb) {
+                v = uint8_t(rng());
+            }
+            b.pictures.push_back(std::move(rgb));
+        }
+        const rpn_hparams & r = rpn_get_hparams(m.rpn.get());
+        json out;
+        out["phases"] = run(b);
+        out["model"] = { { "name", m.info.name }, { "layers", m.info.n_layer }, { "width", m.info.n_embd }, { "branch", r.branch }, { "blocks", r.n_block },
+            { "imageTokens", m.vision->n_tokens }, { "prefixTokens", b.system.size() + m.vision->n_tokens }, { "questionTokens", b.question().size() },
+            { "contextSize", m.info.context_size }, { "parallel", m.info.parallel } };
+        out["machine"]  = { { "backend", m.info.backend }, { "device", m.info.device }, { "threads", m.info.n_threads } };
+        out["versions"] = { { "llama", m.info.llama_version }, { "ggml", m.info.ggml_version } };
+        out["options"]  = { { "runs", b.o.runs }, { "maxTokens", b.o.max_tokens }, { "decodeTokens", b.o.decode_tokens }, { "sessions", b.o.sessions } };
+        out["peakBytes"] = peak_bytes();
+        printf("%s\n", out.dump(1).c_str());
+        return 0;
+    } catch (const sd_error & e) {
+        fprintf(stderr, "speed: %s: %s\n", e.code.c_str(), e.what());
+    } catch (const std::exception & e) {
+        fprintf(stderr, "speed: %s\n", e.what());
+    }
+    return 1;
+}

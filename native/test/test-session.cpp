@@ -1,0 +1,221 @@
+// What a session keeps, and that none of it shows in a result: prefixes completed from the branch layer on, questions that
+// go on, sessions side by side, eviction, cancelling.
+
+#include "demo-model.h"
+#include "generate.h"
+#include "test.h"
+
+#include <algorithm>
+
+static std::vector<uint8_t> picture(int i) {
+    int w = 0, h = 0;
+    return test_load_rgb(test_fixture("pico/parity/" + std::to_string(i) + "-whole.png"), w, h);
+}
+
+static std::vector<uint8_t> crop(int i) {
+    int w = 0, h = 0;
+    return test_load_rgb(test_fixture("pico/parity/" + std::to_string(i) + "-crop.png"), w, h);
+}
+
+static std::unique_ptr<sd_session> open(sd_model & m, int i) {
+    return sd_session_open(m, demo_system(m), picture(i));
+}
+
+static std::vector<float> roi(sd_session & s, const char * question) {
+    sd_timings t;
+    int reused = 0;
+    return sd_session_roi(s, demo_question(s.model, question), t, reused);
+}
+
+static std::vector<float> logits(sd_session & s, const char * question) {
+    return sd_next_logits(s, demo_question(s.model, question), {});
+}
+
+static std::string answer(sd_session & s, const char * question, const std::vector<sd_view> & views, int n_tokens = 24) {
+    sd_generate_params p;
+    p.max_tokens = n_tokens;
+    auto a = sd_answer_start(s, demo_question(s.model, question), views, p, nullptr);
+    while (a->finish == SD_FINISH_NONE) {
+        sd_answer_step(s.model, { a.get() });
+    }
+    return a->text.text;
+}
+
+// of the probabilities
+static double max_diff(const std::vector<float> & a, const std::vector<float> & b) {
+    auto sigmoid = [](double x) { return 1 / (1 + std::exp(-x)); };
+    double d = a.size() == b.size() ? 0 : INFINITY;
+    for (size_t i = 0; i < a.size() && i < b.size(); i++) {
+        d = std::max(d, std::fabs(sigmoid(a[i]) - sigmoid(b[i])));
+    }
+    return d;
+}
+
+// share of the sequence's state, K and V of all layers, that is zero as the cells were when they were made
+static double untouched(sd_session & s) {
+    std::vector<uint8_t> state(llama_state_seq_get_size(s.model.ctx, s.seq));
+    state.resize(llama_state_seq_get_data(s.model.ctx, state.data(), state.size(), s.seq));
+    return double(std::count(state.begin(), state.end(), 0)) / double(state.size());
+}
+
+static const char * CODE  = "What code is on the black square?";
+static const char * OTHER = "What shape is purple?";
+
+// each result from a model of its own, where nothing else has ever been asked
+static void check_complete() {
+    std::vector<float> whole_logits, whole_other, whole_map;
+    {
+        auto m = demo_model(true);
+        auto s = open(*m, 1);
+        whole_logits = logits(*s, CODE);
+        CHECK(s->level == SD_PREFIX_FULL);
+        CHECK(untouched(*s) < 0.1);
+        CHECK(s->hidden != nullptr); // for a region that may be asked for
+        const size_t before = s->bytes();
+        whole_map = roi(*s, CODE);   // no layer runs over the prefix again
+        CHECK(s->hidden == nullptr);
+        CHECK(s->bytes() < before + s->rpn->bytes());
+    }
+    {
+        auto m = demo_model(true);
+        whole_other = logits(*open(*m, 1), OTHER);
+    }
+    {
+        auto m = demo_model(true);
+        auto s = open(*m, 1);
+        const auto map = roi(*s, CODE);
+        CHECK(map == whole_map);
+        CHECK(s->level == SD_PREFIX_BRANCH);
+        // layers from K on have not run: their cells are as empty as they were
+        const rpn_hparams & hp = rpn_get_hparams(m->rpn.get());
+        CHECK(untouched(*s) > 0.95 * (m->info.n_layer - hp.branch) / m->info.n_layer);
+
+        CHECK(logits(*s, CODE) == whole_logits); // prefix completed, question gone on: the same to the last bit
+        CHECK(s->level == SD_PREFIX_FULL);
+        CHECK(untouched(*s) < 0.1);
+        CHECK(s->hidden == nullptr);
+    }
+    {
+        auto m = demo_model(true);
+        auto s = open(*m, 1);
+        roi(*s, CODE);
+        CHECK(logits(*s, OTHER) == whole_other); // another question than the one before: nothing of that is left
+        CHECK(s->asked.seq < 0);
+        CHECK(roi(*s, CODE) == whole_map);
+    }
+}
+
+static void check_without_rpn() {
+    auto with = demo_model(true), without = demo_model(false);
+    auto s = open(*without, 1);
+    CHECK(logits(*s, CODE) == logits(*open(*with, 1), CODE));
+    CHECK(s->hidden == nullptr);
+    CHECK_CODE(roi(*s, CODE), "RPN_NOT_LOADED");
+}
+
+// more sessions than there are cells, in a context with room for two: what was evicted comes back the same
+static void check_eviction() {
+    auto big = demo_model(true), small = demo_model(true, 400);
+    std::vector<std::unique_ptr<sd_session>> sessions;
+    for (int i = 0; i < 5; i++) {
+        sessions.push_back(open(*small, i));
+    }
+    double diff = 0;
+    int evicted = 0;
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < 5; i++) {
+            sd_session & s = *sessions[i];
+            auto fresh = open(*big, i);
+            evicted += round > 0 && s.seq < 0;
+            sd_view v;
+            v.rgb = crop(i);
+            if (round < 2) {
+                diff = std::max(diff, max_diff(roi(s, CODE), roi(*fresh, CODE)));
+            }
+            CHECK(answer(s, CODE, {}) == answer(*fresh, CODE, {}));
+            if (round > 0) {
+                CHECK(answer(s, CODE, { v }) == answer(*fresh, CODE, { v }));
+            }
+        }
+    }
+    CHECK_LE(diff, 1e-3);
+    CHECK(evicted > 0);
+    int resident = 0;
+    for (const auto & s : sessions) {
+        resident += s->seq >= 0;
+        CHECK(s->rpn != nullptr);
+    }
+    CHECK(resident >= 1 && resident <= 2);
+    CHECK(int(small->resident.size()) == resident);
+}
+
+// several answers in one batch over sessions at different stages
+static void check_side_by_side() {
+    auto m = demo_model(true, 0, 4);
+    std::vector<std::string> alone;
+    for (int i = 0; i < 4; i++) {
+        alone.push_back(answer(*open(*m, i), CODE, {}));
+    }
+    std::vector<std::unique_ptr<sd_session>> sessions;
+    std::vector<std::unique_ptr<sd_answer>> answers;
+    for (int i = 0; i < 4; i++) {
+        sessions.push_back(open(*m, i));
+    }
+    roi(*sessions[2], CODE);
+    roi(*sessions[3], OTHER);
+    sd_generate_params p;
+    p.max_tokens = 24;
+    for (int i = 0; i < 4; i++) {
+        answers.push_back(sd_answer_start(*sessions[i], demo_question(*m, CODE), {}, p, nullptr));
+        if (i == 1) {
+            roi(*sessions[0], OTHER); // between the steps of others
+        }
+    }
+    for (;;) {
+        std::vector<sd_answer *> active;
+        for (auto & a : answers) {
+            if (a->finish == SD_FINISH_NONE) {
+                active.push_back(a.get());
+            }
+        }
+        if (active.empty()) {
+            break;
+        }
+        sd_answer_step(*m, active);
+    }
+    for (int i = 0; i < 4; i++) {
+        CHECK(answers[i]->text.text == alone[i]);
+    }
+    answers.clear();
+    sessions.clear();
+    CHECK(m->resident.empty());
+    CHECK(m->free_seqs.size() == 64); // none is lost
+}
+
+static void check_cancel() {
+    auto m = demo_model(true);
+    auto s = open(*m, 1);
+    const auto map = roi(*s, CODE);
+    sd_cancel cancel{true};
+    m->cancel = &cancel;
+    CHECK_CODE(logits(*s, CODE), "ABORTED");
+    CHECK_CODE(roi(*s, CODE), "ABORTED");
+    m->cancel = nullptr;
+    CHECK_LE(max_diff(roi(*s, CODE), map), 1e-3);
+    const std::string text = answer(*s, CODE, {});
+    auto fresh = open(*m, 1);
+    CHECK(answer(*fresh, CODE, {}) == text);
+    s.reset();
+    fresh.reset();
+    CHECK(m->free_seqs.size() == 64);
+}
+
+int main() {
+    return test_main("session", [] {
+        check_complete();
+        check_without_rpn();
+        check_eviction();
+        check_side_by_side();
+        check_cancel();
+    });
+}
