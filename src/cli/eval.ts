@@ -1,5 +1,6 @@
 import { basename } from "node:path";
 import { Argument, Command, Option } from "commander";
+import { parseShard } from "../data/shard.js";
 import { evaluate } from "../eval/evaluate.js";
 import { type EvalProgress, type EvaluateOptions, evaluateSchema, METHOD_NAMES, type MethodName, SWEEP_THRESHOLDS } from "../eval/options.js";
 import { TASK_NAMES, type TaskName } from "../eval/task.js";
@@ -72,7 +73,7 @@ export function evalCommand(signal: AbortSignal): Command {
     .option("--max-tokens <n>", "longest answer (default: the task's)", numberParser(maxTokens, "--max-tokens"))
     .option("--strict", "mend the quirks of the published scoring")
     .option("--skip-missing", "count items whose picture is missing or broken instead of stopping")
-    .option("--shard <i/n>", "the i-th of n parts, each a process of its own; join them with `sd-rpn eval merge`")
+    .option("--shard <i/n>", "the i-th of n parts, each a process of its own; join them with `sd-rpn eval merge`", checkShard)
     .option("--seed <n>", "of the bootstrap (default: 0)", numberParser(seed, "--seed"))
     .option("--examples <n>", "items won and lost that report.html shows (default: 40)", numberParser(examples, "--examples"))
     .addOption(new Option("--json", "print report.json instead of the tables"))
@@ -137,6 +138,15 @@ function collectBoxes(text: string, previous: { name: string; file: string }[]):
   const named = /^([\w.-]+)=(.+)$/.exec(text);
   const name = named?.[1] ?? (previous.length === 0 ? "boxes" : basename(text).replace(/\.jsonl$/, "").replaceAll(/[^\w.-]/g, "-"));
   return [...previous, { name, file: named?.[2] ?? text }];
+}
+
+function checkShard(text: string): string {
+  try {
+    parseShard(text);
+    return text;
+  } catch (error) {
+    throw new UsageError((error as Error).message.replace("for shard", "for --shard"));
+  }
 }
 
 function parseThreshold(text: string): number | "best" {

@@ -82,7 +82,7 @@ async function askThresholds(engine: Engine, asked: Asked, thresholds: readonly 
   const { grid, side } = engine.info.vision;
   const { width, height } = asked.picture;
   const sizes = { grid: { width: grid, height: grid }, image: { width, height }, model: { width: side, height: side } };
-  const { logits } = await engine.roi(asked.session.id, asked.prompt, { full: false, reserve: 0 }, asked.signal);
+  const { logits } = await engine.roi(asked.session.id, asked.prompt, 0, asked.signal);
   const seen = new Map<string, Awaited<ReturnType<Rpn["answer"]>>>();
   const answers: Answers = new Map();
   for (const threshold of thresholds) {
