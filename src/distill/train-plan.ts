@@ -9,6 +9,7 @@ const PUBLISHED_STEPS = 297;
 
 /** Which pairs each step takes: a function of the seed and the data alone, so that a resumed training needs just the step. */
 export interface TrainPlan {
+  /** pairs of a step, at most */
   batchSize: number;
   steps: number;
   stepsPerEpoch: number;
@@ -44,8 +45,10 @@ export function makePlan(
       order = native.trainOrder(train.length, seed, epoch);
       ordered = epoch;
     }
-    const first = (step % stepsPerEpoch) * batchSize;
-    return Array.from(order.subarray(first, first + batchSize), (i) => train[i]);
+    // all of an epoch's batches are as large, give or take one pair: a last one of the remainder could be a single pair
+    const border = (index: number): number => Math.floor((index * train.length) / stepsPerEpoch);
+    const index = step % stepsPerEpoch;
+    return Array.from(order.subarray(border(index), border(index + 1)), (i) => train[i]);
   };
   return { batchSize, steps: epochs * stepsPerEpoch, stepsPerEpoch, train, heldOut, batch };
 }

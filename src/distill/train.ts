@@ -96,7 +96,7 @@ class Run {
       if (!note.evaluations.some(({ step }) => step === this.trainer.step)) {
         await this.evaluate(this.trainer.step);
       }
-      const done = plan.batchSize * this.trainer.step; // an epoch's last batch may be smaller: good enough for a rate
+      const done = Math.round((this.trainer.step / plan.stepsPerEpoch) * plan.train.length);
       const pace = new TrainPace(plan.train.length * options.epochs - done);
       for (let step = this.trainer.step; step < plan.steps; step++) {
         const batch = plan.batch(step);
