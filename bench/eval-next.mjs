@@ -29,7 +29,7 @@ const out = join(ROOT, "bench", "out", "models");
 const files = JSON.parse(execFileSync(synth, ["--shape", values.shape, "--scale", values.scale, "--type", values.type, "--seed", "1", "--out", out], { encoding: "utf8" }));
 const threads = values.threads === undefined ? undefined : Number(values.threads);
 const maxTokens = Number(values["max-tokens"]);
-const model = await loadModel({ ...files, threads });
+const model = await loadModel({ model: files.model, mmproj: files.mmproj, rpn: files.rpn, threads });
 const { layers, imageTokens, imageSize, backend, device } = model.info;
 
 const side = 2 * imageSize;

@@ -13,7 +13,7 @@ import { numberParser } from "./parse.js";
 import { Progress } from "./progress.js";
 
 interface Options extends ModelOptions {
-  data: string;
+  data?: string;
   images?: string;
   out?: string;
   methods?: MethodName[];
@@ -55,7 +55,7 @@ export function evalCommand(signal: AbortSignal): Command {
   const command = new Command("eval")
     .description("run a published benchmark, or your own questions, and compare methods on it")
     .addArgument(new Argument("<task>", "the benchmark").choices([...TASK_NAMES]))
-    .requiredOption("--data <path>", "the release file, or folder, as its publishers give it; JSONL for custom")
+    .option("--data <path>", "the release file, or folder, as its publishers give it; JSONL for custom (required)")
     .option("--images <dir>", "folder of the pictures (default: the data file's own)")
     .option("--out <dir>", "folder of the run (default: eval-TASK)")
     .option("--methods <list>", `comma-separated: ${METHOD_NAMES.join(", ")} (default: none,rpn)`, parseMethods)
@@ -88,6 +88,9 @@ export function evalCommand(signal: AbortSignal): Command {
 async function run(task: TaskName, options: Options, signal: AbortSignal): Promise<void> {
   const { data, images, methods, boxes, heads, threshold, sweep, split, limit, maxTokens, strict, skipMissing, shard, seed, examples, json } = options;
   const development = developmentOf(options);
+  if (data === undefined) {
+    throw new UsageError("required option '--data <path>' not specified"); // commander would ask for it before "eval merge" too
+  }
   if (sweep !== undefined && development === undefined) {
     throw new UsageError("Expected --dev with --sweep: a threshold chosen on the part that is reported would be fitted to it");
   }
