@@ -207,6 +207,8 @@ void worker::call_js(napi_env raw, napi_value, void *, void * data) {
     } catch (const Napi::Error & e) {
         // a callback of the caller threw: as for any event handler, that is an uncaught exception of the program
         napi_fatal_exception(env, e.Value());
+    } catch (const std::exception & e) {
+        napi_fatal_exception(env, worker_error(env, "INTERNAL", e.what()).Value());
     }
 }
 
