@@ -7,7 +7,7 @@ module.exports = {
   roots: ["<rootDir>/test"],
   testMatch: ["**/*.test.ts"],
   transform: {
-    "/src/eval/data/hyparquet\\.ts$": "<rootDir>/test/helpers/modules-to-commonjs.cjs",
+    "/(src/eval/data/hyparquet|test/helpers/parquet-writer)\\.ts$": "<rootDir>/test/helpers/modules-to-commonjs.cjs",
     [`/node_modules/(${MODULES})/.+\\.js$`]: "<rootDir>/test/helpers/modules-to-commonjs.cjs",
     "^.+\\.ts$": ["ts-jest", { tsconfig: "test/tsconfig.json" }],
   },

@@ -22,11 +22,29 @@ export interface ModelFiles {
   rpn: string;
 }
 
+/** What was made: widths are those after scaling. */
+export interface ModelSizes {
+  layers: number;
+  width: number;
+  /** of keys and values */
+  kvWidth: number;
+  ff: number;
+  vocab: number;
+  /** K: the network branches off after this layer */
+  branch: number;
+  /** T: blocks of the network, the last one query and key only */
+  blocks: number;
+  /** of one picture */
+  imageTokens: number;
+}
+
 /** Makes a synthetic model's three files with native/bench/synth-model; those that are there already are taken as they are. */
-export function synthesize({ shape, scale, type, seed = 1, sizes = {} }: SynthOptions, out = join(ROOT, "bench", "out", "models")): ModelFiles {
+export function synthesize({ shape, scale, type, seed = 1, sizes = {} }: SynthOptions, out = join(ROOT, "bench", "out", "models")): { files: ModelFiles; sizes: ModelSizes } {
   const extra = Object.entries(sizes).flatMap(([name, value]) => [`--${name}`, String(value)]);
   const args = ["--shape", shape, "--scale", String(scale), "--type", type, "--seed", String(seed), "--out", out, ...extra];
-  return JSON.parse(execFileSync(nativeProgram("synth-model"), args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] }));
+  const made = execFileSync(nativeProgram("synth-model"), args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+  const { sizes: madeSizes, ...files } = JSON.parse(made) as ModelFiles & { sizes: ModelSizes };
+  return { files, sizes: madeSizes };
 }
 
 /** A program of native/bench that `npm run build` has made. */

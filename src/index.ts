@@ -18,6 +18,7 @@ export { vqaAccuracy } from "./metrics/vqa-accuracy.js";
 export { anls } from "./metrics/anls.js";
 export { relaxedAccuracy } from "./metrics/relaxed-accuracy.js";
 export { choiceLetter } from "./metrics/choice-letter.js";
+export type { MetricOptions } from "./metrics/options.js";
 export { renderOverlay, type OverlayOptions } from "./overlay.js";
 
 export type {

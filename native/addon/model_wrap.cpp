@@ -82,6 +82,19 @@ Napi::Function model_wrap::define(Napi::Env env) {
         InstanceMethod<&model_wrap::heads_add>("headsAdd"),
         InstanceMethod<&model_wrap::heads_rank>("headsRank"),
         InstanceMethod<&model_wrap::heads_drop>("headsDrop"),
+        InstanceMethod<&model_wrap::train_note>("trainNote"),
+        InstanceMethod<&model_wrap::train_start>("trainStart"),
+        InstanceMethod<&model_wrap::train_add>("trainAdd"),
+        InstanceMethod<&model_wrap::train_drop>("trainDrop"),
+        InstanceMethod<&model_wrap::train_accumulate>("trainAccumulate"),
+        InstanceMethod<&model_wrap::train_clear>("trainClear"),
+        InstanceMethod<&model_wrap::train_step>("trainStep"),
+        InstanceMethod<&model_wrap::train_eval>("trainEval"),
+        InstanceMethod<&model_wrap::train_checkpoint>("trainCheckpoint"),
+        InstanceMethod<&model_wrap::train_save>("trainSave"),
+        InstanceMethod<&model_wrap::train_end>("trainEnd"),
+        InstanceMethod<&model_wrap::train_rate>("trainRate"),
+        InstanceMethod<&model_wrap::train_order>("trainOrder"),
         InstanceMethod<&model_wrap::cancel>("cancel"),
         InstanceMethod<&model_wrap::close>("close"),
     });
@@ -114,6 +127,7 @@ model_wrap::model_wrap(const Napi::CallbackInfo & info) : ObjectWrap(info), c(ne
         core->sessions.clear();
         core->heads.clear();
         core->attention.reset();
+        core->trainings.clear();
         core->model.reset();
         sd_log_set_sink(nullptr);
     };

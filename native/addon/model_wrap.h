@@ -6,6 +6,7 @@
 
 #include "distill/heads.h"
 #include "generate.h"
+#include "train/distill-train.h"
 
 #include <map>
 
@@ -29,6 +30,11 @@ private:
         int next_heads = 1;
         sd_attention_context & attention_context();
         sd_attention_context & attention_on(int session, sd_timings & t);
+
+        // --- model_train.cpp
+        std::map<int, std::unique_ptr<sd_train>> trainings; // freed before the model
+        int next_training = 1;
+        sd_train & training(int id);
     };
 
     std::shared_ptr<core> c;
@@ -49,6 +55,19 @@ private:
     Napi::Value heads_add(const Napi::CallbackInfo & info);
     Napi::Value heads_rank(const Napi::CallbackInfo & info);
     Napi::Value heads_drop(const Napi::CallbackInfo & info);
+    Napi::Value train_note(const Napi::CallbackInfo & info);
+    Napi::Value train_start(const Napi::CallbackInfo & info);
+    Napi::Value train_add(const Napi::CallbackInfo & info);
+    Napi::Value train_drop(const Napi::CallbackInfo & info);
+    Napi::Value train_accumulate(const Napi::CallbackInfo & info);
+    Napi::Value train_clear(const Napi::CallbackInfo & info);
+    Napi::Value train_step(const Napi::CallbackInfo & info);
+    Napi::Value train_eval(const Napi::CallbackInfo & info);
+    Napi::Value train_checkpoint(const Napi::CallbackInfo & info);
+    Napi::Value train_save(const Napi::CallbackInfo & info);
+    Napi::Value train_end(const Napi::CallbackInfo & info);
+    Napi::Value train_rate(const Napi::CallbackInfo & info);
+    Napi::Value train_order(const Napi::CallbackInfo & info);
     Napi::Value cancel(const Napi::CallbackInfo & info);
     Napi::Value close(const Napi::CallbackInfo & info);
 };

@@ -275,7 +275,10 @@ int main(int argc, char ** argv) {
         if (!fs::exists(fs::u8path(model))) write_language_model(p, model);
         if (!fs::exists(fs::u8path(mmproj))) write_vision(p, mmproj);
         if (!fs::exists(fs::u8path(rpn))) write_rpn(p, rpn);
-        printf("{\"model\": \"%s\", \"mmproj\": \"%s\", \"rpn\": \"%s\"}\n", model.c_str(), mmproj.c_str(), rpn.c_str());
+        const synth_shape & s = p.shape;
+        printf("{\"model\": \"%s\", \"mmproj\": \"%s\", \"rpn\": \"%s\",\n", model.c_str(), mmproj.c_str(), rpn.c_str());
+        printf(" \"sizes\": {\"layers\": %d, \"width\": %d, \"kvWidth\": %d, \"ff\": %d, \"vocab\": %d, \"branch\": %d, \"blocks\": %d, \"imageTokens\": %d}}\n",
+            s.n_layer, s.n_embd, s.n_embd / s.n_head * s.n_head_kv, s.n_ff, s.n_vocab, s.branch, s.block, s.v_tokens());
         return 0;
     } catch (const sd_error & e) {
         fprintf(stderr, "synth-model: %s: %s\n", e.code.c_str(), e.what());

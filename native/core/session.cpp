@@ -62,6 +62,12 @@ bool sd_session_evict_one(sd_model & m) {
     return true;
 }
 
+void sd_session_evict_all(sd_model & m) {
+    while (!m.resident.empty()) {
+        evict(*m.resident.back());
+    }
+}
+
 std::unique_ptr<sd_session> sd_session_open(sd_model & model, std::vector<llama_token> system, std::vector<uint8_t> view) {
     auto s = std::make_unique<sd_session>(model);
     s->system = std::move(system);

@@ -65,3 +65,6 @@ void sd_session_forget_question(sd_session & s);
 
 // frees the cells of the least recently used session; false when there is none
 bool sd_session_evict_one(sd_model & model);
+
+// frees those of all sessions, the one in front included; not while one of them is being worked on
+void sd_session_evict_all(sd_model & model);

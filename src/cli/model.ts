@@ -11,12 +11,16 @@ export type ModelOptions = Pick<LoadOptions, "model" | "mmproj" | "rpn" | "gpuLa
 
 const LEVELS: readonly LogLevel[] = ["debug", "info", "warn", "error"];
 
-export function addModelOptions(command: Command): Command {
+/** @param withRpn whether the command works with a region proposal network that the model has */
+export function addModelOptions(command: Command, withRpn = true): Command {
   const { gpuLayers, threads, contextSize } = loadSchema.shape;
-  return command
+  command
     .option("--model <file>", "language model, a GGUF file (default: the demo model)")
-    .option("--mmproj <file>", "the vision tower and projector that belong to it")
-    .option("--rpn <file>", "its region proposal network; without one there are plain answers only")
+    .option("--mmproj <file>", "the vision tower and projector that belong to it");
+  if (withRpn) {
+    command.option("--rpn <file>", "its region proposal network; without one there are plain answers only");
+  }
+  return command
     .option("--gpu-layers <n>", "layers on the GPU, or auto: all of them where there is a GPU", numberParser(gpuLayers, "--gpu-layers"))
     .option("--threads <n>", "threads of the CPU backend", numberParser(threads, "--threads"))
     .option("--context-size <n>", "tokens of question, picture and answer together", numberParser(contextSize, "--context-size"));

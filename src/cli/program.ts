@@ -3,6 +3,7 @@ import { version } from "../version.js";
 import { answerCommand } from "./answer.js";
 import { convertCommand } from "./convert.js";
 import { demoCommand } from "./demo.js";
+import { distillCommand } from "./distill.js";
 import { infoCommand } from "./info.js";
 import { roiCommand } from "./roi.js";
 
@@ -26,11 +27,11 @@ export function createProgram(signal: AbortSignal): Command {
     .helpOption("-h, --help", "print this help")
     .helpCommand("help [command]", "explain a command")
     .addHelpText("after", EPILOGUE);
-  const commands = [demoCommand(signal), answerCommand(signal), roiCommand(signal), infoCommand(signal), convertCommand(signal)];
+  const commands = [demoCommand(signal), answerCommand(signal), roiCommand(signal), infoCommand(signal), convertCommand(signal), distillCommand(signal)];
   for (const command of commands) {
     program.addCommand(command.helpOption("-h, --help", "print this help"));
   }
-  for (const command of [program, ...commands]) {
+  for (const command of [program, ...commands, ...commands.flatMap((parent) => parent.commands)]) {
     command.exitOverride().configureOutput({
       outputError: (text, write) => write(text.replace(/^error: /, "sd-rpn: ")),
     });

@@ -26,6 +26,11 @@ export class Progress {
     this.show(done, total, `${done}/${total} ${this.unit} | ${formatPace(done - this.first.done, seconds, total - done)}`);
   };
 
+  /** `done` of `total` things, with a text of the caller's. */
+  readonly tell = (done: number, total: number, text: string): void => {
+    this.show(done, total, text);
+  };
+
   stop(): void {
     this.bar?.stop();
     this.bar = undefined;

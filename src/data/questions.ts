@@ -44,6 +44,8 @@ export interface QuestionItem {
 export interface QuestionOptions {
   /** folder that `image` is relative to; by default the data file's own */
   images?: string;
+  /** whether it is fine that not one of the pictures is there */
+  withoutPictures?: boolean;
   signal?: AbortSignal;
 }
 
@@ -76,7 +78,9 @@ export async function readQuestions(file: string, options: QuestionOptions = {})
       place: at(["image"]),
     });
   }
-  await checkAnyPicture(items, folder);
+  if (!options.withoutPictures) {
+    await checkAnyPicture(items, folder);
+  }
   return items;
 }
 

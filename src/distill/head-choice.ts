@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import { dataInvalid, SdRpnError } from "../errors.js";
-import { parseOptions } from "../validate.js";
+import { invalidArgument, parseOptions } from "../validate.js";
 import { type ModelIdentity, modelDifference, modelIdentitySchema } from "./model-identity.js";
 
 export const headPairSchema = z.tuple([z.int().min(0), z.int().min(0)]).describe("pair [layer, head]");
@@ -55,6 +55,15 @@ export function headPreset(name: string, model: Pick<ModelIdentity, "layers" | "
     );
   }
   return { grounding: grounding.map((pair) => [...pair]), sink: sink.map((pair) => [...pair]) };
+}
+
+/** @throws {SdRpnError} INVALID_ARGUMENT where the model lacks one of the heads */
+export function checkHeads(choice: HeadChoice, model: Pick<ModelIdentity, "layers" | "heads">): HeadChoice {
+  const wrong = [...choice.grounding, ...choice.sink].find(([layer, head]) => layer >= model.layers || head >= model.heads);
+  if (wrong) {
+    throw invalidArgument(`heads of layers 0 to ${model.layers - 1} with numbers 0 to ${model.heads - 1}`, "heads", `[${wrong.join(", ")}]`);
+  }
+  return choice;
 }
 
 export const HEADS_FORMAT = "sd-rpn-heads";

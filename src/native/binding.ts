@@ -137,7 +137,7 @@ export interface NativeWorker {
   close(): Promise<void>;
 }
 
-export interface NativeModel extends NativeWorker {
+export interface NativeModel extends NativeWorker, NativeTraining {
   load(
     params: { model: string; mmproj: string; rpn: string; gpuLayers: number; threads: number; contextSize: number; parallel: number },
     onProgress?: (fraction: number) => void,
@@ -174,6 +174,49 @@ export interface NativeModel extends NativeWorker {
   ): NativeJob<boolean>;
   headsRank(ranking: number): NativeJob<{ used: number; passed: number; heads: NativeRankedHead[] }>;
   headsDrop(ranking: number): NativeJob<void>;
+}
+
+/** Training of a network on a loaded model; `training` is what trainStart gave, `ids` are numbers of the caller's. */
+export interface NativeTraining {
+  /** the note of a checkpoint */
+  trainNote(path: string): NativeJob<string>;
+  trainStart(params: {
+    /** path of a checkpoint to go on from, or "" */
+    checkpoint: string;
+    branchLayer: number;
+    blockCount: number;
+    beta1: number;
+    beta2: number;
+    epsilon: number;
+    weightDecay: number;
+    maxGradNorm: number;
+    workers: number;
+    threads: number;
+  }): NativeJob<{ training: number; step: number }>;
+  /** hidden states of questions in front of one view; resolves to the bytes they take */
+  trainAdd(
+    training: number,
+    system: string,
+    addBos: boolean,
+    parseSpecial: boolean,
+    view: Uint8Array,
+    pairs: readonly { id: number; question: string; labels: Int8Array }[],
+  ): NativeJob<number>;
+  trainDrop(training: number, ids: Int32Array): NativeJob<void>;
+  trainAccumulate(training: number, ids: Int32Array): NativeJob<void>;
+  trainClear(training: number): NativeJob<void>;
+  trainStep(training: number, rate: number): NativeJob<{ loss: number; gradNorm: number; cells: number }>;
+  trainEval(
+    training: number,
+    ids: Int32Array,
+  ): NativeJob<{ lossSum: number; cells: number; truePositives: number; falsePositives: number; falseNegatives: number }>;
+  trainCheckpoint(training: number, path: string, note: string): NativeJob<void>;
+  trainSave(training: number, path: string, type: string, threshold: number): NativeJob<void>;
+  trainEnd(training: number): NativeJob<void>;
+  /** learning rate of a step, counted from 0; answers at once */
+  trainRate(peak: number, step: number, steps: number, warmup: number): number;
+  /** a permutation of 0..n-1; answers at once */
+  trainOrder(n: number, seed: number, epoch: number): Int32Array;
 }
 
 export interface NativeRpn extends NativeWorker {

@@ -15,7 +15,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(dir, { recursive: true }));
 
-const tiny = (type: string, sizes?: Record<string, number>): ModelFiles => synthesize({ shape: "tiny", scale: 1, type, sizes }, dir);
+const tiny = (type: string, sizes?: Record<string, number>): ModelFiles => synthesize({ shape: "tiny", scale: 1, type, sizes }, dir).files;
 
 test.each(["f16", "q8_0", "q4_0", "q4_k"])("a tiny model of type %s loads, and all that it computes is finite", async (type) => {
   const model = await loadModel({ ...tiny(type), threads: 1 });
@@ -43,8 +43,8 @@ test("the files are the same at each making, other ones for another seed, and no
   const other = mkdtempSync(join(tmpdir(), "sd-rpn-synth-"));
   try {
     const files = tiny("q8_0");
-    const again = synthesize({ shape: "tiny", scale: 1, type: "q8_0" }, other);
-    const seeded = synthesize({ shape: "tiny", scale: 1, type: "q8_0", seed: 2 }, other);
+    const again = synthesize({ shape: "tiny", scale: 1, type: "q8_0" }, other).files;
+    const seeded = synthesize({ shape: "tiny", scale: 1, type: "q8_0", seed: 2 }, other).files;
     for (const part of ["model", "mmproj", "rpn"] as const) {
       const bytes = readFileSync(files[part]);
       expect(bytes.equals(readFileSync(again[part]))).toBe(true);
@@ -59,11 +59,13 @@ test("the files are the same at each making, other ones for another seed, and no
 
 test("scale divides widths and heads of all three; layers, tokens and the width of a head stay", () => {
   const sizes = { layers: 16, vocab: 2000 }; // of the 7B shape, with less to write
-  const { model, mmproj, rpn } = synthesize({ shape: "llava-1.5-7b", scale: 16, type: "q4_0", sizes }, dir);
+  const made = synthesize({ shape: "llava-1.5-7b", scale: 16, type: "q4_0", sizes }, dir);
+  const { model, mmproj, rpn } = made.files;
   const value = (path: string, key: string): unknown => {
     const found = readGguf(path).metadata.get(key);
     return found && "value" in found ? found.value : undefined;
   };
+  expect(made.sizes).toEqual({ layers: 16, width: 256, kvWidth: 256, ff: 704, vocab: 2000, branch: 15, blocks: 3, imageTokens: 576 });
   expect(value(model, "llama.embedding_length")).toBe(256);
   expect(value(model, "llama.attention.head_count")).toBe(2);
   expect(value(model, "llama.rope.dimension_count")).toBe(128);

@@ -140,9 +140,9 @@ std::vector<float> read(ggml_tensor * t) {
     return out;
 }
 
-// tensors without data in a context, placed on the network's device
-void place(rpn_net * net, ggml_context * ctx, ggml_backend_buffer ** buf) {
-    *buf = ggml_backend_alloc_ctx_tensors_from_buft(ctx, ggml_backend_dev_buffer_type(net->dev));
+// tensors without data in a context, placed on a device
+void place(ggml_backend_dev_t dev, ggml_context * ctx, ggml_backend_buffer ** buf) {
+    *buf = ggml_backend_alloc_ctx_tensors_from_buft(ctx, ggml_backend_dev_buffer_type(dev));
     if (!*buf) {
         throw sd_error("OUT_OF_MEMORY", "There is not enough memory for the region proposal network's state");
     }
@@ -151,6 +151,10 @@ void place(rpn_net * net, ggml_context * ctx, ggml_backend_buffer ** buf) {
 } // namespace
 
 void rpn_hidden_reset(rpn_net * net, rpn_hidden & h, int capacity) {
+    rpn_hidden_reset(net->dev, net->hp.n_embd, h, capacity);
+}
+
+void rpn_hidden_reset(ggml_backend_dev_t dev, int n_embd, rpn_hidden & h, int capacity) {
     h.n = 0;
     if (h.x && h.x->ne[1] >= capacity) {
         return;
@@ -159,8 +163,8 @@ void rpn_hidden_reset(rpn_net * net, rpn_hidden & h, int capacity) {
     ggml_free(h.ctx);
     h.buf = nullptr;
     h.ctx = ggml_init({ 2 * ggml_tensor_overhead(), nullptr, true });
-    h.x   = ggml_new_tensor_2d(h.ctx, GGML_TYPE_F32, net->hp.n_embd, capacity);
-    place(net, h.ctx, &h.buf);
+    h.x   = ggml_new_tensor_2d(h.ctx, GGML_TYPE_F32, n_embd, capacity);
+    place(dev, h.ctx, &h.buf);
 }
 
 void rpn_hidden_set(rpn_hidden & h, const float * data, int n_tokens) {
@@ -187,7 +191,7 @@ void rpn_prefix(rpn_net * net, const rpn_hidden & hidden, int img_start, int n_i
     }
     state.x_img  = ggml_new_tensor_2d(state.ctx, GGML_TYPE_F32, net->hp.n_embd, n_img);
     state.n_past = n;
-    place(net, state.ctx, &state.buf);
+    place(net->dev, state.ctx, &state.buf);
 
     rpn_graph g(net, 0, n);
     ggml_tensor * u = build_layers(g, rows(g, hidden.x, 0, n), nullptr, &state);

@@ -79,6 +79,7 @@ ggml_backend_device * rpn_get_device(const rpn_net * net);
 
 // (re)allocate room for `capacity` tokens and forget what was in it
 void rpn_hidden_reset(rpn_net * net, rpn_hidden & hidden, int capacity);
+void rpn_hidden_reset(ggml_backend_device * dev, int n_embd, rpn_hidden & hidden, int capacity);
 void rpn_hidden_set(rpn_hidden & hidden, const float * data, int n_tokens);
 void rpn_hidden_get(const rpn_hidden & hidden, float * data); // [n * n_embd]
 

@@ -6,6 +6,8 @@
 
 #include "gguf.h"
 
+#include <cmath>
+
 static const char * KEY_STEP = "sdrpn.train.step";
 static const char * KEY_NOTE = "sdrpn.train.note";
 static const char * const MOMENTS[] = { "adamw.m.", "adamw.v." }; // before the name of the tensor
@@ -16,9 +18,23 @@ static std::vector<float> values(const ggml_tensor * x) {
     return out;
 }
 
+// as ggml rounds to f16: what comes to infinity there
+static void check_fits_f16(const rpn_file_tensor & f, const std::vector<float> & v) {
+    for (float x : v) {
+        if (f.type == GGML_TYPE_F16 && !(std::fabs(x) <= 65504.0f)) {
+            throw sd_error("INVALID_ARGUMENT", sd_format("Expected weights of at most 65504 for the type f16 but %s has one of %g: save as q8_0 or f32, "
+                "or train with a lower learning rate", f.name.c_str(), double(x)));
+        }
+    }
+}
+
 void rpn_train_save(const rpn_trainer * t, const std::string & path, const std::string & type, float threshold) {
     rpn_hparams hp = t->hp;
     hp.threshold = threshold;
+    const std::vector<rpn_file_tensor> files = rpn_file_tensors(hp, rpn_file_type(type));
+    for (size_t i = 0; i < files.size(); i++) {
+        check_fits_f16(files[i], values(t->tensors[i].w));
+    }
     rpn_writer w;
     rpn_writer_open(w, path, hp, t->name, rpn_file_type(type));
     for (const rpn_train_param & p : t->tensors) {
@@ -65,9 +81,8 @@ void rpn_train_checkpoint(const rpn_trainer * t, const std::string & path, const
     rpn_writer_close(w);
 }
 
-rpn_trainer_ptr rpn_train_resume(const std::string & path, const rpn_train_params & params, ggml_backend_device * dev, std::string & note) {
-    const rpn_weights start = rpn_weights_load(path);
-    gguf_file f;
+// the step it was written after
+static int64_t open_checkpoint(gguf_file & f, const std::string & path, std::string & note) {
     gguf_file_open(f, path, "training checkpoint", "RPN_INVALID");
     const int64_t id = gguf_find_key(f.ctx, KEY_STEP);
     if (id < 0) {
@@ -79,6 +94,20 @@ rpn_trainer_ptr rpn_train_resume(const std::string & path, const rpn_train_param
         throw sd_error("RPN_INVALID", sd_format("The training checkpoint %s has the impossible step %lld", path.c_str(), (long long) n_step));
     }
     note = f.str(KEY_NOTE);
+    return n_step;
+}
+
+std::string rpn_train_note(const std::string & path) {
+    gguf_file f;
+    std::string note;
+    open_checkpoint(f, path, note);
+    return note;
+}
+
+rpn_trainer_ptr rpn_train_resume(const std::string & path, const rpn_train_params & params, ggml_backend_device * dev, std::string & note) {
+    const rpn_weights start = rpn_weights_load(path);
+    gguf_file f;
+    const int64_t n_step = open_checkpoint(f, path, note);
 
     rpn_trainer_ptr t = rpn_train_init(start, params, dev);
     t->n_step = n_step;

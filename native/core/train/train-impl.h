@@ -41,6 +41,7 @@ struct rpn_trainer {
     ggml_tensor * adamw = nullptr;        // the optimizer's seven numbers
     std::vector<rpn_train_worker> workers;
     int n_nodes = 0;                      // room in a graph
+    const std::atomic<bool> * cancel = nullptr;
 
     int64_t n_step = 0;
     // of the step that is being accumulated
@@ -63,8 +64,6 @@ struct rpn_train_graph {
 void rpn_train_alloc(const rpn_train_worker & w, ggml_cgraph * gf);
 void rpn_train_compute(const rpn_train_worker & w, ggml_cgraph * gf);
 
-// calls task(worker, i) for i in 0..n-1, as many at the same time as there are workers; rethrows the first error
+// Calls task(worker, i) for i in 0..n-1, as many at the same time as there are workers; rethrows the first error. Throws
+// ABORTED where the trainer's cancel flag is found set.
 void rpn_train_parallel(const rpn_trainer * t, size_t n, const std::function<void(const rpn_train_worker &, size_t)> & task);
-
-// forgets what has been accumulated
-void rpn_train_clear(rpn_trainer * t);

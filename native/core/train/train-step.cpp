@@ -45,7 +45,7 @@ rpn_train_result rpn_train_step(rpn_trainer * t, double lr) {
     r.grad_norm = sum_gradients(t) / double(t->n_cells);
     if (!std::isfinite(r.loss) || !std::isfinite(r.grad_norm)) {
         rpn_train_clear(t);
-        throw sd_error("INTERNAL", sd_format("Training diverged at step %lld (loss %g, gradient norm %g): use a lower learning rate",
+        throw sd_error("INVALID_ARGUMENT", sd_format("Training diverged at step %lld (loss %g, gradient norm %g): use a lower learning rate",
             (long long) t->n_step + 1, r.loss, r.grad_norm));
     }
     const rpn_train_params & o = t->params;

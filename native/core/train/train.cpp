@@ -147,6 +147,9 @@ void rpn_train_parallel(const rpn_trainer * t, size_t n, const std::function<voi
     auto run = [&](size_t worker) {
         try {
             for (size_t i = worker; i < n; i += n_workers) {
+                if (t->cancel && t->cancel->load(std::memory_order_relaxed)) {
+                    throw sd_error("ABORTED", "The operation was aborted");
+                }
                 task(t->workers[worker], i);
             }
         } catch (...) {
@@ -195,6 +198,10 @@ const rpn_train_param & rpn_train_find(const std::vector<rpn_train_param> & tens
 
 int64_t rpn_train_n_steps(const rpn_trainer * t) {
     return t->n_step;
+}
+
+void rpn_train_set_cancel(rpn_trainer * t, const std::atomic<bool> * cancel) {
+    t->cancel = cancel;
 }
 
 const rpn_hparams & rpn_train_hparams(const rpn_trainer * t) {

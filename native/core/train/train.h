@@ -9,6 +9,7 @@
 
 #include "weights.h"
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -59,6 +60,9 @@ struct ggml_backend_device;
 // dev null: the CPU. Throws INVALID_ARGUMENT, OUT_OF_MEMORY, BACKEND_UNAVAILABLE.
 rpn_trainer_ptr rpn_train_init(const rpn_weights & start, const rpn_train_params & params, ggml_backend_device * dev);
 
+// Looked at before each sample by the calls below, which then throw ABORTED; null: none. It must outlive its use.
+void rpn_train_set_cancel(rpn_trainer * t, const std::atomic<bool> * cancel);
+
 // Adds a sample's loss and gradients to those of the next step. Samples may differ in all their sizes; each labelled cell
 // of the step weighs the same. Returns the sample's own mean loss (0 where no cell is labelled). Throws INVALID_ARGUMENT.
 double rpn_train_accumulate(rpn_trainer * t, const rpn_train_sample & sample);
@@ -68,8 +72,11 @@ double rpn_train_accumulate(rpn_trainer * t, const rpn_train_sample & sample);
 // number of workers, but not on which of them is faster.
 double rpn_train_accumulate(rpn_trainer * t, const std::vector<rpn_train_sample> & samples);
 
+// forgets what has been accumulated
+void rpn_train_clear(rpn_trainer * t);
+
 // One AdamW step on what has been accumulated, which is then forgotten. Throws INVALID_ARGUMENT where no labelled cell has
-// been, INTERNAL where the gradients are not finite (the weights are then as before the step).
+// been, and where the gradients are not finite: the learning rate is too high (the weights are then as before the step).
 rpn_train_result rpn_train_step(rpn_trainer * t, double lr);
 
 // n_img logits of the weights as they are; labels may be null
@@ -86,7 +93,8 @@ const rpn_hparams & rpn_train_hparams(const rpn_trainer * t);
 // accumulated; 'm', 'v': AdamW's moments. Throws INVALID_ARGUMENT for an unknown tensor.
 std::vector<float> rpn_train_tensor(const rpn_trainer * t, const std::string & name, char what);
 
-// The RPN file. type: "f32", "f16", "q8_0" or "q4_k". Throws IO_ERROR, INVALID_ARGUMENT.
+// The RPN file. type: "f32", "f16", "q8_0" or "q4_k". Throws IO_ERROR, and INVALID_ARGUMENT where the type cannot hold a weight
+// (f16 ends at 65,504); then nothing has been written.
 void rpn_train_save(const rpn_trainer * t, const std::string & path, const std::string & type, float threshold);
 
 // A checkpoint: an RPN file of type f32 that also holds the moments, the step count, and `note`, where the caller keeps its
@@ -95,5 +103,8 @@ void rpn_train_save(const rpn_trainer * t, const std::string & path, const std::
 // where a part of the state is in no file; IO_ERROR.
 void rpn_train_checkpoint(const rpn_trainer * t, const std::string & path, const std::string & note);
 
-// Gives the note. Throws MODEL_NOT_FOUND, RPN_INVALID (also for an RPN file that is no checkpoint), IO_ERROR.
+// The note alone. Throws MODEL_NOT_FOUND, RPN_INVALID (also for an RPN file that is no checkpoint).
+std::string rpn_train_note(const std::string & path);
+
+// Gives the note. Throws as rpn_train_note, IO_ERROR.
 rpn_trainer_ptr rpn_train_resume(const std::string & path, const rpn_train_params & params, ggml_backend_device * dev, std::string & note);

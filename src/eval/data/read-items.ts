@@ -125,7 +125,7 @@ class PictureFinder {
     const key = join(folder, name);
     let path = this.found.get(key);
     if (path === undefined) {
-      path = await firstThere([resolve(folder, name), ...folders.map((inner) => resolve(folder, inner, basename(name)))]);
+      path = await firstThere([resolve(folder, name), ...folders.flatMap((inner) => [resolve(folder, inner, name), resolve(folder, inner, basename(name))])]);
       this.found.set(key, path);
     }
     return path;

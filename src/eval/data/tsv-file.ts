@@ -36,7 +36,7 @@ function readNames(row: TsvRow, file: string): string[] {
 function readRecord(row: TsvRow, names: readonly string[], pictureNames: ReadonlySet<string>, file: string, position: number): DataRecord {
   const { cells, line } = row;
   if (cells.length !== names.length) {
-    throw dataInvalid(placeOf(cells[Math.min(names.length, cells.length) - 1], row, file), `Expected ${names.length} cells, as the first row has, but there are ${cells.length}`);
+    throw dataInvalid(placeOf(cells[Math.min(names.length, cells.length - 1)], row, file), `Expected ${names.length} cells, as the first row has, but there are ${cells.length}`);
   }
   const values: Record<string, string | null> = {};
   const pictures = new Map<string, EmbeddedPicture | null>();

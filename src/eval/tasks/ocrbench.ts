@@ -32,6 +32,7 @@ const FORMAT: DataFormat = {
       picture: {
         column: record.picture("image") === undefined ? "image_path" : "image",
         name: record.picture("image") === undefined ? record.filledText("image_path") : undefined,
+        folders: ["OCRBench_Images"],
       },
     };
   },

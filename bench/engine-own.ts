@@ -1,0 +1,218 @@
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Engine as Core } from "#lib/engine.js";
+import { internalsOf } from "#lib/internals.js";
+import { loadModel, type Model } from "#lib/model.js";
+import { regionFromMap } from "#lib/roi/region-from-map.js";
+import type { Session } from "#lib/session.js";
+import type { Timings } from "#lib/types.js";
+import type { Engine, EngineConfig, Sample, Samples, WorkArgs } from "./protocol.js";
+import { fixRegionAndLength } from "./region.js";
+
+/** This library, with a fixed region and answers of a fixed length (see {@link fixRegionAndLength}). */
+export async function loadOwn({ files, threads, contextSize, parallel }: EngineConfig): Promise<Engine> {
+  const model = await loadModel({ ...files, threads, contextSize, parallel, gpuLayers: 0, sessionCacheBytes: 0 });
+  const core = internalsOf(model).engine();
+  fixRegionAndLength(core);
+  const own = new Own(model, core);
+  return {
+    about: () => describe(model, core),
+    work: {
+      prefill: own.prefill,
+      oneView: own.oneView,
+      reference: own.reference,
+      answers: own.answers,
+      regions: own.regions,
+      attention: own.attention,
+      binding: own.binding,
+      text: own.text,
+      picture: own.picture,
+      eventLoop: own.eventLoop,
+      together: own.together,
+    },
+    dispose: () => model.dispose(),
+  };
+}
+
+function describe({ info }: Model, core: Core): Record<string, string> {
+  const { prefix, addBos, parseSpecial } = core.prompt;
+  const prefixTokens = core.native.count(prefix, addBos, parseSpecial) + info.imageTokens;
+  const { versions, backend, device, threads } = info;
+  return { version: versions.sdRpn, llama: versions.llama, ggml: versions.ggml, backend, device, threads: String(threads), prefixTokens: String(prefixTokens) };
+}
+
+/** From the library's timings: the total is the caller's clock, the parts are the native thread's. */
+function sample({ total, vision, prefill, rpn, generate }: Timings): Sample {
+  return { ms: total, llm: prefill + rpn + generate, vision, prefill, rpn, generate };
+}
+
+class Own {
+  constructor(
+    private readonly model: Model,
+    private readonly core: Core,
+  ) {}
+
+  /** The same prompt through all layers, to its first token: what the regions are measured against. */
+  prefill = async ({ images: [image], questions: [question] }: WorkArgs): Promise<Samples> => {
+    const { timings, usage } = await this.model.answer(image, question, { roi: "never", maxTokens: 1 });
+    return { prefill: { ...sample(timings), promptTokens: usage.promptTokens } };
+  };
+
+  oneView = async ({ images: [image], questions: [question], tokens }: WorkArgs): Promise<Samples> => {
+    const { timings } = await this.model.answer(image, question, { roi: "never", maxTokens: tokens });
+    return { oneView: sample(timings) };
+  };
+
+  /**
+   * What the reference does for one question: the layers below the branch and the RPN over the whole prompt, then all
+   * layers over the longer prompt with nothing kept; two image encodes, picture and crop.
+   */
+  reference = async ({ images: [image], questions: [question], tokens }: WorkArgs): Promise<Samples> => {
+    const { core } = this;
+    // the second pass keeps the first one's picture features: its session gets them before the clock starts
+    const second = await core.openSession((await core.read(image)).view);
+    const start = performance.now();
+    const { picture, view } = await core.read(image);
+    const first = await core.openSession(view);
+    const roi = await core.roi(first.id, question, 0);
+    const { grid, side } = core.info.vision;
+    const { width, height } = picture;
+    const sizes = { grid: { width: grid, height: grid }, image: { width, height }, model: { width: side, height: side } };
+    const { crop } = regionFromMap(roi.logits, { ...sizes, threshold: core.defaultThreshold });
+    if (!crop) {
+      throw new Error("the fixed map has no region");
+    }
+    core.dropSession(first.id);
+    const views = [{ rgb: await picture.crop(crop, side), keep: null }];
+    const params = { maxTokens: tokens, temperature: 0, topP: 1, topK: 0, seed: 0, ignoreEos: true, stop: [] };
+    const answer = await core.answer(second.id, question, views, params, undefined);
+    const ms = performance.now() - start;
+    core.dropSession(second.id);
+    const phases = [roi.timings, answer.timings];
+    const sum = (phase: "prefill" | "rpn" | "generate"): number => phases.reduce((total, timings) => total + timings[phase], 0);
+    const vision = first.visionMs + answer.timings.vision;
+    return { reference: { ms, llm: sum("prefill") + sum("rpn") + sum("generate"), vision, prefill: sum("prefill"), rpn: sum("rpn"), generate: sum("generate") } };
+  };
+
+  /** With a second look: the first question on a picture, and another one. */
+  answers = async ({ images: [image], questions, tokens }: WorkArgs): Promise<Samples> => {
+    const { session, opened } = await this.open(image);
+    const first = await session.answer(questions[0], { maxTokens: tokens });
+    const next = await session.answer(questions[1], { maxTokens: tokens });
+    await session.dispose();
+    if (!first.usedRoI || !next.usedRoI || next.usage.reusedTokens === 0) {
+      throw new Error("the answers were not what is to be measured");
+    }
+    return { first: plus(sample(first.timings), opened), next: { ...sample(next.timings), promptTokens: next.usage.promptTokens } };
+  };
+
+  /** The region alone: on a new picture, and again with another question. */
+  regions = async ({ images: [image], questions }: WorkArgs): Promise<Samples> => {
+    const { session, opened } = await this.open(image);
+    const first = await session.predictRoI(questions[0]);
+    const repeat = await session.predictRoI(questions[1]);
+    await session.dispose();
+    return { predictFirst: plus(sample(first.timings), opened), predictRepeat: sample(repeat.timings) };
+  };
+
+  /** A region from the model's own attention, as methods without a trained network take it: of a new picture, and again. */
+  attention = async ({ images: [image], questions }: WorkArgs): Promise<Samples> => {
+    const { core } = this;
+    const layers = [Math.floor(core.info.layers / 2)];
+    const { session, opened } = await this.open(image);
+    const subject = await internalsOf(session).subject!();
+    const look = async (question: string): Promise<Sample> => {
+      const start = performance.now();
+      const { timings } = await core.attention(subject.session.id, question, { layers, maxTokens: 1, question: false });
+      return { ms: performance.now() - start, llm: timings.prefill + timings.generate, vision: timings.vision };
+    };
+    const first = plus(await look(questions[0]), opened);
+    const repeat = await look(questions[1]);
+    await session.dispose();
+    return { attentionFirst: first, attentionRepeat: repeat };
+  };
+
+  /** Calls on a session that is open already, which the native benchmark has too. */
+  binding = async ({ images: [image], questions }: WorkArgs): Promise<Samples> => {
+    const clock = async (work: () => Promise<unknown>): Promise<Sample> => {
+      const start = performance.now();
+      await work();
+      return { ms: performance.now() - start };
+    };
+    let { session } = await this.open(image);
+    const prefill = await clock(() => session.answer(questions[0], { roi: "never", maxTokens: 1 }));
+    await session.dispose();
+    ({ session } = await this.open(image));
+    const first = await clock(() => session.predictRoI(questions[0]));
+    const repeat = await clock(() => session.predictRoI(questions[1]));
+    await session.dispose();
+    return { full_prefill: prefill, roi_first: first, roi_repeat: repeat };
+  };
+
+  /** The language model alone, in tokens per second: a prompt through all layers, then one token after the other. */
+  text = async ({ images: [image], questions: [question], tokens }: WorkArgs): Promise<Samples> => {
+    const { timings, usage } = await this.model.answer(image, question, { roi: "never", maxTokens: tokens });
+    const decode = ((usage.completionTokens - 1) / timings.generate) * 1000;
+    return { text: { ms: timings.total, prefillRate: (usage.promptTokens / timings.prefill) * 1000, decodeRate: decode } };
+  };
+
+  /** Picture and question to the first token, as the caller sees it. */
+  picture = async ({ images: [image], questions: [question] }: WorkArgs): Promise<Samples> => {
+    const start = performance.now();
+    await this.model.answer(image, question, { roi: "never", maxTokens: 1 });
+    return { picture: { ms: performance.now() - start } };
+  };
+
+  /** How late timers fire, 99th percentile, while nothing is asked and while answers are made. */
+  eventLoop = async (args: WorkArgs): Promise<Samples> => {
+    const idle = await delayDuring(async () => sleep(args.seconds * 1000));
+    const busy = await delayDuring(async () => {
+      const end = performance.now() + args.seconds * 1000;
+      while (performance.now() < end) {
+        await this.answers(args);
+      }
+    });
+    return { idle: { ms: idle }, busy: { ms: busy } };
+  };
+
+  /** Answers about several open pictures, one after the other and at once. Opening and the first look are not counted. */
+  together = async ({ images, questions, tokens }: WorkArgs): Promise<Samples> => {
+    const sessions = await Promise.all(images.map((image) => this.model.open(image)));
+    const options = { roi: "never" as const, maxTokens: tokens };
+    for (const session of sessions) {
+      await session.answer(questions[1], { ...options, maxTokens: 1 });
+    }
+    const start = performance.now();
+    for (const session of sessions) {
+      await session.answer(questions[0], options);
+    }
+    const middle = performance.now();
+    await Promise.all(sessions.map((session) => session.answer(questions[0], options)));
+    const end = performance.now();
+    await Promise.all(sessions.map((session) => session.dispose()));
+    return { inARow: { ms: middle - start }, together: { ms: end - middle } };
+  };
+
+  /** A session, and what opening it took: decoding the picture and the vision tower. */
+  private async open(image: string): Promise<{ session: Session; opened: Sample }> {
+    const start = performance.now();
+    const session = await this.model.open(image);
+    const ms = performance.now() - start;
+    const { session: handle } = await internalsOf(session).subject!();
+    return { session, opened: { ms, vision: handle.visionMs } };
+  }
+}
+
+/** A call together with the opening before it. */
+function plus(call: Sample, opened: Sample): Sample {
+  return { ...call, ms: call.ms + opened.ms, vision: (call.vision ?? 0) + (opened.vision ?? 0) };
+}
+
+/** In milliseconds; what the monitor's own timer waits is part of it, with and without work alike. */
+async function delayDuring(work: () => Promise<unknown>): Promise<number> {
+  const histogram = monitorEventLoopDelay({ resolution: 2 });
+  histogram.enable();
+  await work();
+  histogram.disable();
+  return histogram.percentile(99) / 1e6;
+}

@@ -1,0 +1,62 @@
+#pragma once
+
+// Training on a loaded model: its own layers below K turn pictures and questions into the hidden states that the network
+// learns from, by the same early exit as at inference. The base is frozen, so these states never change: they are
+// computed once and kept until they are dropped; pairs of one picture share those of [system][image].
+//
+// K is the trained network's and has nothing to do with the network the model was loaded with, if any.
+
+#include "model.h"
+#include "train.h"
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+struct sd_train_pair {
+    std::shared_ptr<const std::vector<float>> prefix; // [n_prefix * n_embd], of [system][image]
+    std::vector<float>  question;                     // [n_question * n_embd]
+    std::vector<int8_t> labels;                       // one per image token: 1, 0 or -100
+};
+
+struct sd_train {
+    sd_model &      model;
+    rpn_trainer_ptr trainer;
+    sd_tap          tap;    // after layer K-1
+    rpn_hidden      hidden; // the tap's target, in host memory
+    std::map<int, sd_train_pair> pairs;
+
+    explicit sd_train(sd_model & model) : model(model) {}
+};
+
+// a question to be added, under a number of the caller's
+struct sd_train_question {
+    int                      id;
+    std::vector<llama_token> tokens;
+    std::vector<int8_t>      labels;
+};
+
+// Starts from layers branch..branch+n_block-1 of the model's own file. The model must outlive the training, and both
+// belong to the same thread. Trains on the device that the model runs on. Throws what rpn_weights_from_base and
+// rpn_train_init throw.
+std::unique_ptr<sd_train> sd_train_start(sd_model & model, int branch, int n_block, const rpn_train_params & params);
+
+// Goes on from a checkpoint. Throws what rpn_train_resume throws, and RPN_MISMATCH where it belongs to another model.
+std::unique_ptr<sd_train> sd_train_resume(sd_model & model, const std::string & path, const rpn_train_params & params);
+
+// Hidden states of the questions in front of one picture: view is RGB, side*side*3. Returns the bytes they take, the part
+// that the questions share included. Throws INVALID_ARGUMENT, CONTEXT_OVERFLOW, OUT_OF_MEMORY, MODEL_INVALID where the model
+// gives numbers that are none, ABORTED; on any error none has been added.
+size_t sd_train_add(sd_train & t, const std::vector<llama_token> & system, const std::vector<uint8_t> & view, std::vector<sd_train_question> questions);
+
+// the others stay; unknown numbers are passed over
+void sd_train_drop(sd_train & t, const std::vector<int> & ids);
+
+// Adds these pairs to the next step of the trainer; all their prompts are copied for it, so call it for a few at a time.
+// Throws INVALID_ARGUMENT (also where one of them has not been added), ABORTED and what rpn_train_accumulate throws; on any
+// error all that has been accumulated is forgotten.
+void sd_train_accumulate(sd_train & t, const std::vector<int> & ids);
+
+// adds the pairs to the metrics; throws as above
+void sd_train_eval(sd_train & t, const std::vector<int> & ids, rpn_train_metrics & metrics);

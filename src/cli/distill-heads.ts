@@ -1,0 +1,67 @@
+import { writeFile } from "node:fs/promises";
+import { Command } from "commander";
+import { heads, type HeadRanking, headsDocument, type HeadsOptions, headsSchema } from "../distill/heads.js";
+import { withIoError } from "./exit.js";
+import { addModelOptions, type ModelOptions, withModel } from "./model.js";
+import { numberParser } from "./parse.js";
+import { printJson, printLine, printTable } from "./print.js";
+import { Progress } from "./progress.js";
+
+type Options = Omit<ModelOptions, "rpn"> & Omit<HeadsOptions, "onProgress" | "signal"> & { data: string; out?: string; json?: true };
+
+const NOTES = `
+Neither answers nor boxes are looked at: a head is good where it looks at places that, looked at again, make the model
+sure of its answer. The data should ask about small details. LLaVA-1.5 7B and 13B need no ranking:
+sd-rpn distill label --preset llava-1.5-7b.
+
+Example:
+  sd-rpn distill heads --model llava.gguf --mmproj mmproj.gguf --data calib.jsonl --out heads.json`;
+
+export function distillHeadsCommand(signal: AbortSignal): Command {
+  const { pairs, count, lattice, window, uncertainty, maxTokens } = headsSchema.shape;
+  const command = new Command("heads")
+    .description("rank the attention heads of a model by how well they point at what is asked for")
+    .requiredOption("--data <file>", "question file, JSONL with image and question")
+    .option("--images <dir>", "folder that pictures are relative to (default: the question file's)")
+    .option("--out <file>", "write ranking and choice to this file, for distill label --heads")
+    .option("--pairs <n>", "pairs of use to gather (default: 24)", numberParser(pairs, "--pairs"))
+    .option("--count <n>", "grounding heads to choose, at most (default: 3)", numberParser(count, "--count"))
+    .option("--lattice <n>", "probes per side of the view (default: half the grid)", numberParser(lattice, "--lattice"))
+    .option("--window <share>", "side of a probe, as a share of the view (default: 0.25)", numberParser(window, "--window"))
+    .option("--uncertainty <nats>", "pairs whose answer is surer than this are passed over (default: 0.1)", numberParser(uncertainty, "--uncertainty"))
+    .option("--max-tokens <n>", "of every answer (default: 32)", numberParser(maxTokens, "--max-tokens"))
+    .option("--json", "print one JSON document");
+  return addModelOptions(command, false)
+    .addHelpText("after", NOTES)
+    .action((options: Options) => distillHeads(options, signal));
+}
+
+async function distillHeads(options: Options, signal: AbortSignal): Promise<void> {
+  const { data, out, json, images, pairs, count, lattice, window, uncertainty, maxTokens, ...model } = options;
+  await withModel(model, signal, async (loaded) => {
+    const progress = new Progress("ranking", "pairs");
+    const onProgress: HeadsOptions["onProgress"] = ({ used, wanted }) => progress.count(used, wanted);
+    const asked = { images, pairs, count, lattice, window, uncertainty, maxTokens, onProgress, signal };
+    const ranking = await heads(loaded, data, asked).finally(() => progress.stop());
+    if (out !== undefined) {
+      await withIoError("write the heads file", () => writeFile(out, `${JSON.stringify(headsDocument(ranking), null, 1)}\n`));
+    }
+    json ? printJson(headsDocument(ranking)) : print(ranking, out);
+  });
+}
+
+function print({ heads: ranked, chosen, used, passed, failed }: HeadRanking, out: string | undefined): void {
+  printLine("layer  head  grounding    sink");
+  for (const { layer, head, grounding, sink } of ranked.slice(0, 12)) {
+    printLine(`${String(layer).padStart(5)} ${String(head).padStart(5)} ${grounding.toFixed(3).padStart(10)} ${sink.toFixed(3).padStart(7)}`);
+  }
+  const list = (pairs: readonly (readonly number[])[]): string => pairs.map(([layer, head]) => `(${layer}, ${head})`).join(" ") || "none";
+  printLine();
+  printTable([
+    ["pairs", `${used} of use, ${passed} that the model is sure of, ${failed.length} failed`],
+    ...failed.slice(0, 5).map(({ id, code, message }) => ["failed", `${id}: ${code}: ${message}`] as const),
+    ["grounding", list(chosen.grounding)],
+    ["sink", list(chosen.sink)],
+    ...(out === undefined ? [] : [["wrote", out] as const]),
+  ]);
+}

@@ -1,0 +1,182 @@
+import { createHash } from "node:crypto";
+import { z } from "zod";
+import { ahead } from "../data/ahead.js";
+import type { Engine } from "../engine.js";
+import { SdRpnError } from "../errors.js";
+import { internalsOf } from "../internals.js";
+import type { Model } from "../model.js";
+import type { NativeRankedHead } from "../native/binding.js";
+import { runJob } from "../native/job.js";
+import { signalSchema } from "../options.js";
+import { parseOptions } from "../validate.js";
+import { type HeadChoice, HEADS_FORMAT, type HeadPair } from "./head-choice.js";
+import { isItemError } from "./item-error.js";
+import { type ModelIdentity, modelIdentity } from "./model-identity.js";
+import { type CheckedPair, type Pairs, readPairs } from "./pairs.js";
+
+export const headsSchema = z.strictObject({
+  images: z.string().min(1).optional(),
+  pairs: z.int().min(1).default(24),
+  count: z.int().min(1).default(3),
+  lattice: z.int().min(1).max(256).optional(),
+  window: z.number().gt(0).max(1).default(0.25),
+  uncertainty: z.number().gt(0).default(0.1),
+  maxTokens: z.int().min(1).max(4096).default(32),
+  onProgress: z.custom<(progress: HeadsProgress) => void>((value) => typeof value === "function").describe("function").optional(),
+  signal: signalSchema.shape.signal,
+});
+
+export interface HeadsOptions {
+  /** folder of the pictures of a question file; by default the file's own */
+  images?: string;
+  /** how many pairs of use to gather; default 24. Pairs that the model is sure of anyway teach nothing and do not count. */
+  pairs?: number;
+  /** grounding heads to choose, at most; default 3 */
+  count?: number;
+  /** probes per side of the view; default half the grid's side */
+  lattice?: number;
+  /** side of a probe's crop, as a share of the view's side; default 0.25 */
+  window?: number;
+  /** pairs whose plain answer has a mean log-likelihood above minus this are passed over; default 0.1 */
+  uncertainty?: number;
+  /** of every answer; default 32 */
+  maxTokens?: number;
+  onProgress?: (progress: HeadsProgress) => void;
+  signal?: AbortSignal;
+}
+
+export interface HeadsProgress {
+  /** pairs of use so far, and how many are wanted */
+  used: number;
+  wanted: number;
+  /** pairs that teach nothing */
+  passed: number;
+  failed: number;
+}
+
+export interface RankedHead {
+  layer: number;
+  head: number;
+  /** 0..1: how much a second look where the head looks makes the model sure of its answer */
+  grounding: number;
+  /** 0..1: share of all its attention that piles up on few, useless tokens whatever is asked */
+  sink: number;
+}
+
+export interface HeadRanking {
+  model: ModelIdentity;
+  /** of all layers, best grounding first */
+  heads: RankedHead[];
+  /** what {@link label} takes */
+  chosen: HeadChoice;
+  used: number;
+  passed: number;
+  /** pairs that could not be read, with their codes */
+  failed: { id: string; code: string; message: string }[];
+}
+
+/** A head points if it has at least this part of the best one's grounding. */
+const MIN_GROUNDING = 0.8;
+/** Sinks need no removal where less than this share of the pointing heads' own attention piles up. */
+const CLEAN = 0.02;
+/** A head is a sink if at least this share of all its attention piles up, and it does not point. */
+const MIN_SINK = 0.2;
+const MAX_SINKS = 32;
+
+/**
+ * Ranks the model's attention heads by how well they point at what is asked for, without answers or boxes: the picture is
+ * probed with crops on a lattice, and a head is good where it looks at places that, looked at again, make the model sure of
+ * its answer (docs/decisions/008-label-free-heads.md). Takes about lattice squared answers per pair.
+ *
+ * Of a question file the pairs are taken in an order that is scattered over the file but always the same.
+ *
+ * @throws {SdRpnError} DATA_INVALID where no pair is of use, INVALID_ARGUMENT, IO_ERROR, OUT_OF_MEMORY, ABORTED, DISPOSED
+ */
+export async function heads(model: Model, pairs: Pairs, options: HeadsOptions = {}): Promise<HeadRanking> {
+  const engine = internalsOf(model).engine();
+  const checked = parseOptions(headsSchema, options);
+  const { signal, pairs: wanted } = checked;
+  const all: CheckedPair[] = [];
+  for await (const pair of readPairs(pairs, checked.images, signal)) {
+    all.push(pair);
+  }
+  const ordered = typeof pairs === "string" ? scatter(all) : all;
+
+  const { native, prompt, info } = engine;
+  const { window, uncertainty, maxTokens } = checked;
+  const ranking = await runJob(native, () => native.headsStart({ lattice: checked.lattice ?? 0, window, uncertainty, maxTokens }), signal);
+  try {
+    const failed: HeadRanking["failed"] = [];
+    let used = 0;
+    let passed = 0;
+    for await (const { pair, pixels, other, error } of ahead(withOthers(ordered), 2, (each, until) => readPixels(engine, each, until), signal)) {
+      if (error) {
+        failed.push({ id: pair.id, code: error.code, message: error.message });
+      } else {
+        const { data, width, height } = pixels!;
+        const question = prompt.suffix(pair.question);
+        const second = other === undefined ? "" : prompt.suffix(other);
+        const useful = await runJob(
+          native,
+          () => native.headsAdd(ranking, data, width, height, prompt.prefix, prompt.addBos, question, second, prompt.parseSpecial),
+          signal,
+        );
+        used += useful ? 1 : 0;
+        passed += useful ? 0 : 1;
+      }
+      checked.onProgress?.({ used, wanted, passed, failed: failed.length });
+      if (used >= wanted) {
+        break;
+      }
+    }
+    const result = await runJob(native, () => native.headsRank(ranking), signal);
+    return { model: modelIdentity(info), heads: result.heads, chosen: chooseHeads(result.heads, checked.count), used, passed, failed };
+  } finally {
+    native.headsDrop(ranking).promise.catch(() => {}); // a model disposed meanwhile has dropped it
+  }
+}
+
+/**
+ * The best `count` that point. Sinks, the heads whose attention piles up uselessly, are chosen where those that point have
+ * some of it themselves; otherwise they could only take away what is right.
+ */
+export function chooseHeads(ranked: readonly NativeRankedHead[], count: number): HeadChoice {
+  const least = MIN_GROUNDING * ranked[0].grounding;
+  const grounding = ranked.filter((head) => head.grounding >= least).slice(0, count);
+  const clean = grounding.reduce((sum, { sink }) => sum + sink, 0) < CLEAN * grounding.length;
+  const sinks = ranked.filter((head) => head.sink >= MIN_SINK && head.grounding < least).sort((a, b) => b.sink - a.sink);
+  const pair = ({ layer, head }: NativeRankedHead): HeadPair => [layer, head];
+  return { grounding: grounding.map(pair), sink: clean ? [] : sinks.slice(0, MAX_SINKS).map(pair) };
+}
+
+/** The ranking as `sd-rpn distill heads --out` writes it. */
+export function headsDocument({ model, heads: ranked, chosen, used, passed }: HeadRanking): object {
+  return { format: HEADS_FORMAT, version: 1, model, chosen, used, passed, heads: ranked };
+}
+
+/** An order that has nothing to do with the file's, and does not depend on how many lines it has. */
+function scatter(pairs: readonly CheckedPair[]): CheckedPair[] {
+  const key = ({ id }: CheckedPair): string => createHash("sha256").update(id).digest("hex");
+  return pairs.map((pair) => ({ pair, key: key(pair) })).sort((a, b) => (a.key < b.key ? -1 : 1)).map(({ pair }) => pair);
+}
+
+/** Each pair with the next question that is another one: what does not change between the two is no answer's doing. */
+function* withOthers(pairs: readonly CheckedPair[]): Generator<{ pair: CheckedPair; other?: string }> {
+  for (const [index, pair] of pairs.entries()) {
+    const others = [...pairs.slice(index + 1, index + 50), ...pairs.slice(0, index)];
+    yield { pair, other: others.find(({ question }) => question !== pair.question)?.question };
+  }
+}
+
+async function readPixels(engine: Engine, { pair, other }: { pair: CheckedPair; other?: string }, signal?: AbortSignal) {
+  try {
+    engine.checkFits(pair.question, 1);
+    const { picture } = await engine.read(pair.image, signal);
+    return { pair, other, pixels: picture.pixels() };
+  } catch (error) {
+    if (isItemError(error)) {
+      return { pair, other, error: error as SdRpnError };
+    }
+    throw error;
+  }
+}

@@ -1,0 +1,102 @@
+import type { Engine } from "../engine.js";
+import { SdRpnError } from "../errors.js";
+import { runJob } from "../native/job.js";
+import type { LabelEntry } from "./label-file.js";
+import { atPlace } from "./train-labels.js";
+
+interface Entry {
+  ready: Promise<void>;
+  users: number;
+  kept: boolean;
+}
+
+/**
+ * Puts hidden states of pairs into a native training. The base model is frozen, so they are the same in every epoch: at
+ * its first turn a picture is run through the model once with all its questions, as long as the memory for that lasts;
+ * what comes after is computed whenever its turn comes, and let go.
+ */
+export class TrainFeed {
+  private readonly entries = new Map<number, Entry>();
+  private readonly byPicture = new Map<string, number[]>();
+  private bytes = 0;
+  private largest = 0;
+
+  constructor(
+    private readonly engine: Engine,
+    private readonly training: number,
+    private readonly pairs: readonly LabelEntry[],
+    private readonly cacheBytes: number,
+    private readonly signal: AbortSignal | undefined,
+  ) {
+    pairs.forEach(({ path }, id) => {
+      const ids = this.byPicture.get(path);
+      if (ids) {
+        ids.push(id);
+      } else {
+        this.byPicture.set(path, [id]);
+      }
+    });
+  }
+
+  /** Resolves when the pairs' hidden states are there; they stay until {@link release}. */
+  async prepare(ids: readonly number[]): Promise<void> {
+    const missing = new Map<string, number[]>();
+    for (const id of ids) {
+      if (!this.entries.has(id)) {
+        const { path } = this.pairs[id];
+        missing.set(path, [...(missing.get(path) ?? []), id]);
+      }
+    }
+    for (const [path, asked] of missing) {
+      // pictures have about as many questions each; the first is let in to learn how much they take
+      const kept = this.bytes + this.largest <= this.cacheBytes && this.cacheBytes > 0;
+      const wanted = kept ? (this.byPicture.get(path) as number[]).filter((id) => !this.entries.has(id)) : asked;
+      const ready = this.add(path, wanted, kept);
+      for (const id of wanted) {
+        this.entries.set(id, { ready, users: 0, kept });
+      }
+      ready.catch(() => wanted.forEach((id) => this.entries.delete(id)));
+    }
+    const entries = ids.map((id) => this.entries.get(id) as Entry);
+    entries.forEach((entry) => entry.users++);
+    await Promise.all(entries.map(({ ready }) => ready));
+  }
+
+  /** The pairs have been used, once for each {@link prepare}. */
+  async release(ids: readonly number[]): Promise<void> {
+    const unused = ids.filter((id) => {
+      const entry = this.entries.get(id) as Entry;
+      return --entry.users === 0 && !entry.kept;
+    });
+    unused.forEach((id) => this.entries.delete(id));
+    if (unused.length > 0) {
+      await runJob(this.engine.native, () => this.engine.native.trainDrop(this.training, Int32Array.from(unused)));
+    }
+  }
+
+  private async add(path: string, ids: readonly number[], kept: boolean): Promise<void> {
+    const { native, prompt } = this.engine;
+    const questions: { id: number; question: string; labels: Int8Array }[] = [];
+    for (const id of ids) {
+      const pair = this.pairs[id];
+      await toldWithPlace(pair, () => this.engine.checkFits(pair.question, 0));
+      questions.push({ id, question: prompt.suffix(pair.question), labels: pair.labels });
+    }
+    const { view } = await toldWithPlace(this.pairs[ids[0]], () => this.engine.read(path, this.signal));
+    const { prefix, addBos, parseSpecial } = prompt;
+    const bytes = await runJob(native, () => native.trainAdd(this.training, prefix, addBos, parseSpecial, view, questions), this.signal);
+    if (kept) {
+      this.bytes += bytes;
+      this.largest = Math.max(this.largest, bytes);
+    }
+  }
+}
+
+/** What is wrong with a pair or its picture is told with the line it stands in. */
+async function toldWithPlace<T>({ place }: LabelEntry, work: () => T | Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw error instanceof SdRpnError && error.code !== "ABORTED" && error.code !== "DISPOSED" ? atPlace(error, place) : error;
+  }
+}

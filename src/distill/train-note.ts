@@ -1,0 +1,82 @@
+import { z } from "zod";
+import { SdRpnError } from "../errors.js";
+import type { TrainEvaluation, TrainStep } from "./train-options.js";
+
+/** All that the weights depend on. A checkpoint goes on only where none of it has changed. */
+const basisSchema = z.strictObject({
+  /** hash of the pairs and their labels, in order */
+  labels: z.string(),
+  model: z.string(),
+  branchLayer: z.int(),
+  blockCount: z.int(),
+  epochs: z.int(),
+  batchSize: z.int(),
+  learningRate: z.number(),
+  beta1: z.number(),
+  beta2: z.number(),
+  epsilon: z.number(),
+  weightDecay: z.number(),
+  warmup: z.number(),
+  maxGradNorm: z.number(),
+  seed: z.int(),
+  heldOut: z.number(),
+});
+
+const noteSchema = z.strictObject({
+  version: z.literal(1),
+  basis: basisSchema,
+  /** the last bits of sums of gradients depend on it, and nothing else */
+  workers: z.int().min(1).max(64),
+  steps: z.array(z.tuple([z.number(), z.number(), z.number()])),
+  evaluations: z.array(z.strictObject({ step: z.int(), loss: z.number(), precision: z.number(), recall: z.number() })),
+});
+
+export type TrainBasis = z.output<typeof basisSchema>;
+
+/** What a checkpoint of training says beside weights, moments and step count. */
+export interface TrainNote {
+  basis: TrainBasis;
+  workers: number;
+  steps: TrainStep[];
+  evaluations: TrainEvaluation[];
+}
+
+const WORDS: Partial<Record<keyof TrainBasis, string>> = { labels: "other labels", model: "another model" };
+
+export function writeNote({ basis, workers, steps, evaluations }: TrainNote): string {
+  const rows = steps.map(({ loss, gradNorm, learningRate }) => [loss, gradNorm, learningRate]);
+  return JSON.stringify({ version: 1, basis, workers, steps: rows, evaluations });
+}
+
+/** @throws {SdRpnError} RPN_INVALID where the note is none of this version */
+export function readNote(text: string, path: string): TrainNote {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    value = undefined;
+  }
+  const { success, data } = noteSchema.safeParse(value);
+  if (!success) {
+    throw new SdRpnError("RPN_INVALID", `The training checkpoint ${path} was not written by this version's distill.train: pass resume: false to start anew`);
+  }
+  const steps = data.steps.map(([loss, gradNorm, learningRate], index) => ({ step: index + 1, loss, gradNorm, learningRate }));
+  return { basis: data.basis, workers: data.workers, steps, evaluations: data.evaluations };
+}
+
+/**
+ * A training goes on only as what it was.
+ *
+ * @throws {SdRpnError} INVALID_ARGUMENT that names the first difference
+ */
+export function checkBasis(asked: TrainBasis, note: TrainBasis, path: string): void {
+  for (const key of Object.keys(asked) as (keyof TrainBasis)[]) {
+    if (asked[key] !== note[key]) {
+      const difference = WORDS[key] ?? `${key} ${note[key]}, not ${asked[key]}`;
+      throw new SdRpnError(
+        "INVALID_ARGUMENT",
+        `The training checkpoint ${path} belongs to a training with ${difference}: ask for the same again, pass resume: false to start anew, or another checkpoint`,
+      );
+    }
+  }
+}
