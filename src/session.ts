@@ -15,6 +15,8 @@ import { parseOptions } from "./validate.js";
  */
 export class Session {
   private disposed = false;
+  /** calls under way that use the session's state */
+  private users = 0;
 
   /** @internal */
   constructor(
@@ -52,7 +54,7 @@ export class Session {
   async dispose(): Promise<void> {
     if (!this.disposed) {
       this.disposed = true;
-      this.onDispose(this);
+      this.dropIfUnused();
     }
   }
 
@@ -67,11 +69,25 @@ export class Session {
     return this.engineOf();
   };
 
-  private readonly subject = async (): Promise<Subject> => ({
-    picture: this.picture,
-    session: this.handle,
-    decodeMs: 0,
-    visionMs: 0,
-    release: () => {},
-  });
+  private dropIfUnused(): void {
+    if (this.users === 0) {
+      this.onDispose(this);
+    }
+  }
+
+  private readonly subject = async (): Promise<Subject> => {
+    this.users++;
+    return {
+      picture: this.picture,
+      session: this.handle,
+      decodeMs: 0,
+      visionMs: 0,
+      release: () => {
+        this.users--;
+        if (this.disposed) {
+          this.dropIfUnused();
+        }
+      },
+    };
+  };
 }

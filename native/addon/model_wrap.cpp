@@ -223,11 +223,12 @@ Napi::Value model_wrap::open(const Napi::CallbackInfo & info) {
     return w->submit(job);
 }
 
-// drop(session): frees it after the jobs before
+// drop(session): frees it after its jobs before
 Napi::Value model_wrap::drop(const Napi::CallbackInfo & info) {
     const int id = args::integer(info[0], "session");
     auto core = c;
     auto job  = std::make_shared<worker_job>();
+    job->client = id;
     job->run = [core, id](worker_job &) { core->sessions.erase(id); };
     return w->submit(job);
 }
@@ -254,6 +255,7 @@ Napi::Value model_wrap::roi(const Napi::CallbackInfo & info) {
     auto out  = std::make_shared<out_t>();
     auto core = c;
     auto job  = std::make_shared<worker_job>();
+    job->client = id;
     job->run = [=](worker_job & j) {
         sd_model & m = *core->model;
         sd_session & s = core->session(id);
@@ -339,6 +341,7 @@ Napi::Value model_wrap::answer(const Napi::CallbackInfo & info) {
     auto job    = std::make_shared<worker_job>();
     args::callback(*job, info[5], "onText");
 
+    job->client = id;
     job->state = answer;
     job->run = [=](worker_job & j) {
         sd_model & m = *core->model;

@@ -127,7 +127,7 @@ Napi::Value worker::submit(worker_job_ptr job) {
     pending[job->id] = job;
     {
         std::lock_guard<std::mutex> lock(mutex);
-        queue.push_back(job);
+        queue.push(job->client, job);
     }
     if (!thread.joinable()) {
         thread = std::thread([this] { loop(); });
@@ -146,11 +146,7 @@ void worker::cancel(uint64_t id) {
     bool waiting = false;
     {
         std::lock_guard<std::mutex> lock(mutex);
-        auto at = std::find(queue.begin(), queue.end(), job);
-        if (at != queue.end()) {
-            queue.erase(at);
-            waiting = true;
-        }
+        waiting = queue.erase(job);
     }
     if (waiting) { // never started: settled at once
         fail(job, "ABORTED", "The operation was aborted");
@@ -315,8 +311,7 @@ void worker::loop() {
                 break;
             }
             if (!queue.empty() && active.size() < max_active) {
-                job = queue.front();
-                queue.pop_front();
+                job = queue.pop();
                 current = job;
             }
         }
@@ -342,9 +337,10 @@ void worker::loop() {
     {
         std::lock_guard<std::mutex> lock(mutex);
         rest.assign(active.begin(), active.end());
-        rest.insert(rest.end(), queue.begin(), queue.end());
         active.clear();
-        queue.clear();
+        for (worker_job_ptr & j : queue.drain()) {
+            rest.push_back(std::move(j));
+        }
     }
     for (auto & j : rest) {
         fail(j, "DISPOSED", "The object was disposed before the call had ended");
