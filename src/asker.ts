@@ -2,9 +2,19 @@ import { z } from "zod";
 import { ask, type OpenSubject, predict } from "./ask.js";
 import { streamAnswer } from "./answer-stream.js";
 import type { Engine } from "./engine.js";
+import { SdRpnError } from "./errors.js";
 import { answerSchema, type AnswerOptions, type PredictOptions, questionSchema, predictSchema } from "./options.js";
 import type { Answer, AnswerEvent, RoI } from "./types.js";
 import { parseOptions } from "./validate.js";
+
+/** What a call needs of the model or session that it was made on. */
+export interface Host {
+  /** @throws {SdRpnError} DISPOSED */
+  engine: () => Engine;
+  subject: OpenSubject;
+  /** of a session: aborted when it is disposed */
+  closing?: AbortSignal;
+}
 
 const question = z.strictObject({ question: questionSchema });
 
@@ -12,30 +22,46 @@ function checkQuestion(value: unknown): string {
   return parseOptions(question, { question: value }).question;
 }
 
+/** Runs a call when its turn has come. A session disposed meanwhile ends it with DISPOSED. */
+export async function inTurn<T>(
+  { engine, closing }: Pick<Host, "engine" | "closing">,
+  signal: AbortSignal | undefined,
+  work: (engine: Engine, signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  // one of the call's own: many calls may share the caller's, and Node warns of signals with many listeners
+  const either = AbortSignal.any([signal, closing].filter((each) => each !== undefined));
+  const { calls } = engine();
+  try {
+    return await calls.run(either, () => work(engine(), either));
+  } catch (error) {
+    if (closing?.aborted && !signal?.aborted && error instanceof SdRpnError && error.code === "ABORTED") {
+      throw new SdRpnError("DISPOSED", "The session was disposed while the call was under way");
+    }
+    throw error;
+  }
+}
+
 /** The checked calls that a model (with its image argument) and a session (without) have in common. */
-export async function predictRoI(engine: () => Engine, open: OpenSubject, text: unknown, options: PredictOptions = {}): Promise<RoI> {
+export async function predictRoI(host: Host, text: unknown, options: PredictOptions = {}): Promise<RoI> {
   const checked = parseOptions(predictSchema, options);
-  return predict(engine(), open, checkQuestion(text), checked);
+  const asked = checkQuestion(text);
+  return inTurn(host, checked.signal, (engine, signal) => predict(engine, host.subject, asked, { ...checked, signal }));
 }
 
-export async function answer(engine: () => Engine, open: OpenSubject, text: unknown, options: AnswerOptions = {}): Promise<Answer> {
-  const checked = parseOptions(answerSchema, options);
-  return ask(engine(), open, checkQuestion(text), checked);
-}
-
-export async function* answerStream(
-  engine: () => Engine,
-  open: OpenSubject,
-  text: unknown,
-  options: AnswerOptions = {},
-): AsyncGenerator<AnswerEvent, void, undefined> {
+export async function answer(host: Host, text: unknown, options: AnswerOptions = {}): Promise<Answer> {
   const checked = parseOptions(answerSchema, options);
   const asked = checkQuestion(text);
-  yield* streamAnswer((on, signal) => {
+  return inTurn(host, checked.signal, (engine, signal) => ask(engine, host.subject, asked, { ...checked, signal }));
+}
+
+export async function* answerStream(host: Host, text: unknown, options: AnswerOptions = {}): AsyncGenerator<AnswerEvent, void, undefined> {
+  const checked = parseOptions(answerSchema, options);
+  const asked = checkQuestion(text);
+  yield* streamAnswer((on, left) => {
     const onToken = (piece: string): void => {
       on.text(piece);
       checked.onToken?.(piece);
     };
-    return ask(engine(), open, asked, { ...checked, onToken, signal }, on.roi);
+    return inTurn(host, left, (engine, signal) => ask(engine, host.subject, asked, { ...checked, onToken, signal }, on.roi));
   }, checked.signal);
 }

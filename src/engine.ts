@@ -1,3 +1,4 @@
+import { CallQueue } from "./call-queue.js";
 import { SdRpnError } from "./errors.js";
 import { openPicture, type Picture } from "./image/picture.js";
 import type {
@@ -10,7 +11,7 @@ import type {
   NativeRoI,
   NativeView,
 } from "./native/binding.js";
-import { inThisRealm, orAborted, runJob, runJobWithCallback, throwIfAborted } from "./native/job.js";
+import { attempt, inThisRealm, orAborted, runJob, runJobWithCallback, throwIfAborted } from "./native/job.js";
 import type { Prompt } from "./prompt.js";
 import { SessionCache, type SessionHandle } from "./session-cache.js";
 import type { ImageInput } from "./types.js";
@@ -26,9 +27,20 @@ export interface Subject {
   release(bytes: number): void;
 }
 
+/** What `loadModel` was told to keep to. */
+export interface EngineLimits {
+  sessionCacheBytes: number;
+  maxImagePixels?: number;
+  /** answers decoded together */
+  parallel: number;
+  /** calls that may wait */
+  maxQueue: number;
+}
+
 /** The native model with its prompt and session cache: what Model and Session share. */
 export class Engine {
   readonly cache: SessionCache;
+  readonly calls: CallQueue;
   /** tokens of [system][image] */
   private readonly prefixTokens: number;
 
@@ -36,11 +48,12 @@ export class Engine {
     readonly native: NativeModel,
     readonly info: NativeModelInfo,
     readonly prompt: Prompt,
-    sessionCacheBytes: number,
-    private readonly maxImagePixels: number | undefined,
+    private readonly limits: EngineLimits,
   ) {
-    this.prefixTokens = native.count(prompt.prefix, prompt.addBos, prompt.parseSpecial) + this.imageTokens;
-    this.cache = new SessionCache(sessionCacheBytes, (view) => this.openSession(view), (id) => this.dropSession(id));
+    this.prefixTokens = this.count(prompt.prefix, prompt.addBos) + this.imageTokens;
+    this.cache = new SessionCache(limits.sessionCacheBytes, (view) => this.openSession(view), (id) => this.dropSession(id));
+    // twice as many as are decoded together, so that pictures are read while answers are written, and two for regions
+    this.calls = new CallQueue(2 * limits.parallel + 2, limits.maxQueue);
   }
 
   get imageTokens(): number {
@@ -56,12 +69,16 @@ export class Engine {
     const { contextSize } = this.info;
     const text = this.prompt.suffix(question);
     // a text that long never fits, and is not worth the tokenizer's time on this thread
-    const asked = text.length > 256 * contextSize ? text.length : this.native.count(text, false, this.prompt.parseSpecial);
+    const asked = text.length > 256 * contextSize ? text.length : this.count(text, false);
     const tokens = this.prefixTokens + asked;
     if (tokens + looks * this.imageTokens >= contextSize) {
       const room = looks > 0 ? `, and ${looks * this.imageTokens} are kept free for a second look` : "";
       throw new SdRpnError("CONTEXT_OVERFLOW", `The prompt has ${tokens} tokens${room}, but the context holds ${contextSize}: use a larger contextSize or a shorter question`);
     }
+  }
+
+  private count(text: string, addBos: boolean): number {
+    return attempt(() => this.native.count(text, addBos, this.prompt.parseSpecial));
   }
 
   /** @throws {SdRpnError} RPN_NOT_LOADED */
@@ -80,7 +97,7 @@ export class Engine {
   async read(image: ImageInput, signal?: AbortSignal): Promise<{ picture: Picture; view: Buffer; ms: number }> {
     throwIfAborted(signal);
     const start = performance.now();
-    const picture = await openPicture(image, { maxImagePixels: this.maxImagePixels });
+    const picture = await openPicture(image, this.limits);
     throwIfAborted(signal);
     const view = await picture.view(this.info.vision.side, this.info.vision.fill);
     throwIfAborted(signal);

@@ -1,5 +1,4 @@
 import * as asker from "./asker.js";
-import type { OpenSubject } from "./ask.js";
 import { demoModel } from "./demo-model.js";
 import { Engine } from "./engine.js";
 import { SdRpnError } from "./errors.js";
@@ -64,7 +63,7 @@ export async function loadModel(options: LoadOptions = {}): Promise<Model> {
       parallel: checked.parallel,
     };
     const info = await runJobWithCallback(native, (report) => native.load(params, report), checked.onProgress, checked.signal);
-    const engine = new Engine(native, info, makePrompt(info), checked.sessionCacheBytes, checked.maxImagePixels);
+    const engine = new Engine(native, info, makePrompt(info), checked);
     return new Model(native, engine);
   } catch (error) {
     await native.close();
@@ -140,7 +139,7 @@ export class Model {
    * @throws {SdRpnError} RPN_NOT_LOADED, INVALID_ARGUMENT, IMAGE_INVALID, IMAGE_TOO_LARGE, CONTEXT_OVERFLOW, ABORTED, DISPOSED
    */
   predictRoI(image: ImageInput, question: string, options?: PredictOptions): Promise<RoI> {
-    return asker.predictRoI(this.engine, this.subject(image), question, options);
+    return asker.predictRoI(this.host(image), question, options);
   }
 
   /**
@@ -151,12 +150,12 @@ export class Model {
    * @throws {SdRpnError} as {@link predictRoI}, RPN_NOT_LOADED for roi "always" only
    */
   answer(image: ImageInput, question: string, options?: AnswerOptions): Promise<Answer> {
-    return asker.answer(this.engine, this.subject(image), question, options);
+    return asker.answer(this.host(image), question, options);
   }
 
   /** The answer as it comes: the region (where one was looked for), pieces of text, and the whole answer last. */
   answerStream(image: ImageInput, question: string, options?: AnswerOptions): AsyncGenerator<AnswerEvent, void, undefined> {
-    return asker.answerStream(this.engine, this.subject(image), question, options);
+    return asker.answerStream(this.host(image), question, options);
   }
 
   /**
@@ -166,24 +165,27 @@ export class Model {
    */
   async open(image: ImageInput, options: { signal?: AbortSignal } = {}): Promise<Session> {
     const { signal } = parseOptions(signalSchema, options);
-    const engine = this.engine();
-    const { picture, view } = await engine.read(image, signal);
-    const handle = await this.engine().openSession(view, signal);
-    const session = new Session(this.engine, picture, view, handle, (closed) => {
-      this.sessions.delete(closed);
-      if (!this.disposing) {
-        engine.dropSession(handle.id);
-      }
+    return asker.inTurn({ engine: this.engine }, signal, async (engine) => {
+      const { picture, view } = await engine.read(image, signal);
+      const handle = await this.engine().openSession(view, signal);
+      const session = new Session(this.engine, picture, view, handle, (closed) => {
+        this.sessions.delete(closed);
+        if (!this.disposing) {
+          engine.dropSession(handle.id);
+        }
+      });
+      this.sessions.add(session);
+      return session;
     });
-    this.sessions.add(session);
-    return session;
   }
 
   /** The projector's output for a picture's view, Float32Array [tokens * n_embd], row-major over the grid. */
   async encodeImage(image: ImageInput, options: { signal?: AbortSignal } = {}): Promise<Float32Array> {
     const { signal } = parseOptions(signalSchema, options);
-    const { view } = await this.engine().read(image, signal);
-    return this.engine().encode(view, signal);
+    return asker.inTurn({ engine: this.engine }, signal, async (engine) => {
+      const { view } = await engine.read(image, signal);
+      return this.engine().encode(view, signal);
+    });
   }
 
   /** Frees the model and its sessions. Calls under way reject with DISPOSED, as later ones do. Disposing twice is fine. */
@@ -203,7 +205,7 @@ export class Model {
     return this.ownEngine;
   };
 
-  private subject(image: ImageInput): OpenSubject {
-    return (signal) => this.engine().subject(image, signal);
+  private host(image: ImageInput): asker.Host {
+    return { engine: this.engine, subject: (signal) => this.engine().subject(image, signal) };
   }
 }

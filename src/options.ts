@@ -17,6 +17,7 @@ export const loadSchema = z.strictObject({
   parallel: z.int().min(1).max(32).default(1),
   sessionCacheBytes: z.int().min(0).default(512 * 1024 * 1024),
   maxImagePixels: z.int().min(1).optional(),
+  maxQueue: z.int().min(0).max(1 << 20).default(1024),
   log: callback<(level: LogLevel, text: string) => void>(),
   onProgress: callback<(fraction: number) => void>(),
   signal,
@@ -68,6 +69,8 @@ export interface LoadOptions {
   sessionCacheBytes?: number;
   /** largest picture, width x height; default 100 million */
   maxImagePixels?: number;
+  /** calls that may wait while others run; more are refused with QUEUE_FULL. Default 1,024 */
+  maxQueue?: number;
   /** receives the messages of ggml, llama.cpp and mtmd; without it they are dropped */
   log?: (level: LogLevel, text: string) => void;
   /** receives 0..1 while loading */

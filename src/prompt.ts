@@ -1,4 +1,4 @@
-import { Template } from "@huggingface/jinja";
+import { renderChatTemplate } from "./chat-template.js";
 import { SdRpnError } from "./errors.js";
 
 /**
@@ -61,7 +61,7 @@ export function makePrompt(source: PromptSource): Prompt {
 
 function renderTemplate(template: string, { bosText, eosText }: PromptSource): string {
   const render = (content: unknown): string =>
-    new Template(template).render({
+    renderChatTemplate(template, {
       messages: [{ role: "user", content }],
       add_generation_prompt: true,
       bos_token: bosText,

@@ -14,9 +14,7 @@ import { parseOptions } from "./validate.js";
  * state of [system][image]. Its methods are those of the model without the image argument; results are the same.
  */
 export class Session {
-  private disposed = false;
-  /** calls under way that use the session's state */
-  private users = 0;
+  private readonly closing = new AbortController();
 
   /** @internal */
   constructor(
@@ -31,30 +29,30 @@ export class Session {
 
   /** Where the answer to a question can be read; see {@link Model.predictRoI}. */
   predictRoI(question: string, options?: PredictOptions): Promise<RoI> {
-    return asker.predictRoI(this.engine, this.subject, question, options);
+    return asker.predictRoI(this.host, question, options);
   }
 
   /** The answer to a question; see {@link Model.answer}. */
   answer(question: string, options?: AnswerOptions): Promise<Answer> {
-    return asker.answer(this.engine, this.subject, question, options);
+    return asker.answer(this.host, question, options);
   }
 
   /** The answer as it comes; see {@link Model.answerStream}. */
   answerStream(question: string, options?: AnswerOptions): AsyncGenerator<AnswerEvent, void, undefined> {
-    return asker.answerStream(this.engine, this.subject, question, options);
+    return asker.answerStream(this.host, question, options);
   }
 
   /** The projector's output, Float32Array [tokens * n_embd], row-major over the grid. */
   async encodeImage(options: { signal?: AbortSignal } = {}): Promise<Float32Array> {
     const { signal } = parseOptions(signalSchema, options);
-    return this.engine().encode(this.view, signal);
+    return asker.inTurn(this.host, signal, (engine, either) => engine.encode(this.view, either));
   }
 
-  /** Frees the picture's state. Calls under way end first; later ones reject with DISPOSED. Disposing twice is fine. */
+  /** Frees the picture's state. Calls under way reject with DISPOSED, as later ones do. Disposing twice is fine. */
   async dispose(): Promise<void> {
-    if (!this.disposed) {
-      this.disposed = true;
-      this.dropIfUnused();
+    if (!this.closing.signal.aborted) {
+      this.closing.abort();
+      this.onDispose(this);
     }
   }
 
@@ -63,31 +61,19 @@ export class Session {
   }
 
   private readonly engine = (): Engine => {
-    if (this.disposed) {
+    if (this.closing.signal.aborted) {
       throw new SdRpnError("DISPOSED", "The session was disposed: open the image again");
     }
     return this.engineOf();
   };
 
-  private dropIfUnused(): void {
-    if (this.users === 0) {
-      this.onDispose(this);
-    }
-  }
+  private readonly subject = async (): Promise<Subject> => ({
+    picture: this.picture,
+    session: this.handle,
+    decodeMs: 0,
+    visionMs: 0,
+    release: () => {},
+  });
 
-  private readonly subject = async (): Promise<Subject> => {
-    this.users++;
-    return {
-      picture: this.picture,
-      session: this.handle,
-      decodeMs: 0,
-      visionMs: 0,
-      release: () => {
-        this.users--;
-        if (this.disposed) {
-          this.dropIfUnused();
-        }
-      },
-    };
-  };
+  private readonly host: asker.Host = { engine: this.engine, subject: this.subject, closing: this.closing.signal };
 }

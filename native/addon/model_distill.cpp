@@ -84,7 +84,6 @@ Napi::Value model_wrap::attention(const Napi::CallbackInfo & info) {
     auto out  = std::make_shared<out_t>();
     auto core = c;
     auto job  = std::make_shared<worker_job>();
-    job->client = id;
     job->run = [=](worker_job & j) {
         sd_model & m = *core->model;
         cancel_scope scope(m, j.cancel);
@@ -129,7 +128,6 @@ Napi::Value model_wrap::label_maps(const Napi::CallbackInfo & info) {
     auto out  = std::make_shared<out_t>();
     auto core = c;
     auto job  = std::make_shared<worker_job>();
-    job->client = id;
     job->run = [=](worker_job & j) {
         sd_model & m = *core->model;
         cancel_scope scope(m, j.cancel);

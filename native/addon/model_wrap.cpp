@@ -186,7 +186,11 @@ Napi::Value model_wrap::count(const Napi::CallbackInfo & info) {
     if (!loaded || w->stopping()) {
         throw worker_error(info.Env(), "DISPOSED", "The model was disposed: load it again");
     }
-    return Napi::Number::New(info.Env(), double(sd_tokenize(*loaded, text, add_bos, parse_special).size()));
+    try {
+        return Napi::Number::New(info.Env(), double(sd_tokenize(*loaded, text, add_bos, parse_special).size()));
+    } catch (const sd_error & e) {
+        throw worker_error(info.Env(), e.code, e.what());
+    }
 }
 
 // open(system, addBos, parseSpecial, view) -> { session, tokens, bytes, timings }
@@ -200,13 +204,16 @@ Napi::Value model_wrap::open(const Napi::CallbackInfo & info) {
     auto out = std::make_shared<out_t>();
     auto core = c;
     auto job  = std::make_shared<worker_job>();
-    job->run = [=](worker_job &) {
+    job->run = [=](worker_job & j) {
         sd_model & m = *core->model;
         auto s = sd_session_open(m, sd_tokenize(m, system, add_bos, parse_special), std::move(*view));
         if (s->n_prefix() >= m.info.context_size) {
             throw sd_error("CONTEXT_OVERFLOW", sd_format("The image and the text before it take %d tokens but the context holds %d: use a larger contextSize", s->n_prefix(), m.info.context_size));
         }
         sd_session_features(*s, out->t);
+        if (j.cancel) { // the tower cannot be stopped half way; nobody would drop this session
+            throw sd_error("ABORTED", "The operation was aborted");
+        }
         out->id     = core->next_session++;
         out->tokens = s->n_prefix();
         out->bytes  = s->bytes();
@@ -223,12 +230,11 @@ Napi::Value model_wrap::open(const Napi::CallbackInfo & info) {
     return w->submit(job);
 }
 
-// drop(session): frees it after its jobs before
+// drop(session): frees it after the jobs before
 Napi::Value model_wrap::drop(const Napi::CallbackInfo & info) {
     const int id = args::integer(info[0], "session");
     auto core = c;
     auto job  = std::make_shared<worker_job>();
-    job->client = id;
     job->run = [core, id](worker_job &) { core->sessions.erase(id); };
     return w->submit(job);
 }
@@ -239,7 +245,12 @@ Napi::Value model_wrap::encode(const Napi::CallbackInfo & info) {
     auto out  = std::make_shared<std::vector<float>>();
     auto core = c;
     auto job  = std::make_shared<worker_job>();
-    job->run    = [=](worker_job &) { *out = sd_vision_encode(*core->model->vision, view->data(), view->size()); };
+    job->run    = [=](worker_job & j) {
+        *out = sd_vision_encode(*core->model->vision, view->data(), view->size());
+        if (j.cancel) {
+            throw sd_error("ABORTED", "The operation was aborted");
+        }
+    };
     job->result = [out](Napi::Env env) -> Napi::Value { return args::to_float32(env, *out); };
     return w->submit(job);
 }
@@ -255,7 +266,6 @@ Napi::Value model_wrap::roi(const Napi::CallbackInfo & info) {
     auto out  = std::make_shared<out_t>();
     auto core = c;
     auto job  = std::make_shared<worker_job>();
-    job->client = id;
     job->run = [=](worker_job & j) {
         sd_model & m = *core->model;
         sd_session & s = core->session(id);
@@ -341,7 +351,6 @@ Napi::Value model_wrap::answer(const Napi::CallbackInfo & info) {
     auto job    = std::make_shared<worker_job>();
     args::callback(*job, info[5], "onText");
 
-    job->client = id;
     job->state = answer;
     job->run = [=](worker_job & j) {
         sd_model & m = *core->model;

@@ -127,7 +127,7 @@ Napi::Value worker::submit(worker_job_ptr job) {
     pending[job->id] = job;
     {
         std::lock_guard<std::mutex> lock(mutex);
-        queue.push(job->client, job);
+        queue.push_back(job);
     }
     if (!thread.joinable()) {
         thread = std::thread([this] { loop(); });
@@ -146,7 +146,11 @@ void worker::cancel(uint64_t id) {
     bool waiting = false;
     {
         std::lock_guard<std::mutex> lock(mutex);
-        waiting = queue.erase(job);
+        auto at = std::find(queue.begin(), queue.end(), job);
+        if (at != queue.end()) {
+            queue.erase(at);
+            waiting = true;
+        }
     }
     if (waiting) { // never started: settled at once
         fail(job, "ABORTED", "The operation was aborted");
@@ -203,6 +207,8 @@ void worker::call_js(napi_env raw, napi_value, void *, void * data) {
     } catch (const Napi::Error & e) {
         // a callback of the caller threw: as for any event handler, that is an uncaught exception of the program
         napi_fatal_exception(env, e.Value());
+    } catch (const std::exception & e) {
+        napi_fatal_exception(env, worker_error(env, "INTERNAL", e.what()).Value());
     }
 }
 
@@ -311,7 +317,8 @@ void worker::loop() {
                 break;
             }
             if (!queue.empty() && active.size() < max_active) {
-                job = queue.pop();
+                job = queue.front();
+                queue.pop_front();
                 current = job;
             }
         }
@@ -337,10 +344,9 @@ void worker::loop() {
     {
         std::lock_guard<std::mutex> lock(mutex);
         rest.assign(active.begin(), active.end());
+        rest.insert(rest.end(), queue.begin(), queue.end());
         active.clear();
-        for (worker_job_ptr & j : queue.drain()) {
-            rest.push_back(std::move(j));
-        }
+        queue.clear();
     }
     for (auto & j : rest) {
         fail(j, "DISPOSED", "The object was disposed before the call had ended");

@@ -2,18 +2,17 @@
 
 // One native thread per model, and the road back to JavaScript.
 //
-// Jobs run one after the other on the thread, clients in turn; an answer's job goes on as an active job afterwards, and all active jobs
+// Jobs run one after the other on the thread; an answer's job goes on as an active job afterwards, and all active jobs
 // advance together, one token per step. Results travel through a thread-safe function. The thread is joined when its
 // owner closes it, in an environment cleanup hook when the environment goes first (a terminated worker thread), and
 // before the process exits: process.exit() and an uncaught exception run no such hook, and a thread still at work would
 // meet the destructors of the statics it uses. So it never outlives what it points to. No libuv pool thread is held.
 
-#include "job-queue.h"
-
 #include <napi.h>
 
 #include <atomic>
 #include <condition_variable>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -24,7 +23,6 @@
 
 struct worker_job {
     uint64_t          id = 0;
-    int               client = 0; // whose turn it takes: the session's number, 0 for work of no session
     std::atomic<bool> cancel{false};
     std::string       error_code, error_message; // empty code: success
 
@@ -38,6 +36,8 @@ struct worker_job {
     std::vector<std::unique_ptr<Napi::FunctionReference>> callbacks;
     std::vector<Napi::ObjectReference> held; // buffers that `run` reads in place: alive until the job has ended
 };
+
+using worker_job_ptr = std::shared_ptr<worker_job>;
 
 struct worker {
     explicit worker(Napi::Env env);
@@ -69,7 +69,7 @@ private:
     std::thread thread;
     std::mutex mutex;
     std::condition_variable wake;
-    job_queue queue;                    // guarded by mutex
+    std::deque<worker_job_ptr> queue;   // guarded by mutex
     worker_job_ptr current;             // guarded by mutex
     std::vector<worker_job_ptr> active; // guarded by mutex where read from the JavaScript thread
     std::atomic<bool> stop{false};

@@ -222,10 +222,15 @@ std::unique_ptr<sd_model> sd_model_load(const sd_model_params & params, const sd
 
 std::vector<llama_token> sd_tokenize(const sd_model & m, const std::string & text, bool add_bos, bool parse_special) {
     std::vector<llama_token> tokens(text.size() + 8);
-    int n = llama_tokenize(m.vocab, text.data(), int(text.size()), tokens.data(), int(tokens.size()), false, parse_special);
-    if (n < 0) {
-        tokens.resize(size_t(-int64_t(n)));
+    int n = 0;
+    try {
         n = llama_tokenize(m.vocab, text.data(), int(text.size()), tokens.data(), int(tokens.size()), false, parse_special);
+        if (n < 0) {
+            tokens.resize(size_t(-int64_t(n)));
+            n = llama_tokenize(m.vocab, text.data(), int(text.size()), tokens.data(), int(tokens.size()), false, parse_special);
+        }
+    } catch (const std::out_of_range &) { // a text with bytes for which the vocabulary has no token
+        throw sd_error("MODEL_INVALID", "model file " + m.params.model + " has a vocabulary without tokens for some bytes of the text");
     }
     tokens.resize(std::max(0, n));
     if (add_bos && llama_vocab_bos(m.vocab) != LLAMA_TOKEN_NULL) {

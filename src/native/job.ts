@@ -75,7 +75,8 @@ export function orAborted<T>(promise: Promise<T>, signal?: AbortSignal): Promise
   });
 }
 
-function attempt<T>(start: () => NativeJob<T>): NativeJob<T> {
+/** What a native method that answers at once returns, its error as the library's own. */
+export function attempt<T>(start: () => T): T {
   try {
     return start();
   } catch (error) {

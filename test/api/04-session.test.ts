@@ -69,21 +69,6 @@ test("parallel decoding gives the same texts", async () => {
   await parallel.dispose();
 });
 
-test("pictures take turns: many questions about one do not hold up a single one about another", async () => {
-  const [many, single] = await Promise.all([model.open(codes[0].image), model.open(codes[1].image)]);
-  let answered = 0;
-  const options = { roi: "never", maxTokens: 1 } as const;
-  const crowd = Array.from({ length: 30 }, (_, i) => many.answer(`${codes[0].question} ${i}`, options).then(() => answered++));
-  const before = await single.answer(codes[1].question, options).then(() => answered);
-  expect(before).toBeLessThan(5);
-  // disposed while calls wait: they end first
-  const last = many.answer(codes[0].question);
-  await many.dispose();
-  await Promise.all(crowd);
-  expect((await last).text).toBe((await model.answer(codes[0].image, codes[0].question)).text);
-  await single.dispose();
-});
-
 test("a disposed model rejects with DISPOSED, its calls under way and its sessions too", async () => {
   const short = await loadModel();
   const { image, question } = codes[0];

@@ -8,8 +8,8 @@ interface Element {
   num_children?: number;
 }
 
-/** What a column holds: text, lists of text, whole numbers, pictures as Hugging Face exports them (bytes and path). */
-export type ColumnKind = "text" | "texts" | "integer" | "picture";
+/** What a column holds: text, lists of text, bytes, whole numbers, pictures as Hugging Face exports them (bytes and path). */
+export type ColumnKind = "text" | "texts" | "bytes" | "integer" | "picture";
 
 export interface Column {
   name: string;
@@ -34,6 +34,8 @@ function elements({ name, kind }: Column): Element[] {
   switch (kind) {
     case "text":
       return [{ name, ...text }];
+    case "bytes":
+      return [{ name, type: "BYTE_ARRAY", ...optional }];
     case "integer":
       return [{ name, type: "INT64", ...optional }];
     case "texts":

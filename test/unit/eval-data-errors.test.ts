@@ -91,6 +91,7 @@ const CASES: Case[] = [
   { what: "an answer that is none of the choices", task: "hrbench4k", name: "letter.tsv", text: () => hrbench(row(2, [2, "E"])), at: 'E\tcross', says: "Expected the letter of one of the choices A, B, C, D for answer" },
   { what: "a quote that is never closed", task: "hrbench4k", name: "quote.tsv", text: () => `${hrbench(row(2))}1\t"What`, at: '1\t"What', says: "Expected a closing quote but the file ends" },
   { what: "a picture that is missing in TSV", task: "hrbench4k", name: "picture.tsv", text: () => hrbench(row(0), row(2, [9, ""])), at: '\n', says: "Expected a picture for image of question 2 but there is none" },
+  { what: "a question that comes twice in TSV", task: "hrbench4k", name: "twice.tsv", text: () => hrbench(row(0), row(2), row(0)), at: '0\t"What', says: "Expected each question once but 0 is in record 1 of" },
   { what: "a TSV of nothing but names", task: "hrbench4k", name: "names.tsv", text: () => hrbench(), says: "Expected at least one record" },
 ];
 

@@ -117,6 +117,12 @@ test("pictures can be read in any order and more than once, across row groups", 
   expect(items.map(({ imageName }) => imageName)).toEqual(pope.map(({ image }) => image.replace(".jpg", "")));
 });
 
+test("base64 in a column of bytes", async () => {
+  const file = join(folder, "bytes.parquet");
+  await writeParquet(file, (await EXPORTS.hrbench4k()).map((c) => (c.name === "image" ? { ...c, kind: "bytes", data: c.data.map((text) => new TextEncoder().encode(text as string)) } : c)));
+  expect(await Promise.all((await read("hrbench4k", file)).map(widthOf))).toEqual([300, 300, 310]);
+});
+
 test("the other export of ChartQA: labels in lists, halves by number", async () => {
   const file = join(folder, "chartqa-m4.parquet");
   await writeParquet(file, [

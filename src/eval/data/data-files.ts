@@ -78,5 +78,5 @@ function parquet(names: readonly string[], split: string | null): string[] {
   const files = names.filter((name) => name.toLowerCase().endsWith(".parquet")).sort();
   const isOf = (name: string, part: string): boolean => PARQUET_PREFIXES[part].some((prefix) => new RegExp(`^${prefix}[-._0-9]`).test(name));
   const told = files.filter((name) => Object.keys(PARQUET_PREFIXES).some((part) => isOf(name, part)));
-  return told.length === 0 ? files : told.filter((name) => split !== null && split in PARQUET_PREFIXES && isOf(name, split));
+  return told.length === 0 || split === null ? files : told.filter((name) => split in PARQUET_PREFIXES && isOf(name, split));
 }

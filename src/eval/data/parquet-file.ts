@@ -81,7 +81,7 @@ async function openParquet(file: string, base64: ReadonlySet<string>): Promise<P
       const isText = element.converted_type === "UTF8" || element.logical_type?.type === "STRING";
       const bytes = element.type === "BYTE_ARRAY" && !isText;
       const struct = children.some((child) => child.element.name === "bytes" && child.element.type === "BYTE_ARRAY");
-      return { name: element.name, picture: base64.has(element.name) && isText ? "base64" : bytes || struct ? "bytes" : null };
+      return { name: element.name, picture: base64.has(element.name) && element.type === "BYTE_ARRAY" ? "base64" : bytes || struct ? "bytes" : null };
     });
     let start = 0;
     const groups = metadata.row_groups.map((group) => {

@@ -61,8 +61,11 @@ export function readPictures(data: ParquetData, cache: PictureCache, name: strin
 /** The picture's bytes in a cell, or null where it has none. With `base64`, the place of the cell, the cell is text. */
 export function bytesOf(cell: unknown, base64?: DataPlace): Uint8Array | null {
   const value: unknown = typeof cell === "object" && cell !== null && "bytes" in cell ? cell.bytes : cell;
-  if (typeof value === "string") {
-    return value === "" ? null : base64 ? decodeBase64(value, base64) : Buffer.from(value, "latin1");
+  if (!(typeof value === "string" || types.isUint8Array(value)) || value.length === 0) {
+    return null;
   }
-  return types.isUint8Array(value) && value.length > 0 ? value : null;
+  if (base64) {
+    return decodeBase64(typeof value === "string" ? value : Buffer.from(value).toString("latin1"), base64);
+  }
+  return typeof value === "string" ? Buffer.from(value, "latin1") : value;
 }

@@ -15,7 +15,7 @@ export interface RecordSource {
   values: Readonly<Record<string, unknown>>;
   /** of the picture columns; null where the cell is empty */
   pictures?: ReadonlyMap<string, EmbeddedPicture | null>;
-  /** where the value of a column stands, or, for a column that is not there, the record itself */
+  /** where the value of a column stands, or the record itself; for a column that is not there, where it should be */
   at(column?: string): DataPlace;
 }
 
@@ -76,7 +76,7 @@ export class DataRecord {
 
   at(...names: string[]): DataPlace {
     const { values, pictures } = this.source;
-    return this.source.at(names.find((name) => name in values || pictures?.has(name)));
+    return this.source.at(names.find((name) => name in values || pictures?.has(name)) ?? names[0]);
   }
 
   /** "Expected a string for question but received null" as DATA_INVALID, at its place */
@@ -94,7 +94,7 @@ export class DataRecord {
       this.fail(names, "a value");
     }
     const there = [...Object.keys(this.source.values), ...(this.source.pictures?.keys() ?? [])];
-    throw dataInvalid(this.source.at(), `Expected the column ${names.join(" or ")} but there ${there.length === 0 ? "is none" : `are only ${there.slice(0, 12).join(", ")}`}`);
+    throw dataInvalid(this.source.at(names[0]), `Expected the column ${names.join(" or ")} but there ${there.length === 0 ? "is none" : `are only ${there.slice(0, 12).join(", ")}`}`);
   }
 
   /** the first name whose value is there */

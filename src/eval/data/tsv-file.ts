@@ -50,7 +50,7 @@ function readRecord(row: TsvRow, names: readonly string[], pictureNames: Readonl
   });
   const columns = cells.map(({ column }) => column);
   const at = (name?: string): DataPlace => {
-    const index = name === undefined ? -1 : names.indexOf(name);
+    const index = name === undefined ? 0 : names.indexOf(name);
     // what the first row does not name is missing there
     return index < 0 ? { file, line: 1, column: 1 } : { file, line, column: columns[index] };
   };

@@ -1,0 +1,106 @@
+import { Environment, Interpreter, parse, Template, tokenize } from "@huggingface/jinja";
+
+// What a template may take. It comes with a model file, so it may be anybody's; published ones have up to some 20,000
+// characters and a few thousand steps. MAX_WORK bounds the time, at about 50 ns a unit, MAX_LENGTH and MAX_NUMBER what a
+// single step can build.
+const MAX_SOURCE = 128 * 1024;
+const MAX_WORK = 10_000_000;
+const MAX_LENGTH = 128 * 1024;
+const MAX_NUMBER = 100_000;
+/** of one expression or statement, and of one element of a list that it gives: a loop may go over it */
+const STEP_WORK = 100;
+const ELEMENT_WORK = 400;
+
+interface Value {
+  value: unknown;
+}
+
+// jinja declares these without types that this project's module resolution finds
+const BaseInterpreter = Interpreter as new (environment: unknown) => {
+  evaluate(statement: unknown, environment: unknown): Value;
+  run(program: unknown): Value;
+};
+const NewEnvironment = Environment as new () => { set(name: string, value: unknown): void };
+
+/** Jinja's interpreter, counting: every expression and statement of a template passes through `evaluate`. */
+class BoundedInterpreter extends BaseInterpreter {
+  private work = 0;
+
+  override evaluate(statement: unknown, environment: unknown): Value {
+    const value = super.evaluate(statement, environment);
+    this.work += STEP_WORK;
+    this.charge(value);
+    return value;
+  }
+
+  private charge(value: Value): void {
+    const todo: Value[] = [value];
+    for (let next = todo.pop(); next; next = todo.pop()) {
+      const content: unknown = next.value;
+      if (typeof content === "string") {
+        this.work += content.length;
+        this.atMost(content.length, MAX_LENGTH, "characters in a text");
+      } else if (typeof content === "number") {
+        // how far a range reaches, how deep a text is indented
+        this.atMost(Math.abs(content), MAX_NUMBER, "as a number");
+      } else if (Array.isArray(content)) {
+        this.atMost(content.length, MAX_LENGTH, "elements in a list");
+        this.work += ELEMENT_WORK * content.length;
+        for (const element of content as Value[]) todo.push(element);
+      } else if (content instanceof Map) {
+        this.atMost(content.size, MAX_LENGTH, "elements in a mapping");
+        this.work += ELEMENT_WORK * content.size;
+        for (const element of (content as Map<string, Value>).values()) todo.push(element);
+      }
+      this.atMost(this.work, MAX_WORK, "units of work");
+    }
+  }
+
+  private atMost(value: number, limit: number, what: string): void {
+    if (!(value <= limit)) {
+      throw new Error(`it takes more than ${limit} ${what}`);
+    }
+  }
+}
+
+/**
+ * Renders a Jinja template from a model file, which nobody vouches for, in bounded time and memory. The interpreter gives
+ * templates no way to JavaScript's own objects.
+ *
+ * @throws {Error} what the template raised, what is wrong with it, or which limit it has passed
+ */
+export function renderChatTemplate(template: string, variables: Record<string, unknown>): string {
+  if (template.length > MAX_SOURCE) {
+    throw new Error(`it has ${template.length} characters, more than ${MAX_SOURCE}`);
+  }
+  const program = parse(tokenize(template, { lstrip_blocks: true, trim_blocks: true }));
+  const environment = new NewEnvironment();
+  for (const [name, value] of Object.entries({ ...globals, ...variables })) {
+    environment.set(name, value);
+  }
+  return String(new BoundedInterpreter(environment).run(program).value);
+}
+
+const globals = {
+  true: true,
+  false: false,
+  none: null,
+  True: true,
+  False: false,
+  None: null,
+  raise_exception: (message: string) => {
+    throw new Error(message);
+  },
+  range,
+  strftime_now: (format: string) => new Template("{{ strftime_now(format) }}").render({ format }),
+};
+
+/** Python's range over integers, no longer than a list may be; jinja's own takes any step, however small. */
+function range(first: number, last?: number, step = 1): number[] {
+  const [start, stop] = last === undefined ? [0, first] : [first, last];
+  const length = Math.max(0, Math.ceil((stop - start) / step));
+  if (![start, stop, step].every(Number.isSafeInteger) || step === 0 || length > MAX_LENGTH) {
+    throw new Error(`range(${start}, ${stop}, ${step}) is not possible`);
+  }
+  return Array.from({ length }, (_, i) => start + i * step);
+}

@@ -1,0 +1,86 @@
+// What the reliability suites share: options from the command line, numbers from a seed, the demo's questions, the report.
+const { readFileSync } = require("node:fs");
+const { join, resolve } = require("node:path");
+const { parseArgs } = require("node:util");
+
+const ROOT = resolve(__dirname, "..", "..");
+
+/** `--name 5` for each of `defaults`; a default's type is the option's. */
+function readOptions(defaults) {
+  const options = Object.fromEntries(Object.keys(defaults).map((name) => [name, { type: "string" }]));
+  const { values } = parseArgs({ options });
+  return Object.fromEntries(
+    Object.entries(defaults).map(([name, value]) => {
+      const given = values[name];
+      if (given === undefined) return [name, value];
+      if (typeof value !== "number") return [name, given];
+      if (!Number.isFinite(Number(given))) throw new Error(`expected a number for --${name} but received ${given}`);
+      return [name, Number(given)];
+    }),
+  );
+}
+
+/** A function that gives integers from 0 to below its argument, the same for the same seed. */
+function random(seed) {
+  let state = Math.imul(seed + 1, 0x9e3779b1) >>> 0;
+  return (below) => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(state ^ (state >>> 15), state | 1);
+    t = (t + Math.imul(t ^ (t >>> 7), t | 61)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) % below;
+  };
+}
+
+/** The demo's questions, `image` being an absolute path. */
+function demoQuestions() {
+  const lines = readFileSync(join(ROOT, "demo", "questions.jsonl"), "utf8").trim().split("\n");
+  return lines.map((line) => JSON.parse(line)).map((q) => ({ ...q, image: join(ROOT, "demo", q.image) }));
+}
+
+const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+
+/** Resident memory in MB after garbage collection; needs --expose-gc. */
+async function residentMB() {
+  for (let i = 0; i < 3; i++) {
+    global.gc();
+    await sleep(20);
+  }
+  return process.memoryUsage.rss() / 1e6;
+}
+
+/** Collects what was tried and what failed; `end` prints both and sets the exit code. */
+class Report {
+  constructor(suite) {
+    this.suite = suite;
+    this.tried = {};
+    this.failures = [];
+    this.start = performance.now();
+  }
+
+  try(what, count = 1) {
+    this.tried[what] = (this.tried[what] ?? 0) + count;
+  }
+
+  fail(what) {
+    this.failures.push(what);
+  }
+
+  check(good, what) {
+    if (!good) this.fail(what);
+    return good;
+  }
+
+  end(facts = {}) {
+    const total = Object.values(this.tried).reduce((a, b) => a + b, 0);
+    console.log(`${this.suite}: tried ${total}`);
+    for (const [what, count] of Object.entries(this.tried)) console.log(`  ${String(count).padStart(6)}  ${what}`);
+    for (const [name, value] of Object.entries(facts)) console.log(`  ${name}: ${typeof value === "string" ? value : JSON.stringify(value)}`);
+    for (const what of this.failures.slice(0, 50)) console.log(`  FAILED ${what}`);
+    if (this.failures.length > 50) console.log(`  ... and ${this.failures.length - 50} more`);
+    const seconds = ((performance.now() - this.start) / 1000).toFixed(1);
+    console.log(`${this.suite}: ${total} tried, ${this.failures.length} failed, ${seconds} s`);
+    process.exitCode = this.failures.length > 0 ? 1 : 0;
+  }
+}
+
+module.exports = { ROOT, Report, demoQuestions, random, readOptions, residentMB, sleep };

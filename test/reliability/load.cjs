@@ -1,0 +1,160 @@
+// Overlapping calls: every promise settles once, with what the same call gives alone, in a fair order; memory comes back.
+//
+//   node --expose-gc test/reliability/load.cjs [--calls 200] [--seed 1] [--parallel 1] [--rounds 2]
+const { readFileSync } = require("node:fs");
+const sharp = require("sharp");
+const { loadModel } = require("../../lib/index.js");
+const { Report, demoQuestions, random, readOptions, residentMB, sleep } = require("./common.cjs");
+
+const options = readOptions({ calls: 200, seed: 1, parallel: 1, rounds: 2 });
+const report = new Report("load");
+const questions = demoQuestions();
+
+/** Largest difference of two maps' probabilities that the place of cells in the KV cache may make. */
+const MAP_TOLERANCE = 2e-3;
+/** A call may be overtaken by this many that began after it: those of a batch, and those that need no second look. */
+const OVERTAKEN = 16 + 2 * options.parallel;
+
+const bad = (code, call) => ({ kind: `bad input: ${code}`, code, call });
+
+/** One call of each kind; `call(signal)` starts it. Good ones resolve to what must not depend on the company. */
+function makeCall(next, pictures) {
+  const { question } = questions[next(questions.length)];
+  const { path, bytes, raw } = pictures[next(pictures.length)];
+  const image = [path, bytes, raw][next(3)];
+  const text = ({ text, finishReason, usedRoI, usage }) => ({ text, finishReason, usedRoI, tokens: usage.completionTokens });
+  const good = [
+    ["answer", (m, signal) => m.answer(image, question, { maxTokens: 12, signal }).then((a) => ({ ...text(a), map: a.roi.map.data }))],
+    ["answer, one view", (m, signal) => m.answer(image, question, { roi: "never", maxTokens: 12, signal }).then(text)],
+    ["answer, always", (m, signal) => m.answer(image, question, { roi: "always", maxTokens: 12, signal }).then(text)],
+    ["answer, boxes", (m, signal) => m.answer(image, question, { roi: [{ x: 3, y: 5, width: 90, height: 70 }], maxTokens: 12, signal }).then(text)],
+    ["answer, sampled", (m, signal) => m.answer(image, question, { temperature: 0.7, seed: next.seed, maxTokens: 12, signal }).then(text)],
+    ["predictRoI", (m, signal) => m.predictRoI(image, question, { signal }).then(({ found, map }) => ({ found, map: map.data }))],
+    ["encodeImage", (m, signal) => m.encodeImage(image, { signal }).then((map) => ({ map }))],
+    [
+      "answerStream",
+      async (m, signal) => {
+        let said = "";
+        for await (const event of m.answerStream(image, question, { maxTokens: 12, signal })) {
+          if (event.type === "text") said += event.text;
+          if (event.type === "done") return { ...text(event.answer), said };
+        }
+      },
+    ],
+    [
+      "session",
+      async (m, signal) => {
+        const session = await m.open(image, { signal });
+        try {
+          const [a, b] = await Promise.all([session.answer(question, { maxTokens: 12, signal }), session.predictRoI(question, { signal })]);
+          return { ...text(a), map: b.map.data };
+        } finally {
+          await session.dispose();
+        }
+      },
+    ],
+  ];
+  const wrong = [
+    bad("IMAGE_INVALID", (m) => m.answer("/no/such/picture.png", question)),
+    bad("IMAGE_INVALID", (m) => m.answer(bytes.subarray(0, bytes.length >> 1), question)),
+    bad("IMAGE_INVALID", (m) => m.predictRoI({ ...raw, height: raw.height + 1 }, question)),
+    bad("IMAGE_INVALID", (m) => m.answer(Buffer.from("<svg xmlns='http://www.w3.org/2000/svg'/>"), question)),
+    bad("INVALID_ARGUMENT", (m) => m.answer(image, " ")),
+    bad("INVALID_ARGUMENT", (m) => m.answer(image, question, { maxToken: 3 })),
+    bad("INVALID_ARGUMENT", (m) => m.answer(image, question, { roi: [{ x: 90000, y: 0, width: 5, height: 5 }] })),
+    bad("CONTEXT_OVERFLOW", (m) => m.answer(image, "why ".repeat(20000))),
+  ];
+  const dice = next(100);
+  if (dice < 15) return wrong[next(wrong.length)];
+  const [kind, call] = good[next(good.length)];
+  if (dice < 20) return { kind: "onToken throws", code: "mine", call: (m) => m.answer(image, question, { onToken: () => { throw Object.assign(new Error("mine"), { code: "mine" }); } }) };
+  if (dice < 45) return { kind: `aborted: ${kind}`, code: "ABORTED", after: dice < 25 ? -1 : next(400), call };
+  return { kind, call };
+}
+
+function same(a, b) {
+  const { map: mapA = [], ...restA } = a;
+  const { map: mapB = [], ...restB } = b;
+  if (JSON.stringify(restA) !== JSON.stringify(restB) || mapA.length !== mapB.length) return false;
+  return mapA.every((value, i) => Math.abs(value - mapB[i]) <= MAP_TOLERANCE);
+}
+
+/** Starts a call and follows it to its end. */
+function start(model, { call, after }, begun, onEnd) {
+  const controller = new AbortController();
+  const reason = new Error("enough");
+  if (after === -1) controller.abort(reason);
+  const timer = after >= 0 ? setTimeout(() => controller.abort(reason), after) : undefined;
+  const entry = { settled: 0, reason, begun: performance.now() };
+  const settle = (outcome) => {
+    clearTimeout(timer);
+    entry.settled++;
+    Object.assign(entry, outcome, { ms: performance.now() - entry.begun });
+    onEnd(entry);
+  };
+  call(model, controller.signal).then((value) => settle({ value }), (error) => settle({ error }));
+  begun.push(entry);
+}
+
+async function main() {
+  const next = random(options.seed);
+  next.seed = 77;
+  const pictures = [];
+  for (const { image: path } of questions.slice(0, 12)) {
+    const bytes = readFileSync(path);
+    const { data, info } = await sharp(bytes).removeAlpha().raw().toBuffer({ resolveWithObject: true });
+    pictures.push({ path, bytes, raw: { data, width: info.width, height: info.height, channels: 3 } });
+  }
+  const calls = Array.from({ length: options.calls }, () => makeCall(next, pictures));
+  const model = await loadModel({ parallel: options.parallel });
+
+  // each good call alone
+  const alone = [];
+  for (const { call, code } of calls) {
+    alone.push(code ? null : await call(model, undefined));
+  }
+  let memory;
+  let worst = 0;
+  for (let round = 0; round < options.rounds; round++) {
+    const entries = [];
+    let ends = 0;
+    for (const each of calls) start(model, each, entries, (entry) => (entry.end = ends++));
+    const until = performance.now() + 600_000;
+    while (ends < calls.length && performance.now() < until) await sleep(20);
+    await sleep(200); // whatever would settle twice does it now
+
+    entries.forEach((entry, i) => {
+      const { kind, code } = calls[i];
+      const name = `round ${round}, call ${i} (${kind})`;
+      report.try(kind);
+      if (!report.check(entry.settled === 1, `${name} settled ${entry.settled} times`)) return;
+      const got = entry.error?.code;
+      if (code === "ABORTED") {
+        // it may have ended before the abort
+        report.check(entry.value || (got === "ABORTED" && entry.error.name === "AbortError" && entry.error.cause === entry.reason), `${name} ended with ${entry.error}`);
+      } else if (code) {
+        report.check(got === code, `${name} ended with ${entry.error ?? "a result"}`);
+      } else {
+        report.check(entry.value && same(entry.value, alone[i]), `${name} gave ${JSON.stringify(entry.value ?? String(entry.error))} but alone ${JSON.stringify(alone[i])}`.slice(0, 600));
+      }
+    });
+    // of the calls that ran to their end, how many that began later were done earlier?
+    const done = entries.filter(({ value }, i) => value && !calls[i].code && calls[i].kind !== "encodeImage");
+    done.forEach((entry, i) => {
+      const overtaken = done.slice(i + 1).filter((later) => later.end < entry.end).length;
+      worst = Math.max(worst, overtaken);
+    });
+    const after = await residentMB();
+    if (round === 0) memory = after;
+    else report.check(after < memory * 1.05 + 10, `memory grew from ${memory.toFixed(0)} to ${after.toFixed(0)} MB between rounds`);
+    if (round === options.rounds - 1) memory = `${memory.toFixed(0)} MB after the first round, ${after.toFixed(0)} MB after the last`;
+  }
+  report.check(worst <= OVERTAKEN, `a call was overtaken by ${worst} that began after it`);
+  await model.dispose();
+  report.end({ memory, overtaken: `at most ${worst} later calls were done before an earlier one (limit ${OVERTAKEN})` });
+}
+
+main().catch((error) => {
+  console.error(error);
+  process.exitCode = 1;
+});
