@@ -24,7 +24,7 @@ const { values } = parseArgs({
     data: text(join(ROOT, "demo", "data")),
     out: text(join(ROOT, "bench", "out", "distill")),
     pairs: text("10000"),
-    epochs: text("1"),
+    epochs: text("2"),
     "batch-size": text("16"),
     "learning-rate": text("0.0003"),
     limit: { type: "string" },

@@ -106,11 +106,12 @@ function closingQuote(buffer: Buffer, from: number, ended: boolean): number {
   return -1;
 }
 
+/** The tab or line end after `from`. The tab is looked for first: it is near in all cells but the last. */
 function cellEnd(buffer: Buffer, from: number): number {
-  const lineFeed = buffer.indexOf(LINE_FEED, from);
-  const rest = lineFeed < 0 ? buffer : buffer.subarray(0, lineFeed);
-  const tab = rest.indexOf(TAB, from);
-  return tab >= 0 ? tab : rest.length;
+  const tab = buffer.indexOf(TAB, from);
+  const end = tab < 0 ? buffer.length : tab;
+  const lineFeed = buffer.subarray(from, end).indexOf(LINE_FEED);
+  return lineFeed < 0 ? end : from + lineFeed;
 }
 
 function count(bytes: Buffer, byte: number): number {
