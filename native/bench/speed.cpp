@@ -24,6 +24,8 @@
 //   decode          --decode-tokens tokens after the prompt, end tokens passed over
 //   in_a_row        --decode-tokens tokens for each of --sessions open pictures, one after the other
 //   together        the same in one batch
+//   head_fused      the region network's head alone over the image's states: one pass, no key projection
+//   head_general    the same with keys, as models with norms or rotations in the head need it
 
 #include "error.h"
 #include "generate.h"
@@ -305,6 +307,17 @@ static json run(bench & b) {
     call("answer_first", unread, [&](sd_timings & t) { answer_with_roi(b, *session, t); });
     call("answer_next", there, [&](sd_timings & t) { answer_with_roi(b, *session, t); });
     call("reference", nothing, [&](sd_timings & t) { reference(b, t); });
+    const int n_img = m.vision->n_tokens;
+    rpn_hidden states; // any will do: no value of them changes the work
+    rpn_hidden_reset(m.rpn.get(), states, n_img + 1);
+    std::vector<float> values(size_t(n_img + 1) * m.info.n_embd);
+    std::mt19937 rng(1);
+    for (float & v : values) {
+        v = float(rng() / 4294967296.0 * 2 - 1);
+    }
+    rpn_hidden_set(states, values.data(), n_img + 1);
+    call("head_fused", none, [&](sd_timings &) { rpn_head(m.rpn.get(), states, 0, n_img, n_img, false); });
+    call("head_general", none, [&](sd_timings &) { rpn_head(m.rpn.get(), states, 0, n_img, n_img, true); });
     add("decode", none, [&](sd_timings &) { return decode(b, 1, false); });
     if (b.o.sessions > 1) {
         add("in_a_row", none, [&](sd_timings &) { return decode(b, b.o.sessions, false); });
