@@ -1,5 +1,6 @@
 import { mkdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { ratioChart } from "./chart.js";
 import { operations, type PromptTokens } from "./floor.js";
 import { load, type Machine } from "./machine.js";
 import type { BenchOptions } from "./options.js";
@@ -31,8 +32,8 @@ const ROWS: [label: string, phase: string, name: string][] = [
   ["region from attention, repeat on the image", "attention", "attentionRepeat"],
 ];
 
-/** Writes report.json, with every single measurement, and report.md. */
-export function writeReport(input: ReportInput): { markdown: string; paths: string[] } {
+/** Writes report.json, with every single measurement, report.md, and chart.png where there is something to draw. */
+export async function writeReport(input: ReportInput): Promise<{ markdown: string; paths: string[] }> {
   const { options, results } = input;
   const prompt = promptOf(input);
   const list = targets(results, operations(input.sizes, prompt));
@@ -56,6 +57,12 @@ export function writeReport(input: ReportInput): { markdown: string; paths: stri
   const paths = [join(options.out, "report.md"), join(options.out, "report.json")];
   writeFileSync(paths[0], markdown);
   writeFileSync(paths[1], `${JSON.stringify(report, null, 1)}\n`);
+  const { flow } = results.measured;
+  if (flow) {
+    const { shape, scale, type } = options;
+    paths.push(join(options.out, "chart.png"));
+    writeFileSync(paths[2], await ratioChart(flow, `${shape}, widths / ${scale}, ${type}: time of a call compared with the reference flow`));
+  }
   return { markdown, paths };
 }
 

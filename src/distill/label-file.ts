@@ -1,4 +1,4 @@
-import { dirname, join, relative, resolve } from "node:path";
+import { dirname, relative, resolve } from "node:path";
 import { z } from "zod";
 import { checkEntry, readJsonl } from "../data/jsonl.js";
 import { type DataPlace, dataInvalid } from "../errors.js";
@@ -101,7 +101,7 @@ export async function readLabels(file: string, options: ReadLabelOptions = {}): 
   for await (const { value: raw, at } of readJsonl(file, z.unknown(), options)) {
     if (!header) {
       header = checkHeader(raw, at, options.model);
-      folder = resolve(options.images ?? join(dirname(file), header.images));
+      folder = options.images === undefined ? resolve(dirname(file), header.images) : resolve(options.images);
       continue;
     }
     const value = checkEntry(labelLineSchema, raw, at);

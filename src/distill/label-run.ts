@@ -1,4 +1,4 @@
-import { dirname } from "node:path";
+import { dirname, resolve } from "node:path";
 import { z } from "zod";
 import { AppendLog } from "../data/append-log.js";
 import { mergeLogs } from "../data/merge.js";
@@ -133,5 +133,5 @@ export async function mergeLabels(options: MergeLabelOptions): Promise<{ pairs: 
 }
 
 function moveImages(from: string, images: string, to: string): string {
-  return imagesFrom(to, `${dirname(from)}/${images}`);
+  return imagesFrom(to, resolve(dirname(from), images));
 }

@@ -13,13 +13,13 @@ beforeAll(() => {
   const { status, stdout } = spawnSync(process.execPath, [tsc, "-p", "bench"], { cwd: ROOT, encoding: "utf8" });
   expect(stdout).toBe("");
   expect(status).toBe(0);
-});
+}, 120_000);
 afterAll(() => rmSync(out, { recursive: true }));
 
 const bench = (...args: string[]) => spawnSync(process.execPath, ["build/bench/main.js", ...args], { cwd: ROOT, encoding: "utf8" });
 
 test("the benchmark measures a tiny model, and writes what it found for people and programs", () => {
-  const phases = ["flow", "attention", "parallel"].flatMap((phase) => ["--phase", phase]);
+  const phases = ["flow", "attention", "parallel", "head", "binding"].flatMap((phase) => ["--phase", phase]);
   const { status, stderr } = bench("--shape", "tiny", "--type", "f16", "--runs", "1", "--tokens", "4", "--threads", "1", "--out", out, ...phases);
   expect(stderr).toMatch(/written:/);
   expect(status).toBe(0);
@@ -34,8 +34,8 @@ test("the benchmark measures a tiny model, and writes what it found for people a
   });
   expect(report.prompt.question).toBeGreaterThan(20);
   expect(report.prompt.question).toBeLessThan(30);
-  const rows = { ...report.measured.flow, ...report.measured.attention, ...report.measured.parallel };
-  const names = ["prefill", "oneView", "reference", "first", "next", "predictFirst", "predictRepeat", "attentionFirst", "attentionRepeat", "inARow", "together"];
+  const rows = { ...report.measured.flow, ...report.measured.attention, ...report.measured.parallel, ...report.measured.head, ...report.measured.binding };
+  const names = ["prefill", "oneView", "reference", "first", "next", "predictFirst", "predictRepeat", "attentionFirst", "attentionRepeat", "inARow", "together", "head_fused", "head_general", "roi_repeat", "roi_repeat native"];
   for (const name of names) {
     expect(rows[name]).toEqual([expect.objectContaining({ ms: expect.any(Number) })]);
     expect(rows[name][0].ms).toBeGreaterThan(0);
@@ -45,11 +45,12 @@ test("the benchmark measures a tiny model, and writes what it found for people a
   expect(rows.next[0].promptTokens).toBeGreaterThan(report.prompt.prefix + 64);
   expect(report.peakMemoryMiB["sd-rpn"]).toBeGreaterThan(10);
 
+  expect(readFileSync(join(out, "chart.png")).subarray(1, 4).toString()).toBe("PNG");
   const markdown = readFileSync(join(out, "report.md"), "utf8");
   expect(markdown).toMatch(/\| answer with RoI, next question on the image \| [\d.]+ \([\d.]+-[\d.]+\) \|/);
   expect(markdown).toMatch(/\| 4 sessions decoding at once \/ in a row \| [\d.]+ .*\| <= 0.75 \| (yes|\*\*no\*\*) \|/);
   expect(markdown).not.toMatch(/NaN|undefined|## Not measured/);
-});
+}, 180_000);
 
 test("a wrong option is named before any work", () => {
   const { status, stderr } = bench("--phase", "everything");
