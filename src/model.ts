@@ -165,7 +165,7 @@ export class Model {
    */
   async open(image: ImageInput, options: { signal?: AbortSignal } = {}): Promise<Session> {
     const { signal } = parseOptions(signalSchema, options);
-    return asker.inTurn({ engine: this.engine }, signal, async (engine) => {
+    return asker.inTurn({ engine: this.engine, client: image }, signal, async (engine) => {
       const { picture, view } = await engine.read(image, signal);
       const handle = await this.engine().openSession(view, signal);
       const session = new Session(this.engine, picture, view, handle, (closed) => {
@@ -182,7 +182,7 @@ export class Model {
   /** The projector's output for a picture's view, Float32Array [tokens * n_embd], row-major over the grid. */
   async encodeImage(image: ImageInput, options: { signal?: AbortSignal } = {}): Promise<Float32Array> {
     const { signal } = parseOptions(signalSchema, options);
-    return asker.inTurn({ engine: this.engine }, signal, async (engine) => {
+    return asker.inTurn({ engine: this.engine, client: image }, signal, async (engine) => {
       const { view } = await engine.read(image, signal);
       return this.engine().encode(view, signal);
     });
@@ -206,6 +206,6 @@ export class Model {
   };
 
   private host(image: ImageInput): asker.Host {
-    return { engine: this.engine, subject: (signal) => this.engine().subject(image, signal) };
+    return { engine: this.engine, client: image, subject: (signal) => this.engine().subject(image, signal) };
   }
 }

@@ -75,5 +75,5 @@ export class Session {
     release: () => {},
   });
 
-  private readonly host: asker.Host = { engine: this.engine, subject: this.subject, closing: this.closing.signal };
+  private readonly host: asker.Host = { engine: this.engine, subject: this.subject, closing: this.closing.signal, client: this };
 }
