@@ -168,7 +168,7 @@ export class Model extends ThreadBound {
    */
   async open(image: ImageInput, options: { signal?: AbortSignal } = {}): Promise<Session> {
     const { signal } = parseOptions(signalSchema, options);
-    return asker.inTurn({ engine: this.engine }, signal, async (engine) => {
+    return asker.inTurn({ engine: this.engine, client: image }, signal, async (engine) => {
       const { picture, view } = await engine.read(image, signal);
       const handle = await this.engine().openSession(view, signal);
       const session = new Session(this.engine, picture, view, handle, (closed) => {
@@ -185,7 +185,7 @@ export class Model extends ThreadBound {
   /** The projector's output for a picture's view, Float32Array [tokens * n_embd], row-major over the grid. */
   async encodeImage(image: ImageInput, options: { signal?: AbortSignal } = {}): Promise<Float32Array> {
     const { signal } = parseOptions(signalSchema, options);
-    return asker.inTurn({ engine: this.engine }, signal, async (engine) => {
+    return asker.inTurn({ engine: this.engine, client: image }, signal, async (engine) => {
       const { view } = await engine.read(image, signal);
       return this.engine().encode(view, signal);
     });
@@ -209,6 +209,6 @@ export class Model extends ThreadBound {
   };
 
   private host(image: ImageInput): asker.Host {
-    return { engine: this.engine, subject: (signal) => this.engine().subject(image, signal) };
+    return { engine: this.engine, client: image, subject: (signal) => this.engine().subject(image, signal) };
   }
 }

@@ -77,5 +77,5 @@ export class Session extends ThreadBound {
     release: () => {},
   });
 
-  private readonly host: asker.Host = { engine: this.engine, subject: this.subject, closing: this.closing.signal };
+  private readonly host: asker.Host = { engine: this.engine, subject: this.subject, closing: this.closing.signal, client: this };
 }
