@@ -40,8 +40,9 @@ export async function loadFugood({ files, threads, contextSize }: EngineConfig):
       first ||= last;
       count++;
     });
+    const end = performance.now();
     const decodeRate = ((count - 1) / (last - first)) * 1000;
-    return { ms: performance.now() - start, first: first - start, decodeRate, timings };
+    return { ms: end - start, first: (first || end) - start, decodeRate, timings }; // a single token comes without a call back
   };
 
   return {

@@ -15,7 +15,7 @@ async function main(): Promise<void> {
   const started = { at: new Date().toISOString(), load: load() };
   say(`writing the synthetic model ${options.shape}, scale ${options.scale}, ${options.type}`);
   const { files, sizes } = synthesize(options);
-  const results = await runBench(options, files, sizes.imageTokens, say);
+  const results = await runBench(options, files, say);
   const written = await writeReport({ options, files, sizes, machine: describeMachine(), started, results });
   process.stdout.write(written.markdown);
   say(`written: ${written.paths.join(", ")}`);

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { interleave, type Measured, withChildren } from "./measure.js";
-import { runHead, runNative } from "./native.js";
+import { runNative } from "./native.js";
 import type { BenchOptions, Phase } from "./options.js";
 import { peerInstalled, PEERS } from "./peers.js";
 import type { EngineConfig, EngineName, WorkArgs } from "./protocol.js";
@@ -36,9 +36,9 @@ const HEAD_RUNS = 50;
 type Say = (text: string) => void;
 
 /** Measures the phases one after the other. A part that fails costs its own figures; why is in `failed`. */
-export async function runBench(options: BenchOptions, files: ModelFiles, imageTokens: number, say: Say): Promise<Results> {
+export async function runBench(options: BenchOptions, files: ModelFiles, say: Say): Promise<Results> {
   const results: Results = { about: {}, measured: {}, memory: {}, missing: {}, failed: {} };
-  const bench = new Bench(options, files, imageTokens, results, say);
+  const bench = new Bench(options, files, results, say);
   for (const phase of options.phases) {
     try {
       await bench[phase]();
@@ -56,7 +56,6 @@ class Bench implements Record<Phase, () => Promise<void>> {
   constructor(
     private readonly options: BenchOptions,
     private readonly files: ModelFiles,
-    private readonly imageTokens: number,
     private readonly results: Results,
     private readonly say: Say,
   ) {
@@ -95,8 +94,8 @@ class Bench implements Record<Phase, () => Promise<void>> {
   }
 
   async head(): Promise<void> {
-    const args = { files: this.files, threads: this.options.threads, tokens: this.imageTokens, runs: HEAD_RUNS };
-    this.results.measured.head = await this.interleave("head", [() => runHead(args)]);
+    const native = { ...this.native(["head_fused", "head_general"]), runs: HEAD_RUNS };
+    this.results.measured.head = await this.interleave("head", [() => runNative(native)]);
   }
 
   async binding(): Promise<void> {

@@ -12,6 +12,8 @@ export interface Host {
   /** @throws {SdRpnError} DISPOSED */
   engine: () => Engine;
   subject: OpenSubject;
+  /** whose turn a call takes: calls about one picture belong together */
+  client: unknown;
   /** of a session: aborted when it is disposed */
   closing?: AbortSignal;
 }
@@ -24,7 +26,7 @@ function checkQuestion(value: unknown): string {
 
 /** Runs a call when its turn has come. A session disposed meanwhile ends it with DISPOSED. */
 export async function inTurn<T>(
-  { engine, closing }: Pick<Host, "engine" | "closing">,
+  { engine, closing, client }: Pick<Host, "engine" | "closing" | "client">,
   signal: AbortSignal | undefined,
   work: (engine: Engine, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
@@ -32,7 +34,7 @@ export async function inTurn<T>(
   const either = AbortSignal.any([signal, closing].filter((each) => each !== undefined));
   const { calls } = engine();
   try {
-    return await calls.run(either, () => work(engine(), either));
+    return await calls.run(either, () => work(engine(), either), client);
   } catch (error) {
     if (closing?.aborted && !signal?.aborted && error instanceof SdRpnError && error.code === "ABORTED") {
       throw new SdRpnError("DISPOSED", "The session was disposed while the call was under way");

@@ -5,12 +5,15 @@ interface Waiting {
 }
 
 /**
- * Lets calls in one by one, in the order in which they came: those that run are few, since each holds a decoded picture
- * and a place in the context, and those that wait hold nothing but their arguments.
+ * Lets calls in one by one: those that run are few, since each holds a decoded picture and a place in the context, and
+ * those that wait hold nothing but their arguments. Clients take turns, one call each, and a client's own calls keep their
+ * order: fifty questions about one picture delay a single one about another by one call, not by fifty.
  */
 export class CallQueue {
   private running = 0;
-  private readonly waiting = new Set<Waiting>();
+  /** by client; whose turn it is stands first, and nobody stands here without a waiting call */
+  private readonly waiting = new Map<unknown, Set<Waiting>>();
+  private waits = 0;
 
   /**
    * @param atOnce calls that run at a time
@@ -24,14 +27,15 @@ export class CallQueue {
   /**
    * Runs `work` when its turn has come.
    *
+   * @param client whose call it is: any value, such as a session or a picture's path
    * @throws {SdRpnError} QUEUE_FULL at once; ABORTED as soon as `signal` is aborted while it waits
    */
-  async run<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+  async run<T>(signal: AbortSignal | undefined, work: () => Promise<T>, client?: unknown): Promise<T> {
     if (signal?.aborted) {
       throw abortError(signal);
     }
     if (this.running >= this.atOnce) {
-      await this.turn(signal);
+      await this.turn(client, signal);
     } else {
       this.running++;
     }
@@ -43,8 +47,8 @@ export class CallQueue {
   }
 
   /** Resolves when a place has been handed over. */
-  private turn(signal: AbortSignal | undefined): Promise<void> {
-    if (this.waiting.size >= this.maxWaiting) {
+  private turn(client: unknown, signal: AbortSignal | undefined): Promise<void> {
+    if (this.waits >= this.maxWaiting) {
       throw new SdRpnError(
         "QUEUE_FULL",
         `Expected at most ${this.maxWaiting} calls to wait for this model but as many wait already: try again later, or raise maxQueue`,
@@ -52,7 +56,7 @@ export class CallQueue {
     }
     return new Promise((resolve, reject) => {
       const abort = (): void => {
-        this.waiting.delete(entry);
+        this.remove(client, entry);
         reject(abortError(signal));
       };
       const entry: Waiting = {
@@ -61,18 +65,36 @@ export class CallQueue {
           resolve();
         },
       };
-      this.waiting.add(entry);
+      const own = this.waiting.get(client) ?? new Set();
+      this.waiting.set(client, own.add(entry));
+      this.waits++;
       signal?.addEventListener("abort", abort, { once: true });
     });
   }
 
-  private leave(): void {
-    const [first] = this.waiting;
-    if (first) {
-      this.waiting.delete(first); // its place is taken over, not freed and taken again: nobody gets in between
-      first.start();
-    } else {
-      this.running--;
+  private remove(client: unknown, entry: Waiting): void {
+    const own = this.waiting.get(client);
+    if (own?.delete(entry)) {
+      this.waits--;
+      if (own.size === 0) {
+        this.waiting.delete(client);
+      }
     }
+  }
+
+  private leave(): void {
+    const [turn] = this.waiting;
+    if (!turn) {
+      this.running--;
+      return;
+    }
+    const [client, own] = turn;
+    const [first] = own;
+    this.remove(client, first);
+    if (own.size > 0) { // behind all others
+      this.waiting.delete(client);
+      this.waiting.set(client, own);
+    }
+    first.start(); // its place is taken over, not freed and taken again: nobody gets in between
   }
 }

@@ -60,6 +60,11 @@ export class Engine {
     return this.info.vision.grid ** 2;
   }
 
+  /** Tokens of a prompt with one view: [system][image] and the question. */
+  promptTokens(question: string): number {
+    return this.prefixTokens + this.native.count(this.prompt.suffix(question), false, this.prompt.parseSpecial);
+  }
+
   /**
    * Told before any work: whether prefix, question and `looks` second looks leave room for an answer.
    *

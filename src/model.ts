@@ -8,6 +8,7 @@ import { runJobWithCallback } from "./native/job.js";
 import { type AnswerOptions, type LoadOptions, loadSchema, type PredictOptions, signalSchema } from "./options.js";
 import { makePrompt } from "./prompt.js";
 import { Session } from "./session.js";
+import { ThreadBound } from "./thread-bound.js";
 import type { Answer, AnswerEvent, ImageInput, RoI, Size } from "./types.js";
 import { invalidArgument, parseOptions } from "./validate.js";
 import { version } from "./version.js";
@@ -61,6 +62,7 @@ export async function loadModel(options: LoadOptions = {}): Promise<Model> {
       threads: checked.threads ?? 0,
       contextSize: checked.contextSize ?? 0,
       parallel: checked.parallel,
+      memory: process.availableMemory(), // of the container where there is one
     };
     const info = await runJobWithCallback(native, (report) => native.load(params, report), checked.onProgress, checked.signal);
     const engine = new Engine(native, info, makePrompt(info), checked);
@@ -88,7 +90,7 @@ function filesOf({ model, mmproj, rpn }: LoadOptions): { model: string; mmproj: 
  * A loaded model. Calls may overlap freely; each returns what it would have returned alone. All work is done off the
  * event loop, on a thread of the model's own.
  */
-export class Model {
+export class Model extends ThreadBound {
   /** What was loaded, and where it runs. */
   readonly info: Readonly<ModelInfo>;
   private readonly sessions = new Set<Session>();
@@ -99,6 +101,7 @@ export class Model {
     private readonly native: NativeModel,
     private readonly ownEngine: Engine,
   ) {
+    super("model");
     setInternals(this, { engine: () => this.engine() });
     const { info } = ownEngine;
     const { grid, side, projector } = info.vision;
@@ -165,7 +168,7 @@ export class Model {
    */
   async open(image: ImageInput, options: { signal?: AbortSignal } = {}): Promise<Session> {
     const { signal } = parseOptions(signalSchema, options);
-    return asker.inTurn({ engine: this.engine }, signal, async (engine) => {
+    return asker.inTurn({ engine: this.engine, client: image }, signal, async (engine) => {
       const { picture, view } = await engine.read(image, signal);
       const handle = await this.engine().openSession(view, signal);
       const session = new Session(this.engine, picture, view, handle, (closed) => {
@@ -182,7 +185,7 @@ export class Model {
   /** The projector's output for a picture's view, Float32Array [tokens * n_embd], row-major over the grid. */
   async encodeImage(image: ImageInput, options: { signal?: AbortSignal } = {}): Promise<Float32Array> {
     const { signal } = parseOptions(signalSchema, options);
-    return asker.inTurn({ engine: this.engine }, signal, async (engine) => {
+    return asker.inTurn({ engine: this.engine, client: image }, signal, async (engine) => {
       const { view } = await engine.read(image, signal);
       return this.engine().encode(view, signal);
     });
@@ -206,6 +209,6 @@ export class Model {
   };
 
   private host(image: ImageInput): asker.Host {
-    return { engine: this.engine, subject: (signal) => this.engine().subject(image, signal) };
+    return { engine: this.engine, client: image, subject: (signal) => this.engine().subject(image, signal) };
   }
 }

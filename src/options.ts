@@ -7,10 +7,17 @@ const callback = <T>() => z.custom<T>((value) => typeof value === "function").de
 
 const box = z.strictObject({ x: z.number(), y: z.number(), width: z.number().positive(), height: z.number().positive() });
 
+/** A path; the system would take one with a NUL for its beginning, which is another file. */
+export const pathSchema = z
+  .string()
+  .min(1)
+  .refine((path) => !path.includes("\0"))
+  .describe("path without NUL characters");
+
 export const loadSchema = z.strictObject({
-  model: z.string().min(1).optional(),
-  mmproj: z.string().min(1).optional(),
-  rpn: z.string().min(1).optional(),
+  model: pathSchema.optional(),
+  mmproj: pathSchema.optional(),
+  rpn: pathSchema.optional(),
   gpuLayers: z.union([z.int().min(0).max(1000), z.literal("auto")]).default("auto"),
   threads: z.int().min(1).max(512).optional(),
   contextSize: z.int().min(1).max(1 << 20).optional(),

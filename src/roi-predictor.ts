@@ -3,6 +3,8 @@ import { z } from "zod";
 import { SdRpnError } from "./errors.js";
 import { binding, type NativeRpn, type NativeRpnInfo } from "./native/binding.js";
 import { inThisRealm, runJob } from "./native/job.js";
+import { pathSchema } from "./options.js";
+import { ThreadBound } from "./thread-bound.js";
 import { parseOptions } from "./validate.js";
 
 const signal = z.instanceof(AbortSignal).describe("AbortSignal").optional();
@@ -14,7 +16,7 @@ const scoreSchema = z.strictObject({
   queryIndex: z.int().min(0),
   signal,
 });
-const fileSchema = z.strictObject({ path: z.string().min(1) });
+const fileSchema = z.strictObject({ path: pathSchema });
 
 export interface ScoreOptions {
   /** rows of `hidden`, at positions 0.. */
@@ -30,14 +32,16 @@ export interface ScoreOptions {
 /**
  * The region proposal network alone, for research: hidden states in, map out.
  */
-export class RoIPredictor {
+export class RoIPredictor extends ThreadBound {
   private disposing: Promise<void> | undefined;
 
   private constructor(
     private readonly native: NativeRpn,
     /** What the file says: branch layer K, blocks T, width, heads, weight type, default threshold, base model. */
     readonly info: Readonly<NativeRpnInfo>,
-  ) {}
+  ) {
+    super("predictor");
+  }
 
   /**
    * Loads an RPN file.

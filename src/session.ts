@@ -6,6 +6,7 @@ import { setInternals } from "./internals.js";
 import type { AnswerOptions, PredictOptions } from "./options.js";
 import { signalSchema } from "./options.js";
 import type { SessionHandle } from "./session-cache.js";
+import { ThreadBound } from "./thread-bound.js";
 import type { Answer, AnswerEvent, RoI } from "./types.js";
 import { parseOptions } from "./validate.js";
 
@@ -13,7 +14,7 @@ import { parseOptions } from "./validate.js";
  * One picture in front of a model, made by `model.open(image)`: it is decoded and encoded once, and questions reuse the
  * state of [system][image]. Its methods are those of the model without the image argument; results are the same.
  */
-export class Session {
+export class Session extends ThreadBound {
   private readonly closing = new AbortController();
 
   /** @internal */
@@ -24,6 +25,7 @@ export class Session {
     private readonly handle: SessionHandle,
     private readonly onDispose: (session: Session) => void,
   ) {
+    super("session");
     setInternals(this, { engine: () => this.engine(), subject: () => this.subject() });
   }
 
@@ -75,5 +77,5 @@ export class Session {
     release: () => {},
   });
 
-  private readonly host: asker.Host = { engine: this.engine, subject: this.subject, closing: this.closing.signal };
+  private readonly host: asker.Host = { engine: this.engine, subject: this.subject, closing: this.closing.signal, client: this };
 }

@@ -142,7 +142,7 @@ model_wrap::model_wrap(const Napi::CallbackInfo & info) : ObjectWrap(info), c(ne
     };
 }
 
-// load({ model, mmproj, rpn, gpuLayers, threads, contextSize, parallel }, onProgress?) -> info
+// load({ model, mmproj, rpn, gpuLayers, threads, contextSize, parallel, memory }, onProgress?) -> info
 Napi::Value model_wrap::load(const Napi::CallbackInfo & info) {
     Napi::Object o = args::object(info[0], "params");
     sd_model_params p;
@@ -153,6 +153,7 @@ Napi::Value model_wrap::load(const Napi::CallbackInfo & info) {
     p.n_threads    = args::integer(o.Get("threads"), "threads", 0);
     p.context_size = args::integer(o.Get("contextSize"), "contextSize", 0);
     p.parallel     = args::integer(o.Get("parallel"), "parallel", 1);
+    p.memory       = uint64_t(std::min(1e18, std::max(0.0, args::number(o.Get("memory"), "memory"))));
     w->max_active  = size_t(p.parallel);
 
     auto job = std::make_shared<worker_job>();

@@ -8,15 +8,15 @@
 //     "machine": { "backend", "device", "threads" }, "versions": { "llama", "ggml" },
 //     "options": { "runs", "maxTokens", "decodeTokens", "sessions" },
 //     "peakBytes": resident memory at its highest, 0 where the system does not tell,
-//     "phases": { NAME: { "ms": [per run, all of it], "vision": [ms of the vision tower within it], "median": of ms,
-//                         "medianWithoutVision": of ms - vision } } }
+//     "phases": { NAME: { "ms": [per run, all of it], "vision": [ms of the vision tower within it], "cpu": [ms of all cores],
+//                         "median": of ms, "medianWithoutVision": of ms - vision } } }
 //
 // Phases (a session is a picture that is open; "fresh" means that nothing of it is in the model):
 //   vision          one view through the vision tower
 //   full_prefill    [system][image][question] of a fresh session through all layers, with the last token's logits
 //   roi_first       the region of a fresh session's first question
 //   roi_repeat      the region of another question in that session
-//   one_view        fresh session, no region: prompt and --max-tokens tokens
+//   one_view        fresh session, no region: picture, prompt and --max-tokens tokens
 //   answer_first    fresh session: region, crop, --max-tokens tokens
 //   answer_next     the same for another question in that session
 //   reference       the same as answer_first done as the reference does: layers 0..K-1 and T-1 blocks of the region network
@@ -24,6 +24,8 @@
 //   decode          --decode-tokens tokens after the prompt, end tokens passed over
 //   in_a_row        --decode-tokens tokens for each of --sessions open pictures, one after the other
 //   together        the same in one batch
+//   head_fused      the region network's head alone over the image's states: one pass, no key projection
+//   head_general    the same with keys, as models with norms or rotations in the head need it
 
 #include "error.h"
 #include "generate.h"
@@ -34,6 +36,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <ctime>
 #include <fstream>
 #include <map>
 #include <random>
@@ -201,25 +204,41 @@ static void reference(bench & b, sd_timings & t) {
     answer(b, *s, question, b.crop(), b.o.max_tokens, t);
 }
 
+// wall and processor time since it was made, in ms
+struct measure {
+    int64_t wall = ggml_time_us();
+    clock_t cpu  = clock();
+    double ms = 0, cpu_ms = 0;
+    measure & stop() {
+        ms     += (ggml_time_us() - wall) / 1000.0;
+        cpu_ms += double(clock() - cpu) * 1000.0 / CLOCKS_PER_SEC;
+        return *this;
+    }
+    void start() {
+        wall = ggml_time_us();
+        cpu  = clock();
+    }
+};
+
 // decoding alone: prompts are fed outside of the clock
-static double decode(bench & b, int n_sessions, bool together, sd_timings & t) {
+static measure decode(bench & b, int n_sessions, bool together) {
     std::vector<std::unique_ptr<sd_session>> sessions;
+    sd_timings ignored;
     for (int i = 0; i < n_sessions; i++) {
         sessions.push_back(b.open(i));
-        sd_session_prefix(*sessions.back(), SD_PREFIX_FULL, t);
+        sd_session_prefix(*sessions.back(), SD_PREFIX_FULL, ignored);
     }
-    double ms = 0;
+    measure m;
     for (int first = 0; first < n_sessions; first += together ? n_sessions : 1) {
         std::vector<std::unique_ptr<sd_answer>> answers;
         for (int i = first; i < (together ? n_sessions : first + 1); i++) {
             answers.push_back(sd_answer_start(*sessions[i], b.question(), {}, b.params(b.o.decode_tokens + 1), nullptr));
         }
-        const int64_t start = ggml_time_us();
+        m.start();
         step(*b.model, answers);
-        ms += (ggml_time_us() - start) / 1000.0;
+        m.stop();
     }
-    t.vision = 0; // not within the clock
-    return ms;
+    return m;
 }
 
 static double median(std::vector<double> v) {
@@ -240,8 +259,9 @@ static double peak_bytes() {
 static json run(bench & b) {
     struct phase {
         std::string name;
-        std::function<double(sd_timings &)> body; // ms, or below zero where the whole call counts
-        std::vector<double> ms, vision, rest;
+        std::function<void()> prepare;
+        std::function<measure(sd_timings &)> body;
+        std::vector<double> ms, vision, rest, cpu;
     };
     sd_model & m = *b.model;
     std::unique_ptr<sd_session> session; // of the phase before, where a phase goes on with it
@@ -251,64 +271,75 @@ static json run(bench & b) {
         session = b.open();
         sd_session_features(*session, ignored);
     };
-    const double whole = -1;
     std::vector<phase> phases;
-    auto add = [&](const char * name, std::function<void()> prepare, std::function<double(sd_timings &)> body) {
+    auto add = [&](const char * name, std::function<void()> prepare, std::function<measure(sd_timings &)> body) {
         const auto & only = b.o.phases;
-        if (!only.empty() && std::find(only.begin(), only.end(), name) == only.end()) {
-            return;
+        if (only.empty() || std::find(only.begin(), only.end(), name) != only.end()) {
+            phases.push_back({ name, prepare, body, {}, {}, {}, {} });
         }
-        phases.push_back({ name, [prepare, body](sd_timings & t) {
-            prepare();
-            const int64_t start = ggml_time_us();
-            const double ms = body(t);
-            return ms >= 0 ? ms : (ggml_time_us() - start) / 1000.0;
-        }, {}, {}, {} });
     };
-    auto none  = [] {};
-    auto there = [&] { // a session that has answered a question
-        if (!session || !session->rpn || session->level == SD_PREFIX_NONE) {
+    auto call = [&](const char * name, std::function<void()> prepare, std::function<void(sd_timings &)> body) {
+        add(name, prepare, [body](sd_timings & t) {
+            measure c;
+            body(t);
+            return c.stop();
+        });
+    };
+    auto none    = [] {};
+    auto nothing = [&] { session = nullptr; };
+    auto unread  = [&] { session = nullptr; session = b.open(); };
+    auto there   = [&] { // a session that has answered a question
+        if (!session || !session->rpn || session->level != SD_PREFIX_FULL) {
             fresh();
             answer_with_roi(b, *session, ignored);
         }
     };
-    add("vision", none, [&](sd_timings & t) {
-        b.open()->features = sd_vision_encode(*m.vision, b.pictures[0].data(), b.pictures[0].size());
-        (void) t;
-        return whole;
-    });
-    add("full_prefill", fresh, [&](sd_timings &) { sd_next_logits(*session, b.question(), {}); return whole; });
-    add("roi_first", fresh, [&](sd_timings & t) { int reused; sd_session_roi(*session, b.question(), t, reused); return whole; });
-    add("roi_repeat", there, [&](sd_timings & t) { int reused; sd_session_roi(*session, b.question(), t, reused); return whole; });
-    add("one_view", [&] { session = nullptr; session = b.open(); }, [&](sd_timings & t) {
-        const int64_t start = ggml_time_us();
+    auto roi = [&](sd_timings & t) { int reused; sd_session_roi(*session, b.question(), t, reused); };
+
+    call("vision", none, [&](sd_timings &) { sd_vision_encode(*m.vision, b.pictures[0].data(), b.pictures[0].size()); });
+    call("full_prefill", fresh, [&](sd_timings &) { sd_next_logits(*session, b.question(), {}); });
+    call("roi_first", fresh, roi);
+    call("roi_repeat", there, roi);
+    call("one_view", unread, [&](sd_timings & t) {
         sd_session_features(*session, t);
         answer(b, *session, b.question(), {}, b.o.max_tokens, t);
-        return (ggml_time_us() - start) / 1000.0;
     });
-    add("answer_first", [&] { session = nullptr; session = b.open(); }, [&](sd_timings & t) { answer_with_roi(b, *session, t); return whole; });
-    add("answer_next", there, [&](sd_timings & t) { answer_with_roi(b, *session, t); return whole; });
-    add("reference", [&] { session = nullptr; }, [&](sd_timings & t) { reference(b, t); return whole; });
-    add("decode", none, [&](sd_timings & t) { return decode(b, 1, false, t); });
+    call("answer_first", unread, [&](sd_timings & t) { answer_with_roi(b, *session, t); });
+    call("answer_next", there, [&](sd_timings & t) { answer_with_roi(b, *session, t); });
+    call("reference", nothing, [&](sd_timings & t) { reference(b, t); });
+    const int n_img = m.vision->n_tokens;
+    rpn_hidden states; // any will do: no value of them changes the work
+    rpn_hidden_reset(m.rpn.get(), states, n_img + 1);
+    std::vector<float> values(size_t(n_img + 1) * m.info.n_embd);
+    std::mt19937 rng(1);
+    for (float & v : values) {
+        v = float(rng() / 4294967296.0 * 2 - 1);
+    }
+    rpn_hidden_set(states, values.data(), n_img + 1);
+    call("head_fused", none, [&](sd_timings &) { rpn_head(m.rpn.get(), states, 0, n_img, n_img, false); });
+    call("head_general", none, [&](sd_timings &) { rpn_head(m.rpn.get(), states, 0, n_img, n_img, true); });
+    add("decode", none, [&](sd_timings &) { return decode(b, 1, false); });
     if (b.o.sessions > 1) {
-        add("in_a_row", none, [&](sd_timings & t) { return decode(b, b.o.sessions, false, t); });
-        add("together", none, [&](sd_timings & t) { return decode(b, b.o.sessions, true, t); });
+        add("in_a_row", none, [&](sd_timings &) { return decode(b, b.o.sessions, false); });
+        add("together", none, [&](sd_timings &) { return decode(b, b.o.sessions, true); });
     }
 
     for (int r = -1; r < b.o.runs; r++) {
         for (phase & p : phases) {
             sd_timings t;
-            const double ms = p.body(t);
+            p.prepare();
+            const measure c = p.body(t);
             if (r >= 0) {
-                p.ms.push_back(ms);
+                p.ms.push_back(c.ms);
                 p.vision.push_back(t.vision);
-                p.rest.push_back(ms - t.vision);
+                p.rest.push_back(c.ms - t.vision);
+                p.cpu.push_back(c.cpu_ms);
             }
         }
     }
     json out = json::object();
     for (const phase & p : phases) {
-        out[p.name] = { { "ms", p.ms }, { "vision", p.vision }, { "median", median(p.ms) }, { "medianWithoutVision", median(p.rest) } };
+        out[p.name] = { { "ms", p.ms }, { "vision", p.vision }, { "cpu", p.cpu }, { "median", median(p.ms) }, { "medianWithoutVision", median(p.rest) } };
     }
     return out;
 }

@@ -58,6 +58,11 @@ void gguf_file_open(gguf_file & f, const std::string & path, const char * what, 
         const std::string detail = sd_log_take_error();
         throw invalid_file(f, "has a damaged or truncated header" + (detail.empty() ? std::string() : " (" + detail + ")") + ": download it again");
     }
+    // ggml asserts on tensors that are aligned less than its buffers are
+    if (gguf_get_alignment(f.ctx) % GGUF_DEFAULT_ALIGNMENT != 0) {
+        throw invalid_file(f, sd_format("has its tensors aligned to %zu bytes instead of a multiple of %d: convert it again",
+            gguf_get_alignment(f.ctx), GGUF_DEFAULT_ALIGNMENT));
+    }
     uint64_t end = gguf_get_data_offset(f.ctx);
     for (int64_t i = 0; i < gguf_get_n_tensors(f.ctx); i++) {
         const uint64_t last = gguf_get_data_offset(f.ctx) + gguf_get_tensor_offset(f.ctx, i) + gguf_get_tensor_size(f.ctx, i);

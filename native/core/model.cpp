@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <thread>
 #include <unordered_set>
 
@@ -74,6 +75,9 @@ static void check_model_header(const std::string & path, sd_model_info & info) {
     info.n_layer   = n_layer;
     info.n_head    = n_head;
     info.n_head_kv = n_head_kv;
+    info.n_ctx_train = int(std::min<uint32_t>(f.u32(a + "context_length"), 1u << 30));
+    const uint64_t d_k = f.u32_or(a + "attention.key_length", n_embd / n_head), d_v = f.u32_or(a + "attention.value_length", n_embd / n_head);
+    info.kv_bytes = uint64_t(n_layer) * n_head_kv * (d_k + d_v) * sizeof(ggml_fp16_t);
     if (f.has("tokenizer.chat_template")) {
         info.chat_template = f.str("tokenizer.chat_template");
     }
@@ -92,6 +96,25 @@ static void check_rpn_fits(const rpn_hparams & r, const sd_model_info & info, fl
     if (r.n_head       != info.n_head)    throw mismatch("head count", r.n_head, info.n_head);
     if (r.n_head_kv    != info.n_head_kv) throw mismatch("key head count", r.n_head_kv, info.n_head_kv);
     if (std::fabs(r.rope_base - rope_base) > 1e-3f * rope_base) throw mismatch("rope base", r.rope_base, rope_base);
+}
+
+// The system promises memory that it does not have, and ends the process that uses it: so it is counted before. The model's own
+// weights are mapped from the file and take none.
+static void check_memory(const sd_model_params & params, const sd_model_info & info) {
+    if (params.memory == 0) {
+        return;
+    }
+    const int n_ctx = params.context_size > 0 ? params.context_size : std::min(4096, info.n_ctx_train);
+    uint64_t need = uint64_t(n_ctx) * uint64_t(std::max(1, params.parallel)) * info.kv_bytes;
+    for (const std::string & path : { params.mmproj, params.rpn }) {
+        std::error_code ec;
+        const uint64_t size = std::filesystem::file_size(std::filesystem::u8path(path), ec);
+        need += ec ? 0 : size; // what is missing is told elsewhere
+    }
+    if (need > params.memory) {
+        throw sd_error("OUT_OF_MEMORY", sd_format("A context of %d tokens for %d at a time, with vision tower and RPN, takes at least %.0f MB but %.0f MB are free: use a smaller contextSize or parallel",
+            n_ctx, std::max(1, params.parallel), double(need) / 1e6, double(params.memory) / 1e6));
+    }
 }
 
 static float read_rope_base(const std::string & path, const std::string & arch) {
@@ -129,6 +152,9 @@ std::unique_ptr<sd_model> sd_model_load(const sd_model_params & params, const sd
     ggml_backend_dev_t gpu = params.gpu_layers == 0 ? nullptr : sd_backend_gpu();
     if (params.gpu_layers > 0 && !gpu) {
         throw sd_error("BACKEND_UNAVAILABLE", sd_format("Expected a GPU for gpuLayers %d but this build or machine has none: use gpuLayers 0 or \"auto\"", params.gpu_layers));
+    }
+    if (!gpu) {
+        check_memory(params, info);
     }
     if (!params.rpn.empty()) {
         m->rpn = rpn_load(params.rpn, gpu, info.n_threads);

@@ -25,6 +25,7 @@ struct sd_model_params {
     int  n_threads    = 0;          // 0: chosen for the machine and the model
     int  context_size = 0;          // tokens of one call; 0: min(4096, trained)
     int  parallel     = 1;          // answers decoded in one batch
+    uint64_t memory   = 0;          // bytes that may be taken; 0: not known
     std::function<void(float)> progress;
 };
 
@@ -32,6 +33,7 @@ struct sd_model_info {
     std::string architecture, name, chat_template, bos_text, eos_text;
     std::vector<std::string> control_tokens; // texts such as </s> or <|im_end|>
     bool add_bos = false;
+    uint64_t kv_bytes = 0;          // of one token in all layers, f16
     int  n_layer = 0, n_embd = 0, n_head = 0, n_head_kv = 0, n_vocab = 0, n_ctx_train = 0, context_size = 0, n_threads = 1, parallel = 1;
     std::string backend, device, llama_version, ggml_version;
 };

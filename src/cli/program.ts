@@ -4,6 +4,7 @@ import { answerCommand } from "./answer.js";
 import { convertCommand } from "./convert.js";
 import { demoCommand } from "./demo.js";
 import { distillCommand } from "./distill.js";
+import { evalCommand } from "./eval.js";
 import { infoCommand } from "./info.js";
 import { roiCommand } from "./roi.js";
 
@@ -26,8 +27,9 @@ export function createProgram(signal: AbortSignal): Command {
     .version(version, "-V, --version", "print the version")
     .helpOption("-h, --help", "print this help")
     .helpCommand("help [command]", "explain a command")
+    .enablePositionalOptions() // what follows a command is its own: "eval" and "eval merge" both have --out
     .addHelpText("after", EPILOGUE);
-  const commands = [demoCommand(signal), answerCommand(signal), roiCommand(signal), infoCommand(signal), convertCommand(signal), distillCommand(signal)];
+  const commands = [demoCommand(signal), answerCommand(signal), roiCommand(signal), infoCommand(signal), convertCommand(signal), distillCommand(signal), evalCommand(signal)];
   for (const command of commands) {
     program.addCommand(command.helpOption("-h, --help", "print this help"));
   }

@@ -18,12 +18,15 @@ export class Progress {
     this.show(fraction, 1, "");
   };
 
-  /** `done` of `total` things, with their rate and the time left. What was done before the first call does not count for the rate. */
-  readonly count = (done: number, total: number): void => {
+  /**
+   * `done` of `total` things, with their rate and the time left, and what else there is to say. What was done before the
+   * first call does not count for the rate.
+   */
+  readonly count = (done: number, total: number, more = ""): void => {
     const now = performance.now();
     this.first ??= { done, at: now };
     const seconds = (now - this.first.at) / 1000;
-    this.show(done, total, `${done}/${total} ${this.unit} | ${formatPace(done - this.first.done, seconds, total - done)}`);
+    this.show(done, total, `${done}/${total} ${this.unit} | ${formatPace(done - this.first.done, seconds, total - done)}${more === "" ? "" : ` | ${more}`}`);
   };
 
   /** `done` of `total` things, with a text of the caller's. */

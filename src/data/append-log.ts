@@ -4,9 +4,13 @@ import { z } from "zod";
 import { dataInvalid, SdRpnError } from "../errors.js";
 import { readJsonl } from "./jsonl.js";
 
+type Entry = Record<string, unknown>;
+
 export interface AppendLogOptions {
-  /** the file's first line: what all entries depend on. A file with another one is not gone on with. */
-  header: Record<string, unknown>;
+  /** the file's first line: what all entries depend on. A file with another one is not gone on with. null: there is none */
+  header: Entry | null;
+  /** what tells entries apart; by default their `id` */
+  idOf?: (entry: Entry) => unknown;
   /** what the file is called in messages, such as "label file" */
   name: string;
   signal?: AbortSignal;
@@ -14,8 +18,8 @@ export interface AppendLogOptions {
 
 /**
  * A JSONL file that results are appended to, one line each, and that survives a kill at any moment: opened again, a last
- * line without its end is cut off, and `ids` tells what is there already. The first line is a header; every other line is
- * an object with a string `id`.
+ * line without its end is cut off, and `ids` tells what is there already. The first line is a header where there is one;
+ * every other line is an object with a string `id`, or whatever `idOf` makes one of.
  *
  * Something that is no regular file (a pipe, a device) is written to from the start.
  */
@@ -27,6 +31,7 @@ export class AppendLog {
     private readonly file: string,
     private readonly name: string,
     private readonly handle: FileHandle,
+    private readonly idOf: (entry: Entry) => unknown,
     /** of the entries in the file */
     readonly ids: Set<string>,
   ) {}
@@ -35,14 +40,14 @@ export class AppendLog {
    * @throws {SdRpnError} DATA_INVALID (file, line, column) where the file's header differs, names the first difference, and
    *   where a line is broken or an id comes twice; IO_ERROR; ABORTED
    */
-  static async open(file: string, { header, name, signal }: AppendLogOptions): Promise<AppendLog> {
+  static async open(file: string, { header, name, signal, idOf = ({ id }) => id }: AppendLogOptions): Promise<AppendLog> {
     let handle: FileHandle | undefined;
     try {
       handle = await open(file, "a+");
       const stat = await handle.stat();
       const size = stat.isFile() ? await cutTornLine(handle, stat.size) : 0;
-      const log = new AppendLog(file, name, handle, size > 0 ? await readIds(file, header, name, signal) : new Set());
-      if (size === 0) {
+      const log = new AppendLog(file, name, handle, idOf, size > 0 ? await readIds(file, header, idOf, name, signal) : new Set());
+      if (size === 0 && header) {
         await log.write(header);
       }
       return log;
@@ -57,8 +62,8 @@ export class AppendLog {
    *
    * @throws {SdRpnError} IO_ERROR (a full disk); what was appended before stays readable
    */
-  append(entry: { id: string } & Record<string, unknown>): Promise<void> {
-    this.ids.add(entry.id);
+  append(entry: Entry): Promise<void> {
+    this.ids.add(String(this.idOf(entry)));
     return this.write(entry);
   }
 
@@ -112,16 +117,16 @@ async function cutTornLine(handle: FileHandle, size: number): Promise<number> {
   return size;
 }
 
-async function readIds(file: string, header: Record<string, unknown>, name: string, signal?: AbortSignal): Promise<Set<string>> {
+async function readIds(file: string, header: Entry | null, idOf: (entry: Entry) => unknown, name: string, signal?: AbortSignal): Promise<Set<string>> {
   const ids = new Set<string>();
-  let first = true;
+  let first = header !== null;
   for await (const { value, line, at } of readJsonl(file, z.looseObject({}), { signal })) {
-    if (first) {
+    if (first && header) {
       checkHeader(value, header, name, at);
       first = false;
       continue;
     }
-    const { id } = value;
+    const id = idOf(value);
     if (typeof id !== "string") {
       throw dataInvalid(at([]), `Expected a string for id in line ${line} of the ${name}`);
     }

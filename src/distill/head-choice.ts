@@ -21,7 +21,7 @@ export const headChoiceSchema = z.object({ grounding: z.array(headPairSchema).mi
 
 const all = (layer: number, heads: number): HeadPair[] => Array.from({ length: heads }, (_, head) => [layer, head]);
 
-/** The tables that the published LLaVA-1.5 checkpoints were trained with (SD-RPN's released label scripts). */
+/** The tables that the published LLaVA-1.5 checkpoints were trained with (SD-RPN's released label scripts), and the demo model's. */
 export const HEAD_PRESETS = {
   "llava-1.5-7b": {
     layers: 32,
@@ -34,6 +34,13 @@ export const HEAD_PRESETS = {
     heads: 40,
     grounding: [[16, 2], [16, 21], [16, 30], [15, 2], [13, 21], [13, 23], [13, 26]] as HeadPair[],
     sink: [[16, 17], [16, 22]] as HeadPair[],
+  },
+  /** the heads that taught the demo model's own network */
+  demo: {
+    layers: 6,
+    heads: 4,
+    grounding: [[3, 0], [3, 2], [4, 1]] as HeadPair[],
+    sink: [] as HeadPair[],
   },
 } as const;
 

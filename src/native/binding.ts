@@ -139,7 +139,7 @@ export interface NativeWorker {
 
 export interface NativeModel extends NativeWorker, NativeTraining {
   load(
-    params: { model: string; mmproj: string; rpn: string; gpuLayers: number; threads: number; contextSize: number; parallel: number },
+    params: { model: string; mmproj: string; rpn: string; gpuLayers: number; threads: number; contextSize: number; parallel: number; memory: number },
     onProgress?: (fraction: number) => void,
   ): NativeJob<NativeModelInfo>;
   /** tokens of a text; the one method that answers at once */

@@ -69,6 +69,17 @@ test("parallel decoding gives the same texts", async () => {
   await parallel.dispose();
 });
 
+test("pictures take turns: many questions about one do not hold up a single one about another", async () => {
+  const [many, single] = await Promise.all([model.open(codes[0].image), model.open(codes[1].image)]);
+  let answered = 0;
+  const options = { roi: "never", maxTokens: 1 } as const;
+  const crowd = Array.from({ length: 30 }, () => many.answer(codes[0].question, options).then(() => answered++));
+  const before = await single.answer(codes[1].question, options).then(() => answered);
+  expect(before).toBeLessThan(8); // those that run already, and one
+  await Promise.all(crowd);
+  await Promise.all([many.dispose(), single.dispose()]);
+});
+
 test("a disposed model rejects with DISPOSED, its calls under way and its sessions too", async () => {
   const short = await loadModel();
   const { image, question } = codes[0];

@@ -118,7 +118,7 @@ describe("distill.label", () => {
   });
 
   test.each<[string, unknown, unknown, RegExp]>([
-    ["an unknown preset", [], { heads: "llava-1.5-8b" }, /llava-1\.5-7b or llava-1\.5-13b/],
+    ["an unknown preset", [], { heads: "llava-1.5-8b" }, /llava-1\.5-7b, llava-1\.5-13b or demo/],
     ["a preset of another model", [], { heads: "llava-1.5-7b" }, /32 layers of 32 heads .* 6 layers of 4 heads/],
     ["a head that is not there", [], { heads: { grounding: [[3, 4]] } }, /layers 0 to 5 with numbers 0 to 3 .*\[3, 4\]/],
     ["no head", [], { heads: { grounding: [] } }, /heads/],

@@ -11,7 +11,8 @@ const report = new Report("load");
 const questions = demoQuestions();
 
 /** Largest difference of two maps' probabilities that the place of cells in the KV cache may make. */
-const MAP_TOLERANCE = 2e-3;
+const MAP_TOLERANCE = 1e-2;
+let mapDifference = 0;
 /** A call may be overtaken by this many that began after it: those of a batch, and those that need no second look. */
 const OVERTAKEN = 16 + 2 * options.parallel;
 
@@ -76,7 +77,12 @@ function same(a, b) {
   const { map: mapA = [], ...restA } = a;
   const { map: mapB = [], ...restB } = b;
   if (JSON.stringify(restA) !== JSON.stringify(restB) || mapA.length !== mapB.length) return false;
-  return mapA.every((value, i) => Math.abs(value - mapB[i]) <= MAP_TOLERANCE);
+  // where a call's cells lie in the KV cache depends on its company, and with it the order of attention's sums
+  for (let i = 0; i < mapA.length; i++) {
+    mapDifference = Math.max(mapDifference, Math.abs(mapA[i] - mapB[i]));
+    if (!(Math.abs(mapA[i] - mapB[i]) <= MAP_TOLERANCE)) return false;
+  }
+  return true;
 }
 
 /** Starts a call and follows it to its end. */
@@ -139,7 +145,8 @@ async function main() {
       }
     });
     // of the calls that ran to their end, how many that began later were done earlier?
-    const done = entries.filter(({ value }, i) => value && !calls[i].code && calls[i].kind !== "encodeImage");
+    // (a session is several calls, each with a turn of its own, and an encoding one job instead of three)
+    const done = entries.filter(({ value }, i) => value && !calls[i].code && !["encodeImage", "session"].includes(calls[i].kind));
     done.forEach((entry, i) => {
       const overtaken = done.slice(i + 1).filter((later) => later.end < entry.end).length;
       worst = Math.max(worst, overtaken);
@@ -151,7 +158,7 @@ async function main() {
   }
   report.check(worst <= OVERTAKEN, `a call was overtaken by ${worst} that began after it`);
   await model.dispose();
-  report.end({ memory, overtaken: `at most ${worst} later calls were done before an earlier one (limit ${OVERTAKEN})` });
+  report.end({ memory, "largest difference of a map": mapDifference.toExponential(1), overtaken: `at most ${worst} later calls were done before an earlier one (limit ${OVERTAKEN})` });
 }
 
 main().catch((error) => {

@@ -64,3 +64,18 @@ test("an abort while waiting rejects at once with the reason, and nothing runs",
   expect(await queue.run(undefined, async () => "next")).toBe("next");
   expect([second.begun(), third.begun()]).toEqual([false, false]);
 });
+
+test("clients take turns, each with its own calls in their order; an aborted one loses its place only", async () => {
+  const queue = new CallQueue(1, 100);
+  const order: string[] = [];
+  const controller = new AbortController();
+  const call = (client: string, name: string, signal?: AbortSignal): Promise<unknown> => queue.run(signal, async () => order.push(client + name), client);
+  const crowd = Array.from({ length: 50 }, (_, i) => call("a", String(i)));
+  const others = [call("b", "0"), call("c", "0"), call("b", "1", controller.signal), call("b", "2")];
+  controller.abort();
+  await expect(others[2]).rejects.toMatchObject({ code: "ABORTED" });
+  await Promise.all([...crowd, others[0], others[1], others[3]]);
+  expect(order.slice(0, 7)).toEqual(["a0", "a1", "b0", "c0", "a2", "b2", "a3"]);
+  expect(order.length).toBe(53);
+  expect(order.filter((name) => name.startsWith("a"))).toEqual(Array.from({ length: 50 }, (_, i) => `a${i}`));
+});

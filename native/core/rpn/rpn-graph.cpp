@@ -114,24 +114,32 @@ ggml_tensor * build_head_input(rpn_graph & g, ggml_tensor * u) {
     return rms_norm(g, rms_norm(g, u, g.net->norm), g.net->head_norm);
 }
 
-// mean over heads of q.k / sqrt(d) as one dot product: s_j = (W_k^T q) . x_j / (H sqrt d), q summed within GQA groups
+// the map's logits from the image's normed states, as a session keeps them
 ggml_tensor * build_scores(rpn_graph & g, ggml_tensor * x_img, ggml_tensor * x_query) {
     const rpn_hparams & hp = g.net->hp;
     ggml_context * ctx = g.ctx.get();
-    ggml_tensor * q = ggml_mul_mat(ctx, g.net->head_wq, x_query);  // [n_embd, 1]
-    if (hp.n_head_kv != hp.n_head) {
-        // head h belongs to group h / (H / Hkv): [d, H/Hkv, Hkv] summed over its middle axis
-        q = ggml_reshape_3d(ctx, q, hp.d_head, hp.n_head / hp.n_head_kv, hp.n_head_kv);
-        q = ggml_cont(ctx, ggml_permute(ctx, q, 1, 0, 2, 3));
-        q = ggml_sum_rows(ctx, q);
-        q = ggml_reshape_2d(ctx, q, int64_t(hp.d_head) * hp.n_head_kv, 1);
+    ggml_tensor * s = ggml_mul_mat(ctx, x_img, rpn_head_direction(g.net, ctx, x_query)); // [n_img, 1]
+    return ggml_scale(ctx, s, 1.0f / (float(hp.n_head) * std::sqrt(float(hp.d_head))));
+}
+
+// the same from the states after the full layers
+ggml_tensor * build_head(rpn_graph & g, ggml_tensor * u, int img_start, int n_img, int i_query, bool general) {
+    ggml_context * ctx = g.ctx.get();
+    ggml_tensor * x = rows(g, u, img_start, n_img);
+    ggml_tensor * x_query = build_head_input(g, rows(g, u, i_query, 1));
+    if (general) {
+        return rpn_head_general(g.net, ctx, build_head_input(g, x), x_query);
     }
-    ggml_tensor * u = ggml_mul_mat(ctx, g.net->head_wk_t, q);      // [n_embd, 1]
-    ggml_tensor * s = ggml_mul_mat(ctx, x_img, u);                 // [n_img, 1]
-    s = ggml_scale(ctx, s, 1.0f / (float(hp.n_head) * std::sqrt(float(hp.d_head))));
+    // the fused pass reads the norms' weights as they lie in memory
+    if (g.net->backend_cpu || g.net->norm->type != GGML_TYPE_F32) {
+        return build_scores(g, build_head_input(g, x), x_query);
+    }
+    return rpn_head_fused(g.net, ctx, x, x_query);
+}
+
+void set_result(rpn_graph & g, ggml_tensor * s) {
     ggml_set_output(s);
     ggml_build_forward_expand(g.gf, s);
-    return s;
 }
 
 std::vector<float> read(ggml_tensor * t) {
@@ -204,14 +212,30 @@ std::vector<float> rpn_query(rpn_net * net, const rpn_state & state, const rpn_h
     rpn_graph g(net, state.n_past, hidden.n);
     ggml_tensor * u = build_layers(g, rows(g, hidden.x, 0, hidden.n), &state, nullptr);
     ggml_tensor * s = build_scores(g, state.x_img, build_head_input(g, rows(g, u, hidden.n - 1, 1)));
+    set_result(g, s);
     g.compute();
     return read(s);
 }
 
-std::vector<float> rpn_score(rpn_net * net, const rpn_hidden & hidden, int img_start, int n_img, int i_query) {
+std::vector<float> rpn_score(rpn_net * net, const rpn_hidden & hidden, int img_start, int n_img, int i_query, bool general_head) {
+    if (general_head) {
+        rpn_head_make_keys(net);
+    }
     rpn_graph g(net, 0, hidden.n);
     ggml_tensor * u = build_layers(g, rows(g, hidden.x, 0, hidden.n), nullptr, nullptr);
-    ggml_tensor * s = build_scores(g, build_head_input(g, rows(g, u, img_start, n_img)), build_head_input(g, rows(g, u, i_query, 1)));
+    ggml_tensor * s = build_head(g, u, img_start, n_img, i_query, general_head);
+    set_result(g, s);
+    g.compute();
+    return read(s);
+}
+
+std::vector<float> rpn_head(rpn_net * net, const rpn_hidden & states, int img_start, int n_img, int i_query, bool general) {
+    if (general) {
+        rpn_head_make_keys(net);
+    }
+    rpn_graph g(net, 0, states.n);
+    ggml_tensor * s = build_head(g, states.x, img_start, n_img, i_query, general);
+    set_result(g, s);
     g.compute();
     return read(s);
 }

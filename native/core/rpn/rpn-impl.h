@@ -37,4 +37,15 @@ struct rpn_net {
     ggml_tensor * head_norm = nullptr; // input norm of the last block
     ggml_tensor * head_wq = nullptr;
     ggml_tensor * head_wk_t = nullptr; // key projection, transposed: [n_head_kv*d_head, n_embd]
+
+    // the key projection as it is, for the general head; made when first asked for
+    ggml_context_ptr        keys_ctx;
+    ggml_backend_buffer_ptr keys_buf;
+    ggml_tensor * head_wk = nullptr;
 };
+
+// Scores [n_img] of the head. Fused takes states before the norms and runs on the CPU; general takes normed ones.
+ggml_tensor * rpn_head_direction(rpn_net * net, ggml_context * ctx, ggml_tensor * x_query);
+ggml_tensor * rpn_head_fused(rpn_net * net, ggml_context * ctx, ggml_tensor * x, ggml_tensor * x_query);
+ggml_tensor * rpn_head_general(rpn_net * net, ggml_context * ctx, ggml_tensor * x_img, ggml_tensor * x_query);
+void rpn_head_make_keys(rpn_net * net);

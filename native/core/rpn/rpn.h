@@ -90,4 +90,8 @@ void rpn_prefix(rpn_net * net, const rpn_hidden & hidden, int img_start, int n_i
 std::vector<float> rpn_query(rpn_net * net, const rpn_state & state, const rpn_hidden & hidden);
 
 // whole prompt at once, any query token; returns n_img logits
-std::vector<float> rpn_score(rpn_net * net, const rpn_hidden & hidden, int img_start, int n_img, int i_query);
+std::vector<float> rpn_score(rpn_net * net, const rpn_hidden & hidden, int img_start, int n_img, int i_query, bool general_head = false);
+
+// The head alone over the states after the full layers, in one of two ways that agree: fused (one pass over the states, no
+// key projection; what the functions above use) or general (with keys, see rpn-head.cpp); returns n_img logits.
+std::vector<float> rpn_head(rpn_net * net, const rpn_hidden & states, int img_start, int n_img, int i_query, bool general);

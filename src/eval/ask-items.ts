@@ -1,0 +1,113 @@
+import type { AppendLog } from "../data/append-log.js";
+import type { Engine } from "../engine.js";
+import { SdRpnError } from "../errors.js";
+import type { Picture } from "../image/picture.js";
+import type { Method, MethodAnswer } from "./methods/method.js";
+import { failedPrediction, type Prediction, type TimingLine, toPrediction } from "./prediction.js";
+import type { EvalItem, ScoreOptions, Task } from "./task.js";
+
+export interface AskOptions extends ScoreOptions {
+  engine: Engine;
+  task: Task;
+  methods: readonly Method[];
+  /** with their place in the run */
+  items: readonly { index: number; item: EvalItem }[];
+  maxTokens: number;
+  /** pictures that cannot be decoded are counted instead of ending the run */
+  skipMissing: boolean;
+  predictions: AppendLog;
+  timings: AppendLog;
+  /** called for every new prediction once it is in the file */
+  onPrediction: (prediction: Prediction) => void;
+  signal?: AbortSignal;
+}
+
+/** The code of the error that stands in the way of an answer and concerns this item alone. */
+interface Failed {
+  error: string;
+}
+
+/** What tells the lines of predictions.jsonl and timings.jsonl apart. */
+export function lineKey({ index, method }: { index?: unknown; method?: unknown }): string {
+  return `${String(index)} ${String(method)}`;
+}
+
+/**
+ * Asks what the logs do not have yet, item by item in order, each method in turn. Every answer starts from nothing but the
+ * decoded picture, so that none profits from what another one has computed, and an answer after a kill is what it would
+ * have been. The prediction is written last: what it was timed with is there wherever it is.
+ */
+export async function askItems({ engine, task, methods, items, strict, maxTokens, skipMissing, predictions, timings, onPrediction, signal }: AskOptions): Promise<void> {
+  let first = true;
+  for (const { index, item } of items) {
+    const waiting = methods.filter(({ name }) => !predictions.ids.has(lineKey({ index, method: name })));
+    if (waiting.length === 0) {
+      continue;
+    }
+    const read = await readItem(engine, item, skipMissing, signal);
+    for (const method of waiting) {
+      const at = { index, id: item.id, method: method.name };
+      const result = "error" in read ? read : await askOnce(engine, method, item, read, maxTokens, signal);
+      const scorable = item.answers.length > 0;
+      let prediction: Prediction;
+      if ("error" in result) {
+        prediction = failedPrediction(at, result.error, scorable);
+      } else {
+        const { answer } = result;
+        prediction = toPrediction(at, answer, scorable ? task.score(item, answer.text, { strict }) : null);
+        if (!timings.ids.has(lineKey(at))) {
+          await timings.append({ ...at, first, timings: answer.timings } satisfies TimingLine);
+        }
+      }
+      await predictions.append(prediction);
+      onPrediction(prediction);
+    }
+    first = false;
+  }
+}
+
+interface ReadItem {
+  picture: Picture;
+  view: Buffer;
+  /** of decoding and scaling */
+  ms: number;
+}
+
+async function readItem(engine: Engine, { image, id }: EvalItem, skipMissing: boolean, signal?: AbortSignal): Promise<ReadItem | Failed> {
+  try {
+    return await engine.read(typeof image === "string" ? image : await image(), signal);
+  } catch (error) {
+    if (!(error instanceof SdRpnError) || !["IMAGE_INVALID", "IMAGE_TOO_LARGE"].includes(error.code)) {
+      throw error;
+    }
+    if (skipMissing) {
+      return { error: error.code };
+    }
+    throw new SdRpnError(error.code, `Item ${id}: ${error.message}`, { cause: error });
+  }
+}
+
+async function askOnce(
+  engine: Engine,
+  method: Method,
+  item: EvalItem,
+  { picture, view, ms }: ReadItem,
+  maxTokens: number,
+  signal?: AbortSignal,
+): Promise<{ answer: MethodAnswer } | Failed> {
+  const start = performance.now();
+  const session = await engine.openSession(view, signal);
+  try {
+    const { id, prompt, boxes = [] } = item;
+    const answer = await method.answer({ id, picture, session, prompt, boxes, maxTokens, signal });
+    return { answer: { ...answer, timings: { ...answer.timings, decode: ms, total: performance.now() - start } } };
+  } catch (error) {
+    // one question that is too long for the context is that question's failure, not the run's
+    if (error instanceof SdRpnError && error.code === "CONTEXT_OVERFLOW") {
+      return { error: error.code };
+    }
+    throw error;
+  } finally {
+    engine.dropSession(session.id);
+  }
+}

@@ -1,0 +1,66 @@
+import { z } from "zod";
+import type { ModelInfo } from "../model.js";
+import { TASK_NAMES } from "./task.js";
+
+const pair = z.tuple([z.int(), z.int()]);
+
+/**
+ * config.json: all that the predictions of a run depend on. A folder is gone on with only where every part is the same, so
+ * it holds nothing of the machine, and no times.
+ */
+export const configSchema = z.object({
+  format: z.literal(1),
+  version: z.string(),
+  task: z.enum(TASK_NAMES),
+  /** absolute paths */
+  data: z.string(),
+  images: z.string().nullable(),
+  split: z.string().nullable(),
+  limit: z.int().nullable(),
+  skipMissing: z.boolean(),
+  strict: z.boolean(),
+  /** in the order of the report */
+  methods: z.array(z.string()),
+  /** of the region proposal network; "best": the best of the sweep; null where it does not take part */
+  threshold: z.union([z.number(), z.literal("best")]).nullable(),
+  maxTokens: z.int(),
+  /** of the attention method */
+  heads: z.object({ grounding: z.array(pair), sink: z.array(pair) }).nullable(),
+  vicrop: z.object({ layer: z.int(), inputSize: z.int(), suffix: z.string() }).nullable(),
+  /** files of regions */
+  boxes: z.array(z.object({ name: z.string(), file: z.string(), sha256: z.string() })),
+  /** what is set apart for choosing a threshold */
+  development: z
+    .union([z.object({ share: z.number() }), z.object({ data: z.string(), images: z.string().nullable(), items: z.int(), sha256: z.string() })])
+    .nullable(),
+  /** thresholds tried on it */
+  sweep: z.array(z.number()).nullable(),
+  /** what is asked: how many items, how many were passed over, and a digest of all that is asked and of the answers */
+  items: z.object({ count: z.int(), skipped: z.int(), sha256: z.string() }),
+  shard: z.object({ index: z.int(), count: z.int() }).nullable(),
+  seed: z.int(),
+  /** items that the page shows */
+  examples: z.int(),
+  model: z.object({
+    name: z.string(),
+    architecture: z.string(),
+    layers: z.int(),
+    embeddingLength: z.int(),
+    vocabSize: z.int(),
+    contextSize: z.int(),
+    grid: z.object({ width: z.int(), height: z.int() }),
+    imageSize: z.int(),
+    prompt: z.string(),
+    rpn: z
+      .object({ branchLayer: z.int(), blockCount: z.int(), type: z.string(), threshold: z.number(), baseName: z.string(), baseVocabSize: z.int() })
+      .nullable(),
+  }),
+});
+
+export type RunConfig = z.output<typeof configSchema>;
+
+/** What of a model decides its answers, without the machine it runs on. */
+export function configModel(info: Readonly<ModelInfo>): RunConfig["model"] {
+  const { name, architecture, layers, embeddingLength, vocabSize, contextSize, grid, imageSize, prompt, rpn } = info;
+  return { name, architecture, layers, embeddingLength, vocabSize, contextSize, grid, imageSize, prompt, rpn };
+}

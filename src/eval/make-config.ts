@@ -1,0 +1,141 @@
+import { resolve } from "node:path";
+import { parseShard } from "../data/shard.js";
+import { type HeadChoice, headPreset, HEAD_PRESETS, readHeadsFile } from "../distill/head-choice.js";
+import { modelIdentity } from "../distill/model-identity.js";
+import type { Engine } from "../engine.js";
+import { SdRpnError } from "../errors.js";
+import type { Model } from "../model.js";
+import { invalidArgument } from "../validate.js";
+import { version } from "../version.js";
+import { type BoxesFile, readBoxes } from "./boxes-file.js";
+import { configModel, type RunConfig } from "./config.js";
+import { digestOf, type Items } from "./items.js";
+import type { VicropOptions } from "./methods/vicrop.js";
+import { type CheckedEvaluateOptions, SWEEP_THRESHOLDS } from "./options.js";
+import { SINGLE_WORD_OR_PHRASE } from "./prompts.js";
+import type { Task } from "./task.js";
+
+/** Checks what is asked for against the model and the data, and settles every default. */
+export async function makeConfig(
+  model: Model,
+  engine: Engine,
+  task: Task,
+  options: CheckedEvaluateOptions,
+  { items, development, skipped }: Items,
+): Promise<{ config: RunConfig; files: Map<string, BoxesFile> }> {
+  const { data, images, split, limit, skipMissing, strict, seed, examples, signal } = options;
+  const methods = methodsOf(model, options);
+  const uses = (name: string): boolean => methods.includes(name);
+  if (uses("rpn") || options.sweep) {
+    engine.requireRpn();
+  }
+  if (uses("oracle") && !items.some(({ boxes }) => boxes?.length)) {
+    throw new SdRpnError("INVALID_ARGUMENT", "Expected data with boxes for the method oracle but no item has any");
+  }
+  const files = new Map<string, BoxesFile>();
+  for (const { name, file } of options.boxes) {
+    files.set(name, await readBoxes(file, items, signal));
+  }
+  const config: RunConfig = {
+    format: 1,
+    version,
+    task: task.name,
+    data: resolve(data),
+    images: images === undefined ? null : resolve(images),
+    split: split ?? null,
+    limit: limit ?? null,
+    skipMissing,
+    strict,
+    methods,
+    threshold: uses("rpn") || options.sweep ? thresholdOf(engine, task, options) : null,
+    maxTokens: options.maxTokens ?? task.defaults.maxTokens,
+    heads: uses("attention") ? await headsOf(engine, options.heads) : null,
+    vicrop: uses("vicrop") ? vicropOf(engine, options.vicrop) : null,
+    boxes: options.boxes.map(({ name, file }) => ({ name, file: resolve(file), sha256: files.get(name)!.sha256 })),
+    development: developmentOf(options, development),
+    sweep: sweepOf(options),
+    items: { count: items.length, skipped: skipped.length, sha256: digestOf(items) },
+    shard: options.shard === undefined ? null : parseShard(options.shard),
+    seed,
+    examples,
+    model: configModel(model.info),
+  };
+  return { config, files };
+}
+
+function methodsOf(model: Model, { methods, boxes }: CheckedEvaluateOptions): string[] {
+  const named = methods ?? (model.info.rpn ? ["none", "rpn"] : ["none"]);
+  const all = [...named, ...boxes.map(({ name }) => name)];
+  const twice = all.find((name, index) => all.indexOf(name) !== index);
+  if (twice !== undefined) {
+    throw invalidArgument("methods that have each name once", "methods", twice);
+  }
+  if (all.length === 0) {
+    throw invalidArgument("at least one method", "methods", methods);
+  }
+  return all;
+}
+
+/** "best" is settled after the sweep; until then it is what stands in the configuration too, so that resuming agrees. */
+function thresholdOf(engine: Engine, task: Task, { threshold }: CheckedEvaluateOptions): RunConfig["threshold"] {
+  return threshold ?? task.defaults.threshold ?? engine.defaultThreshold;
+}
+
+function developmentOf({ development }: CheckedEvaluateOptions, items: Items["development"]): RunConfig["development"] {
+  if (!development || "share" in development) {
+    return development ?? null;
+  }
+  const { data, images } = development;
+  return { data: resolve(data), images: images === undefined ? null : resolve(images), items: items.length, sha256: digestOf(items) };
+}
+
+function sweepOf({ sweep, development, shard, threshold }: CheckedEvaluateOptions): number[] | null {
+  if (sweep && !development) {
+    throw new SdRpnError(
+      "INVALID_ARGUMENT",
+      "Expected a development part (development, --dev) for the sweep: a threshold chosen on the reported part would be fitted to it",
+    );
+  }
+  if (sweep && shard !== undefined) {
+    throw new SdRpnError("INVALID_ARGUMENT", "Expected a sweep without shards: sweep first, then pass its threshold to each shard");
+  }
+  if (threshold === "best" && !sweep) {
+    throw new SdRpnError("INVALID_ARGUMENT", 'Expected a sweep for threshold "best", which is the best of one');
+  }
+  return sweep ? [...(sweep === true ? SWEEP_THRESHOLDS : new Set(sweep))].sort((a, b) => a - b) : null;
+}
+
+/** Published heads, told by the model's shape, or those of the demo model. */
+async function headsOf(engine: Engine, heads: CheckedEvaluateOptions["heads"]): Promise<HeadChoice> {
+  const identity = modelIdentity(engine.info);
+  if (typeof heads === "string") {
+    return heads in HEAD_PRESETS ? headPreset(heads, identity) : readHeadsFile(heads, identity);
+  }
+  if (heads) {
+    const wrong = [...heads.grounding, ...heads.sink].find(([layer, head]) => layer >= identity.layers || head >= identity.heads);
+    if (wrong) {
+      throw invalidArgument(`pairs of layer (below ${identity.layers}) and head (below ${identity.heads})`, "heads", `[${wrong.join(", ")}]`);
+    }
+    return heads;
+  }
+  const name = Object.entries(HEAD_PRESETS).find(([, preset]) => preset.layers === identity.layers && preset.heads === identity.heads)?.[0];
+  if (name === undefined) {
+    throw new SdRpnError(
+      "INVALID_ARGUMENT",
+      `Expected heads for the method attention (heads, --heads), since none are published for a model with ${identity.layers} layers of ${identity.heads} heads: find them with \`sd-rpn distill heads\``,
+    );
+  }
+  return headPreset(name, identity);
+}
+
+/** The authors' for LLaVA-1.5 7B: layer 14 of 32, the input size of 336 pixels. */
+function vicropOf({ info }: Engine, { layer, inputSize, suffix }: CheckedEvaluateOptions["vicrop"]): VicropOptions {
+  if (layer !== undefined && layer >= info.layers) {
+    throw invalidArgument(`layer below ${info.layers}`, "vicrop.layer", layer);
+  }
+  return {
+    layer: layer ?? Math.round((14 / 32) * info.layers),
+    inputSize: inputSize ?? info.vision.side,
+    suffix: suffix ?? SINGLE_WORD_OR_PHRASE,
+  };
+}

@@ -1,0 +1,33 @@
+import type { Engine } from "../../engine.js";
+import type { Box, Size } from "../../types.js";
+import { answerLookingAt, type Asked, type Method, type MethodAnswer } from "./method.js";
+
+/** Regions that are known beforehand: those of the data, or those that another system has written into a file. */
+export class Given implements Method {
+  constructor(
+    private readonly engine: Engine,
+    readonly name: string,
+    readonly proposes: boolean,
+    /** in pixels of the picture; none: one view */
+    private readonly boxesOf: (asked: Asked) => readonly Box[],
+  ) {}
+
+  answer(asked: Asked): Promise<MethodAnswer> {
+    const crops = this.boxesOf(asked)
+      .map((box) => inside(box, asked.picture))
+      .filter(({ width, height }) => width > 0 && height > 0);
+    return answerLookingAt(this.engine, asked, crops);
+  }
+}
+
+/** A box cut to the picture, in whole pixels. */
+function inside({ x, y, width, height }: Box, picture: Size): Box {
+  const left = Math.max(0, Math.floor(x));
+  const top = Math.max(0, Math.floor(y));
+  return {
+    x: left,
+    y: top,
+    width: Math.min(picture.width, Math.ceil(x + width)) - left,
+    height: Math.min(picture.height, Math.ceil(y + height)) - top,
+  };
+}

@@ -1,0 +1,60 @@
+import type { Engine } from "../../engine.js";
+import { answerLookingAt, type Asked, type Method, type MethodAnswer, withLook } from "./method.js";
+import { relativeToMaximum } from "./attention.js";
+import { vicropWindow } from "./vicrop-window.js";
+
+export interface VicropOptions {
+  /** the layer whose attention is read, from 0; default 14/32 of the depth: the authors' for LLaVA-1.5 7B */
+  layer: number;
+  /** side of the smallest window in source pixels; default the model's input size */
+  inputSize: number;
+  /** what both looking prompts end with; where the question's ends so anyway, nothing is added */
+  suffix: string;
+}
+
+/** What the attention of a question is compared with. */
+const GENERIC = "Write a general description of the image.";
+
+/**
+ * ViCrop's relative attention (arXiv 2502.17422): attention of the prompt's last token to the picture, mean over the heads
+ * of one layer, divided cell by cell by the same for a generic question; the authors' window rule makes the crop. Two more
+ * prefills, no decoding.
+ */
+export class Vicrop implements Method {
+  readonly name = "vicrop";
+  readonly proposes = true;
+
+  constructor(
+    private readonly engine: Engine,
+    private readonly options: VicropOptions,
+  ) {}
+
+  async answer(asked: Asked): Promise<MethodAnswer> {
+    const start = performance.now();
+    const { suffix, inputSize } = this.options;
+    const prompt = asked.prompt.endsWith(suffix) ? asked.prompt : asked.prompt + suffix;
+    const own = await this.lastTokenMap(prompt, asked);
+    const generic = await this.lastTokenMap(GENERIC + suffix, asked);
+    const relative = own.map((value, cell) => value / Math.max(generic[cell], Number.MIN_VALUE));
+    const { grid, side } = this.engine.info.vision;
+    const cells = { width: grid, height: grid };
+    const crop = vicropWindow(relative, { grid: cells, image: asked.picture, model: { width: side, height: side } }, inputSize);
+    const spent = performance.now() - start;
+    const tokens = this.engine.promptTokens(prompt) + this.engine.promptTokens(GENERIC + suffix);
+    const map = { ...cells, data: relativeToMaximum(relative) };
+    return withLook(await answerLookingAt(this.engine, asked, [crop], map), tokens, spent);
+  }
+
+  /** Attention of the prompt's last token to the picture, mean over the heads of the layer. */
+  private async lastTokenMap(prompt: string, { session, signal }: Asked): Promise<Float32Array> {
+    // one generated token: the prompt's last token is the only row there is
+    const { output, heads, cells } = await this.engine.attention(session.id, prompt, { layers: [this.options.layer], maxTokens: 1, question: false }, signal);
+    return Float32Array.from({ length: cells }, (_, cell) => {
+      let sum = 0;
+      for (let head = 0; head < heads; head++) {
+        sum += output[head * cells + cell];
+      }
+      return sum / heads;
+    });
+  }
+}

@@ -1,0 +1,126 @@
+import { createHash } from "node:crypto";
+import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
+import type { z } from "zod";
+import { AppendLog } from "../data/append-log.js";
+import { readJsonl } from "../data/jsonl.js";
+import { dataInvalid, SdRpnError } from "../errors.js";
+import { lineKey } from "./ask-items.js";
+import { configSchema, type RunConfig } from "./config.js";
+import { type Prediction, predictionSchema, type TimingLine, timingSchema } from "./prediction.js";
+
+/** The files of a run. Those of results depend on what was asked alone; times and the machine are in files of their own. */
+export const RUN_FILES = {
+  config: "config.json",
+  predictions: "predictions.jsonl",
+  timings: "timings.jsonl",
+  sweep: "sweep.jsonl",
+  machine: "machine.json",
+  report: { json: "report.json", markdown: "report.md", html: "report.html" },
+  speed: { json: "speed.json", markdown: "speed.md" },
+  chart: "sweep.png",
+} as const;
+
+/** A folder that a run is written into. */
+export class RunFolder {
+  constructor(readonly path: string) {}
+
+  file(name: string): string {
+    return join(this.path, name);
+  }
+
+  /**
+   * Makes the folder for a run, or goes on in one that was begun for the very same.
+   *
+   * @throws {SdRpnError} INVALID_ARGUMENT where it holds another run, naming the first difference; IO_ERROR
+   */
+  async begin(config: RunConfig): Promise<void> {
+    const text = toJson(config);
+    const found = await this.io("make the folder", async () => {
+      await mkdir(this.path, { recursive: true });
+      return readFile(this.file(RUN_FILES.config), "utf8").catch(() => undefined);
+    });
+    if (found === undefined) {
+      await this.write(RUN_FILES.config, text);
+    } else if (found !== text) {
+      throw new SdRpnError("INVALID_ARGUMENT", `${this.path} holds another run: ${firstDifference(found, config)}; go on with the options it was begun with, or name another folder (out, --out)`);
+    }
+  }
+
+  /** @throws {SdRpnError} DATA_INVALID where it is no folder of a run; IO_ERROR */
+  async config(): Promise<RunConfig> {
+    const file = this.file(RUN_FILES.config);
+    const text = await this.io("read its config.json", () => readFile(file, "utf8"));
+    try {
+      return configSchema.parse(JSON.parse(text));
+    } catch (error) {
+      throw dataInvalid({ file, line: 1, column: 1 }, "Expected the config.json that a run has written", error);
+    }
+  }
+
+  /** A file of lines to append to; what a kill left half written is cut off. */
+  openLog(name: string, signal?: AbortSignal): Promise<AppendLog> {
+    return AppendLog.open(this.file(name), { header: null, idOf: lineKey, name: `file of a run`, signal });
+  }
+
+  readPredictions(signal?: AbortSignal): Promise<Prediction[]> {
+    return this.lines(RUN_FILES.predictions, predictionSchema, signal);
+  }
+
+  readSweep(signal?: AbortSignal): Promise<Prediction[]> {
+    return this.lines(RUN_FILES.sweep, predictionSchema, signal);
+  }
+
+  readTimings(signal?: AbortSignal): Promise<TimingLine[]> {
+    return this.lines(RUN_FILES.timings, timingSchema, signal);
+  }
+
+  /** Writes a whole file, which appears at once or not at all. */
+  async write(name: string, contents: string | Uint8Array): Promise<void> {
+    await this.io(`write ${name}`, async () => {
+      const partial = this.file(`${name}.partial`);
+      await writeFile(partial, contents);
+      await rename(partial, this.file(name));
+    });
+  }
+
+  private async lines<Schema extends z.ZodType>(name: string, schema: Schema, signal?: AbortSignal): Promise<z.output<Schema>[]> {
+    const lines: z.output<Schema>[] = [];
+    for await (const { value } of readJsonl(this.file(name), schema, { allowEmpty: true, signal })) {
+      lines.push(value);
+    }
+    return lines;
+  }
+
+  private async io<T>(doing: string, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      throw new SdRpnError("IO_ERROR", `Cannot ${doing} of the run in ${this.path}: ${(error as Error).message}`, { cause: error });
+    }
+  }
+}
+
+/** As all JSON files of a run are written. */
+export function toJson(value: unknown): string {
+  return `${JSON.stringify(value, null, 2)}\n`;
+}
+
+/** "threshold is 0.15 there and 0.1 here" */
+function firstDifference(found: string, config: RunConfig): string {
+  let other: Record<string, unknown>;
+  try {
+    other = JSON.parse(found) as Record<string, unknown>;
+  } catch {
+    return "its config.json cannot be read";
+  }
+  const own = JSON.parse(JSON.stringify(config)) as Record<string, unknown>;
+  const key = Object.keys({ ...own, ...other }).find((name) => !isDeepStrictEqual(own[name], other[name])) ?? "config.json";
+  return `${key} is ${brief(other[key])} there and ${brief(own[key])} here`;
+}
+
+function brief(value: unknown): string {
+  const text = JSON.stringify(value) ?? "missing";
+  return text.length > 120 ? `${text.slice(0, 100)}... (${createHash("sha256").update(text).digest("hex").slice(0, 8)})` : text;
+}

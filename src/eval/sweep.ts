@@ -1,0 +1,139 @@
+import type { AppendLog } from "../data/append-log.js";
+import type { Engine } from "../engine.js";
+import { SdRpnError } from "../errors.js";
+import { proposeRegion } from "../roi/propose-region.js";
+import type { Asked } from "./methods/method.js";
+import { Rpn } from "./methods/rpn.js";
+import { failedPrediction, type Prediction, toPrediction } from "./prediction.js";
+import { bootstrap, mean } from "./statistics.js";
+import type { EvalItem, Figure, ScoredItem, Task } from "./task.js";
+import { lineKey } from "./ask-items.js";
+
+export interface SweepPoint {
+  threshold: number;
+  /** the task's main figure on the development part, with its 95% bootstrap interval */
+  value: number;
+  low: number;
+  high: number;
+  /** share of the items where a region was found */
+  found: number;
+  /** mean tokens of the second look */
+  roiTokens: number;
+}
+
+/** Accuracy against threshold, on the development part. */
+export interface SweepCurve {
+  items: number;
+  /** what the values are */
+  figure: Pick<Figure, "label" | "unit">;
+  /** by threshold, ascending */
+  points: SweepPoint[];
+  /** the threshold of the best value; of equal ones the largest, which looks again least often */
+  best: number;
+}
+
+export interface SweepOptions {
+  engine: Engine;
+  task: Task;
+  items: readonly EvalItem[];
+  thresholds: readonly number[];
+  maxTokens: number;
+  strict: boolean;
+  log: AppendLog;
+  onPrediction: (prediction: Prediction) => void;
+  signal?: AbortSignal;
+}
+
+/** A threshold's line in sweep.jsonl is that of a method of this name. */
+export function sweepMethod(threshold: number): string {
+  return `rpn@${threshold}`;
+}
+
+/**
+ * Asks every item at every threshold, once for thresholds that give the same region: the map does not depend on the
+ * threshold.
+ *
+ * @throws {SdRpnError} DATA_INVALID for an item without answers
+ */
+export async function askSweep({ engine, task, items, thresholds, maxTokens, strict, log, onPrediction, signal }: SweepOptions): Promise<void> {
+  for (const [index, item] of items.entries()) {
+    const waiting = thresholds.filter((threshold) => !log.ids.has(lineKey({ index, method: sweepMethod(threshold) })));
+    if (waiting.length === 0) {
+      continue;
+    }
+    if (item.answers.length === 0) {
+      throw new SdRpnError("DATA_INVALID", `Expected answers in the development part but item ${item.id} has none: sweep on a part whose answers are public`);
+    }
+    const predictions = await withSession(engine, item, maxTokens, signal, (asked) => askThresholds(engine, asked, waiting));
+    for (const threshold of waiting) {
+      const at = { index, id: item.id, method: sweepMethod(threshold) };
+      const answer = predictions.get(threshold);
+      const prediction = answer ? toPrediction(at, answer, task.score(item, answer.text, { strict })) : failedPrediction(at, "CONTEXT_OVERFLOW", true);
+      await log.append(prediction);
+      onPrediction(prediction);
+    }
+  }
+}
+
+type Answers = Map<number, Awaited<ReturnType<Rpn["answer"]>>>;
+
+async function askThresholds(engine: Engine, asked: Asked, thresholds: readonly number[]): Promise<Answers> {
+  engine.checkFits(asked.prompt, 1);
+  const { grid, side } = engine.info.vision;
+  const { width, height } = asked.picture;
+  const sizes = { grid: { width: grid, height: grid }, image: { width, height }, model: { width: side, height: side } };
+  const { logits } = await engine.roi(asked.session.id, asked.prompt, 0, asked.signal);
+  const seen = new Map<string, Awaited<ReturnType<Rpn["answer"]>>>();
+  const answers: Answers = new Map();
+  for (const threshold of thresholds) {
+    const region = JSON.stringify(proposeRegion(logits, { ...sizes, threshold }).region);
+    const answer = seen.get(region) ?? (await new Rpn(engine, threshold).answer(asked));
+    seen.set(region, answer);
+    answers.set(threshold, answer);
+  }
+  return answers;
+}
+
+async function withSession(engine: Engine, { id, image, prompt, boxes = [] }: EvalItem, maxTokens: number, signal: AbortSignal | undefined, ask: (asked: Asked) => Promise<Answers>): Promise<Answers> {
+  const { picture, view } = await engine.read(typeof image === "string" ? image : await image(), signal);
+  const session = await engine.openSession(view, signal);
+  try {
+    return await ask({ id, picture, session, prompt, boxes, maxTokens, signal });
+  } catch (error) {
+    if (error instanceof SdRpnError && error.code === "CONTEXT_OVERFLOW") {
+      return new Map();
+    }
+    throw error;
+  } finally {
+    engine.dropSession(session.id);
+  }
+}
+
+/** The curve of what {@link askSweep} has written; `predictions` by method, in the order of the items. */
+export async function sweepCurve(
+  task: Task,
+  items: readonly EvalItem[],
+  thresholds: readonly number[],
+  predictions: ReadonlyMap<string, readonly Prediction[]>,
+  { strict, seed, signal }: { strict: boolean; seed: number; signal?: AbortSignal },
+): Promise<SweepCurve> {
+  const ascending = [...thresholds].sort((a, b) => a - b);
+  const scored = ascending.map((threshold) =>
+    predictions.get(sweepMethod(threshold))!.map(({ score, parsed, reading }, i): ScoredItem => ({ item: items[i], score: score!, parsed, reading })),
+  );
+  const mains = scored.map((all) => task.aggregate(all, { strict }).main);
+  const intervals = await bootstrap(items.length, (sample) => scored.map((all) => task.aggregate(Array.from(sample, (i) => all[i]), { strict }).main.value), seed, { signal });
+  const points = ascending.map((threshold, t): SweepPoint => {
+    const rows = predictions.get(sweepMethod(threshold))!;
+    return {
+      threshold,
+      value: mains[t].value,
+      ...intervals[t],
+      found: mean(rows.map(({ crops }) => Number(crops.length > 0))),
+      roiTokens: mean(rows.map(({ tokens }) => tokens.roi)),
+    };
+  });
+  const best = points.reduce((a, b) => (b.value >= a.value ? b : a));
+  const { label, unit } = mains[0];
+  return { items: items.length, figure: { label, unit }, points, best: best.threshold };
+}

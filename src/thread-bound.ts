@@ -1,0 +1,18 @@
+import { SdRpnError } from "./errors.js";
+
+/**
+ * An object of one thread. Posted to another it would arrive as a copy without its native half, or fail with a message
+ * about a function that could not be cloned: reading its first property says instead what to do.
+ */
+export abstract class ThreadBound {
+  constructor(what: string) {
+    Object.defineProperty(this, "thread", {
+      enumerable: true, // the structured clone algorithm reads those
+      get() {
+        throw new SdRpnError("INVALID_ARGUMENT", `Expected no ${what} in what is sent or copied: a ${what} belongs to the thread that made it; make one of its own there`);
+      },
+    });
+    // a program may log objects that hold one
+    Object.defineProperty(this, "toJSON", { value: () => ({ [what]: {} }) });
+  }
+}

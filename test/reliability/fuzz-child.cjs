@@ -1,0 +1,155 @@
+// Opens damaged files of one kind, one after the other: `begin SEED WHAT` before each, `end SEED OUTCOME MB` after it.
+// Arguments: kind, first seed, number of seeds, folder for the copies.
+const { cpSync, mkdirSync, readFileSync, writeFileSync, writeSync } = require("node:fs");
+const { join } = require("node:path");
+const sharp = require("sharp");
+const { convertCheckpoint } = require("../../lib/convert-checkpoint.js");
+const { readLabels } = require("../../lib/distill/label-file.js");
+const { openPicture } = require("../../lib/image/picture.js");
+const { demoModel, loadModel } = require("../../lib/index.js");
+const { ROOT, demoQuestions, random } = require("./common.cjs");
+const { fieldsOf, mutateGguf } = require("./gguf-mutate.cjs");
+
+/** Bytes with one to eight changes: bits, whole bytes, pieces dropped, doubled or moved, an end too early. */
+function mutateBytes(good, next, reach = good.length) {
+  const kind = next(8);
+  if (kind === 0) return { bytes: good.subarray(0, next(good.length)), what: "truncation" };
+  if (kind === 1) {
+    const at = next(Math.min(reach, good.length));
+    const length = 1 + next(200);
+    const twice = next(2) === 1;
+    return { bytes: Buffer.concat([good.subarray(0, at + (twice ? length : 0)), good.subarray(at + (twice ? 0 : length))]), what: `${length} bytes ${twice ? "doubled" : "dropped"} at ${at}` };
+  }
+  const bytes = Buffer.from(good);
+  for (let n = 1 + next(8); n > 0; n--) {
+    const at = next(Math.min(reach, good.length));
+    if (next(2)) bytes[at] ^= 1 << next(8);
+    else bytes[at] = [0, 1, 0x7f, 0x80, 0xff][next(5)];
+  }
+  return { bytes, what: "bytes" };
+}
+
+/** JSON text with a number, a word or a mark changed. */
+function mutateJson(good, next) {
+  const text = good.toString();
+  const places = [...text.matchAll(/-?\d+(\.\d+)?|"[^"]*"|[[\]{},:]/g)];
+  const { 0: old, index } = places[next(places.length)];
+  const values = ["0", "-1", "1e999", "18446744073709551616", "9223372036854775807", "null", "[]", "{}", '""', '"\\u0000"', "true", "", ",", `"${"x".repeat(70000)}"`, "[".repeat(20000)];
+  const value = values[next(values.length)];
+  return { bytes: Buffer.from(text.slice(0, index) + value + text.slice(index + old.length)), what: `${old.slice(0, 30)} at ${index} -> ${value.slice(0, 30)}` };
+}
+
+function gguf(role, folder) {
+  const good = readFileSync(demoModel()[role]);
+  const fields = fieldsOf(good);
+  return (next) => {
+    const { bytes, what } = mutateGguf(good, fields, next);
+    const path = join(folder, `${role}-${process.pid}.gguf`);
+    const open = async () => {
+      const model = await loadModel({ ...demoModel(), [role]: path, threads: 1 });
+      try {
+        const side = model.info.imageSize;
+        const image = { data: new Uint8Array(side * side * 3).fill(99), width: side, height: side, channels: 3 };
+        await model.answer(image, "What is it?", { roi: "always", maxTokens: 2 });
+      } finally {
+        await model.dispose();
+      }
+    };
+    return { what, write: () => writeFileSync(path, bytes), open };
+  };
+}
+
+async function images() {
+  const picture = sharp(demoQuestions()[0].image).resize(160);
+  const goods = Object.entries({
+    jpeg: picture.clone().jpeg(),
+    "jpeg, progressive, with EXIF": picture.clone().jpeg({ progressive: true }).withMetadata({ orientation: 6 }),
+    png: picture.clone().png(),
+    "png, palette": picture.clone().png({ palette: true }),
+    "png, 16 bits": picture.clone().toColourspace("rgb16").png(),
+    webp: picture.clone().webp(),
+    "webp, lossless": picture.clone().webp({ lossless: true }),
+    gif: picture.clone().gif(),
+    tiff: picture.clone().tiff({ compression: "lzw" }),
+    "tiff, tiles": picture.clone().tiff({ tile: true, tileWidth: 64, tileHeight: 64, compression: "jpeg" }),
+    avif: picture.clone().avif({ effort: 0 }),
+  });
+  const bytes = await Promise.all(goods.map(async ([name, image]) => [name, await image.toBuffer()]));
+  return (next) => {
+    const [name, good] = bytes[next(bytes.length)];
+    const { bytes: broken, what } = mutateBytes(good, next, next(2) ? 300 : good.length);
+    return { what: `${name}, ${what}`, write: () => {}, open: async () => (await openPicture(broken)).view(168, [0, 0, 0]) };
+  };
+}
+
+function checkpoints(folder) {
+  const from = join(ROOT, "test", "fixtures", "golden", "rpn", "llava-bf16");
+  const checkpoint = join(folder, `checkpoint-${process.pid}`);
+  mkdirSync(checkpoint, { recursive: true });
+  const names = ["config.json", "model.safetensors"];
+  for (const name of names) cpSync(join(from, name), join(checkpoint, name));
+  const goods = Object.fromEntries(names.map((name) => [name, readFileSync(join(from, name))]));
+  const tensors = goods["model.safetensors"];
+  const header = Number(tensors.readBigUInt64LE(0));
+  const index = Buffer.from(JSON.stringify({ metadata: { total_size: 1 }, weight_map: Object.fromEntries(Object.keys(JSON.parse(tensors.subarray(8, 8 + header))).map((name) => [name, "model.safetensors"])) }));
+  return (next) => {
+    const kind = next(4);
+    let changed;
+    if (kind === 0) changed = { name: "config.json", ...mutateJson(goods["config.json"], next) };
+    else if (kind === 1) changed = { name: "model.safetensors", ...mutateBytes(tensors, next, next(2) ? 16 : header + 8) };
+    else if (kind === 2) {
+      const { bytes: text, what } = mutateJson(tensors.subarray(8, 8 + header), next);
+      const length = Buffer.alloc(8);
+      length.writeBigUInt64LE(BigInt(text.length));
+      changed = { name: "model.safetensors", bytes: Buffer.concat([length, text, tensors.subarray(8 + header)]), what };
+    } else changed = { name: "model.safetensors.index.json", ...mutateJson(index, next) };
+    const { name, bytes, what } = changed;
+    const write = () => {
+      for (const each of names) writeFileSync(join(checkpoint, each), goods[each]);
+      writeFileSync(join(checkpoint, "model.safetensors.index.json"), kind === 3 ? bytes : index);
+      writeFileSync(join(checkpoint, name), bytes);
+    };
+    return { what: `${name}: ${what}`, write, open: () => convertCheckpoint({ checkpoint, out: join(folder, `out-${process.pid}.gguf`), type: "f16" }) };
+  };
+}
+
+function labels(folder) {
+  const header = {
+    format: "sd-rpn-labels", version: 1,
+    model: { name: "pico", architecture: "llama", layers: 6, heads: 4, embeddingLength: 192, grid: { width: 12, height: 12 } },
+    heads: { grounding: [[3, 1]], sink: [[3, 0]] },
+    constants: { sinkThreshold: 0.001, foregroundRatio: 0.2, backgroundRatio: 0.1, maxForegroundArea: 0.25, minAttention: 0 },
+    maxTokens: 16, images: ".", shard: null,
+  };
+  const line = (i) => ({ id: `q${i}`, image: `${i}.png`, question: "What?", text: "it", tokens: 2, logLikelihood: -0.5, labels: "10.".repeat(48), kept: true });
+  const good = Buffer.from([header, ...Array.from({ length: 20 }, (_, i) => line(i))].map((each) => JSON.stringify(each)).join("\n") + "\n");
+  return (next) => {
+    const { bytes, what } = next(2) ? mutateJson(good, next) : mutateBytes(good, next, next(2) ? 600 : good.length);
+    const path = join(folder, `labels-${process.pid}.jsonl`);
+    return { what, write: () => writeFileSync(path, bytes), open: () => readLabels(path) };
+  };
+}
+
+async function main(kind, first, count, folder) {
+  const make = kind === "image" ? await images() : kind === "checkpoint" ? checkpoints(folder) : kind === "label" ? labels(folder) : gguf(kind, folder);
+  writeSync(1, "ready\n");
+  for (let seed = first; seed < first + count; seed++) {
+    const { what, write, open } = make(random(seed));
+    write();
+    writeSync(1, `begin ${seed} ${JSON.stringify(what.slice(0, 300))}\n`);
+    let outcome = "works";
+    try {
+      await open();
+    } catch (error) {
+      const typed = error?.name === "SdRpnError" && error.code !== "INTERNAL";
+      outcome = typed ? error.code : `untyped: ${String(error?.stack ?? error).slice(0, 300)}`;
+    }
+    writeSync(1, `end ${seed} ${JSON.stringify(outcome)} ${Math.round(process.resourceUsage().maxRSS / 1000)}\n`);
+  }
+}
+
+const [kind, first, count, folder] = process.argv.slice(2);
+main(kind, Number(first), Number(count), folder).catch((error) => {
+  console.error(error);
+  process.exitCode = 9;
+});
