@@ -35,7 +35,7 @@ for (const id of values.id) {
   const { image, question } = questions.find((q) => q.id === id);
   const path = join(values.data, image);
   let label;
-  for await (const result of distill.label(model, [{ image: path, question }], { heads })) label = result;
+  for await (const result of distill.label(model, [{ image: path, question }], { heads, foregroundRatio: 0.05, backgroundRatio: 0.05 })) label = result;
   const most = Math.max(...label.grounding);
   const attention = await renderOverlay(path, { map: { ...grid, data: label.grounding.map((v) => v / most) }, ...nothing }, { opacity: 0.7 });
   const cells = Buffer.from(label.labels.flatMap((value) => COLORS[value]));
