@@ -249,6 +249,9 @@ void worker::settle(const worker_job_ptr & job) {
     if (pending.empty() && !closed) {
         napi_unref_threadsafe_function(env, tsfn);
     }
+    if (stop && job->error_code.empty()) { // the result may need what the thread frees at its end
+        fail(job, "DISPOSED", "The object was disposed while the call was under way");
+    }
     if (job->error_code.empty()) {
         job->deferred->Resolve(job->result ? job->result(env) : env.Undefined());
     } else {
