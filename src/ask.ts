@@ -7,7 +7,7 @@ import { throwIfAborted } from "./native/job.js";
 import type { answerSchema, PredictOptions } from "./options.js";
 import { sigmoid } from "./roi/blur.js";
 import { peakRegion } from "./roi/peak-region.js";
-import { proposeRegion } from "./roi/propose-region.js";
+import { readMap } from "./roi/propose-region.js";
 import type { Answer, Box, RoI, Timings } from "./types.js";
 
 export type CheckedAnswerOptions = z.output<typeof answerSchema>;
@@ -119,8 +119,9 @@ function sizes({ info }: Engine, { width, height }: { width: number; height: num
 
 function toRoI(engine: Engine, { picture }: Subject, { logits }: NativeRoI, threshold: number | undefined, clock: Clock): RoI {
   const options = sizes(engine, picture);
-  const { boxes, region } = proposeRegion(logits, { ...options, threshold: threshold ?? engine.defaultThreshold });
-  const map = { ...options.grid, data: sigmoid(logits) };
+  const data = sigmoid(logits);
+  const { boxes, region } = readMap(data, { ...options, threshold: threshold ?? engine.defaultThreshold });
+  const map = { ...options.grid, data };
   return { found: region.kind !== "none", boxes, region, map, timings: clock.stop() };
 }
 

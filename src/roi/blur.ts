@@ -20,15 +20,18 @@ export function sigmoid(logits: NumberArray): Float32Array {
  */
 export function blur(map: NumberArray, { width, height }: Size): Float32Array {
   const blurred = new Float32Array(width * height);
+  const columns = Array.from({ length: width }, (_, x) => neighbours(x, width));
   for (let y = 0; y < height; y++) {
     const rows = neighbours(y, height);
     for (let x = 0; x < width; x++) {
-      const columns = neighbours(x, width);
+      const [left, middle, right] = columns[x];
       let sum = 0;
       for (let i = 0; i < 3; i++) {
-        for (let j = 0; j < 3; j++) {
-          sum = Math.fround(sum + KERNEL[i][j] * map[rows[i] * width + columns[j]]);
-        }
+        const row = rows[i] * width;
+        const [a, b, c] = KERNEL[i];
+        sum = Math.fround(sum + a * map[row + left]);
+        sum = Math.fround(sum + b * map[row + middle]);
+        sum = Math.fround(sum + c * map[row + right]);
       }
       blurred[y * width + x] = sum;
     }

@@ -23,13 +23,18 @@ export interface Proposal {
  * @throws {SdRpnError} INVALID_ARGUMENT
  */
 export function proposeRegion(logits: NumberArray, options: RoIOptions): Proposal {
-  const { threshold, minArea, maxArea, ...sizes } = parseOptions(roiSchema, options);
-  checkCells(logits, sizes.grid, "logits");
+  const checked = parseOptions(roiSchema, options);
+  checkCells(logits, checked.grid, "logits");
+  return readMap(sigmoid(logits), checked);
+}
+
+/** The same of a map of probabilities before the blur, options and numbers having been checked. */
+export function readMap(probabilities: Float32Array, { threshold, minArea, maxArea, ...sizes }: RoIOptions): Proposal {
   const view = viewOf(sizes);
   const cells = view.grid.width * view.grid.height;
   const limits = { min: minArea ?? Math.max(1, Math.round((4 * cells) / 576)), max: maxArea ?? Math.round((225 * cells) / 576) };
 
-  const blurred = blur(sigmoid(logits), view.grid);
+  const blurred = blur(probabilities, view.grid);
   const mask = Array.from(blurred, foreground(blurred, threshold));
   const gridBoxes = components(mask, view.grid)
     .filter(({ area }) => area <= limits.max && (area > 1 || limits.min <= 1))
