@@ -5,7 +5,12 @@
 #include "generate.h"
 #include "test.h"
 
+#include "ggml.h"
+
 #include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <thread>
 
 static std::vector<uint8_t> picture(int i) {
     int w = 0, h = 0;
@@ -210,6 +215,56 @@ static void check_cancel() {
     CHECK(m->free_seqs.size() == 64);
 }
 
+static double now_ms() {
+    return double(ggml_time_us()) / 1000;
+}
+
+// A cancelled call ends within the image encode or the ubatch that runs. Both are timed first; the machine may be busy with other
+// work, so the limit is twice the longer one.
+static void check_cancel_soon() {
+    auto m = demo_model(true);
+    auto work = [&](sd_session & s, sd_timings & t) {
+        sd_session_features(s, t);
+        sd_session_prefix(s, SD_PREFIX_FULL, t); // one ubatch for the system's tokens, one for the picture's
+    };
+    sd_timings whole;
+    for (int i = 0; i < 2; i++) { // the first time is longer than any other
+        auto timed = open(*m, 1);
+        whole = sd_timings();
+        work(*timed, whole);
+    }
+    const double longest = std::max(whole.vision, whole.prefill), total = whole.vision + whole.prefill;
+
+    double worst = 0;
+    int n_aborted = 0;
+    for (int i = 0; i < 12; i++) {
+        auto s = open(*m, 1);
+        sd_cancel cancel{false};
+        m->cancel = &cancel;
+        std::atomic<double> cancelled{0};
+        std::thread other([&] {
+            std::this_thread::sleep_for(std::chrono::microseconds(int64_t(total * 1000 * i / 14)));
+            cancelled = now_ms();
+            cancel = true;
+        });
+        sd_timings t;
+        try {
+            work(*s, t);
+        } catch (const sd_error & e) {
+            CHECK(e.code == "ABORTED");
+            n_aborted++;
+        }
+        const double end = now_ms();
+        other.join(); // after the call's end for one that was done before
+        worst = std::max(worst, end - cancelled);
+        m->cancel = nullptr;
+        s.reset();
+        CHECK(m->free_seqs.size() == 64);
+    }
+    CHECK(n_aborted >= 6);
+    CHECK_LE(worst, 2 * longest);
+}
+
 int main() {
     return test_main("session", [] {
         check_complete();
@@ -217,5 +272,6 @@ int main() {
         check_eviction();
         check_side_by_side();
         check_cancel();
+        check_cancel_soon();
     });
 }
