@@ -1,19 +1,12 @@
 // class Model, the jobs of self-distillation: what the model looks at while it answers.
 
-#include "model_wrap.h"
+#include "model_job.h"
 
 #include "args.h"
 #include "distill/label.h"
 #include "error.h"
 
 #include "ggml.h"
-
-// the job's cancel flag is the model's while in scope
-struct cancel_scope {
-    sd_model & m;
-    cancel_scope(sd_model & m, const sd_cancel & cancel) : m(m) { m.cancel = &cancel; }
-    ~cancel_scope() { m.cancel = nullptr; }
-};
 
 struct clock_ms {
     int64_t start = ggml_time_us();
@@ -59,15 +52,6 @@ static std::vector<sd_head_id> read_heads(const Napi::Value & v, const std::stri
     return out;
 }
 
-static Napi::Object timings(Napi::Env env, const sd_timings & t) {
-    Napi::Object o = Napi::Object::New(env);
-    o.Set("vision", t.vision);
-    o.Set("prefill", t.prefill);
-    o.Set("rpn", t.rpn);
-    o.Set("generate", t.generate);
-    return o;
-}
-
 // attention(session, question, parseSpecial, { layers, maxTokens, question }) ->
 // { heads, cells, output, question, text, tokens, logLikelihood, timings }
 Napi::Value model_wrap::attention(const Napi::CallbackInfo & info) {
@@ -106,7 +90,7 @@ Napi::Value model_wrap::attention(const Napi::CallbackInfo & info) {
         }
         o.Set("tokens", tokens);
         o.Set("logLikelihood", a.log_likelihood);
-        o.Set("timings", timings(env, out->t));
+        o.Set("timings", timings_object(env, out->t));
         return o;
     };
     return w->submit(job);
@@ -144,7 +128,7 @@ Napi::Value model_wrap::label_maps(const Napi::CallbackInfo & info) {
         o.Set("text", maps.text);
         o.Set("tokens", maps.n_tokens);
         o.Set("logLikelihood", maps.log_likelihood);
-        o.Set("timings", timings(env, out->t));
+        o.Set("timings", timings_object(env, out->t));
         return o;
     };
     return w->submit(job);

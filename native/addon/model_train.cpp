@@ -1,7 +1,7 @@
 // class Model, the jobs of training a region proposal network. A training lives beside the model's sessions, under a number;
 // it goes on from job to job, so that answers may come in between.
 
-#include "model_wrap.h"
+#include "model_job.h"
 
 #include "args.h"
 #include "error.h"
@@ -16,13 +16,6 @@ sd_train & model_wrap::core::training(int id) {
 }
 
 namespace {
-
-// the job's cancel flag is the model's while in scope
-struct job_cancel_scope {
-    sd_model & m;
-    job_cancel_scope(sd_model & m, const sd_cancel & cancel) : m(m) { m.cancel = &cancel; }
-    ~job_cancel_scope() { m.cancel = nullptr; }
-};
 
 std::vector<int8_t> read_labels(const Napi::Value & v) {
     if (!v.IsTypedArray() || v.As<Napi::TypedArray>().TypedArrayType() != napi_int8_array) {
@@ -103,7 +96,7 @@ Napi::Value model_wrap::train_add(const Napi::CallbackInfo & info) {
     auto job  = std::make_shared<worker_job>();
     job->run = [=](worker_job & j) {
         sd_model & m = *core->model;
-        job_cancel_scope scope(m, j.cancel);
+        cancel_scope scope(m, j.cancel);
         std::vector<sd_train_question> questions;
         for (pair_t & p : *pairs) {
             questions.push_back({ p.id, sd_tokenize(m, p.question, false, parse_special), std::move(p.labels) });
@@ -131,7 +124,7 @@ Napi::Value model_wrap::train_accumulate(const Napi::CallbackInfo & info) {
     auto core = c;
     auto job  = std::make_shared<worker_job>();
     job->run = [=](worker_job & j) {
-        job_cancel_scope scope(*core->model, j.cancel);
+        cancel_scope scope(*core->model, j.cancel);
         sd_train_accumulate(core->training(id), ids);
     };
     return w->submit(job);
@@ -172,7 +165,7 @@ Napi::Value model_wrap::train_eval(const Napi::CallbackInfo & info) {
     auto core = c;
     auto job  = std::make_shared<worker_job>();
     job->run = [=](worker_job & j) {
-        job_cancel_scope scope(*core->model, j.cancel);
+        cancel_scope scope(*core->model, j.cancel);
         sd_train_eval(core->training(id), ids, *out);
     };
     job->result = [out](Napi::Env env) -> Napi::Value {

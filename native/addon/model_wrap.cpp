@@ -1,4 +1,4 @@
-#include "model_wrap.h"
+#include "model_job.h"
 
 #include "args.h"
 #include "backend.h"
@@ -7,15 +7,6 @@
 #include "rpn_wrap.h"
 
 #include <algorithm>
-
-static Napi::Object timings_object(Napi::Env env, const sd_timings & t) {
-    Napi::Object o = Napi::Object::New(env);
-    o.Set("vision", t.vision);
-    o.Set("prefill", t.prefill);
-    o.Set("rpn", t.rpn);
-    o.Set("generate", t.generate);
-    return o;
-}
 
 static Napi::Object info_object(Napi::Env env, const sd_model & m) {
     const sd_model_info & i = m.info;
@@ -136,9 +127,8 @@ model_wrap::model_wrap(const Napi::CallbackInfo & info) : ObjectWrap(info), c(ne
         for (worker_job * j : jobs) {
             answers.push_back(static_cast<std::unique_ptr<sd_answer> *>(j->state.get())->get());
         }
-        core->model->cancel = &wp->stopping();
+        cancel_scope scope(*core->model, wp->stopping());
         sd_answer_step(*core->model, answers);
-        core->model->cancel = nullptr;
     };
 }
 
@@ -276,8 +266,7 @@ Napi::Value model_wrap::roi(const Napi::CallbackInfo & info) {
             throw sd_error("CONTEXT_OVERFLOW", sd_format("The prompt has %d tokens, and %d more are kept free for a second look, but the context holds %d: use a larger contextSize or a shorter question",
                 out->prompt, reserve, m.info.context_size));
         }
-        m.cancel = &j.cancel;
-        struct reset { sd_model & m; ~reset() { m.cancel = nullptr; } } r{m};
+        cancel_scope scope(m, j.cancel);
         out->logits = sd_session_roi(s, tokens, out->t, out->reused);
         out->bytes  = s.bytes();
     };
@@ -357,8 +346,7 @@ Napi::Value model_wrap::answer(const Napi::CallbackInfo & info) {
         sd_model & m = *core->model;
         sd_session & s = core->session(id);
         const auto tokens = sd_tokenize(m, question, false, parse_special);
-        m.cancel = &j.cancel;
-        struct reset { sd_model & m; ~reset() { m.cancel = nullptr; } } r{m};
+        cancel_scope scope(m, j.cancel);
         worker_job * jp = &j;
         *answer = sd_answer_start(s, tokens, *views, params, [wp, jp](const std::string & text) {
             wp->emit(*jp, 0, [text](Napi::Env env) { return std::vector<napi_value>{ Napi::String::New(env, text) }; });

@@ -2,13 +2,13 @@
 
 #include "test.h"
 
-std::unique_ptr<sd_model> demo_model(bool with_rpn, int context_size, int parallel) {
+std::unique_ptr<sd_model> demo_model(bool with_rpn, int context_size, int parallel, int n_threads) {
     const sd_cancel cancel{false};
     sd_model_params p;
     p.model      = test_demo("pico-llava-f16.gguf");
     p.mmproj     = test_demo("pico-mmproj-f16.gguf");
     p.rpn        = with_rpn ? test_demo("pico-rpn-f16.gguf") : "";
-    p.n_threads  = 1;
+    p.n_threads  = n_threads;
     p.gpu_layers = 0;
     p.context_size = context_size;
     p.parallel     = parallel;

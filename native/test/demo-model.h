@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-// language model and vision tower on one CPU thread; context_size 0: the model's own
-std::unique_ptr<sd_model> demo_model(bool with_rpn = false, int context_size = 0, int parallel = 1);
+// on CPU threads; context_size 0: the model's own
+std::unique_ptr<sd_model> demo_model(bool with_rpn = false, int context_size = 0, int parallel = 1, int n_threads = 1);
 
 // the text before the image, and after it
 std::vector<llama_token> demo_system(const sd_model & m);

@@ -15,11 +15,23 @@ struct rpn_graph {
     ggml_tensor *    pos  = nullptr;
     ggml_tensor *    mask = nullptr;
     int n_past, n;
+    bool flash; // ggml's flash attention takes keys in F32 on a CPU only
 
-    rpn_graph(rpn_net * net, int n_past, int n) : net(net), n_past(n_past), n(n) {
+    rpn_graph(rpn_net * net, int n_past, int n) : net(net), n_past(n_past), n(n), flash(ggml_backend_dev_type(net->dev) == GGML_BACKEND_DEVICE_TYPE_CPU) {
         const size_t nodes = 4096;
         ctx.reset(ggml_init({ nodes * ggml_tensor_overhead() + ggml_graph_overhead_custom(nodes, false), nullptr, true }));
         gf = ggml_new_graph_custom(ctx.get(), nodes, false);
+    }
+
+    // what comes after a token is hidden from it; a zero is all bits 0 in either type
+    template <typename T> void fill_mask(T hidden, int n_kv) {
+        std::vector<T> m(size_t(n_kv) * n);
+        for (int i = 0; i < n; i++) {
+            for (int j = n_past + i + 1; j < n_kv; j++) {
+                m[size_t(i) * n_kv + j] = hidden;
+            }
+        }
+        ggml_backend_tensor_set(mask, m.data(), 0, m.size() * sizeof(T));
     }
 
     void compute() {
@@ -37,13 +49,11 @@ struct rpn_graph {
         }
         if (mask && mask->buffer) {
             const int n_kv = n_past + n;
-            std::vector<float> m(size_t(n_kv) * n, 0.0f);
-            for (int i = 0; i < n; i++) {
-                for (int j = n_past + i + 1; j < n_kv; j++) {
-                    m[size_t(i) * n_kv + j] = -std::numeric_limits<float>::infinity();
-                }
+            if (flash) {
+                fill_mask(ggml_fp32_to_fp16(-std::numeric_limits<float>::infinity()), n_kv);
+            } else {
+                fill_mask(-std::numeric_limits<float>::infinity(), n_kv);
             }
-            ggml_backend_tensor_set(mask, m.data(), 0, m.size() * sizeof(float));
         }
         if (ggml_backend_sched_graph_compute(sched, gf) != GGML_STATUS_SUCCESS) {
             throw sd_error("INTERNAL", "The region proposal network's graph failed");
@@ -55,15 +65,38 @@ ggml_tensor * rms_norm(rpn_graph & g, ggml_tensor * x, ggml_tensor * w) {
     return ggml_mul(g.ctx.get(), ggml_rms_norm(g.ctx.get(), x, g.net->hp.eps), w);
 }
 
+// causal attention of n queries [d, H, n] over n_kv keys and values [d * Hkv, n_kv], all F32 -> [d * H, n]
+ggml_tensor * build_attention(rpn_graph & g, ggml_tensor * q, ggml_tensor * k, ggml_tensor * v) {
+    const rpn_hparams & hp = g.net->hp;
+    ggml_context * ctx = g.ctx.get();
+    const int n_kv = g.n_past + g.n, d = hp.d_head;
+    const float scale = 1.0f / std::sqrt(float(d));
+
+    ggml_tensor * qp = ggml_permute(ctx, q, 0, 2, 1, 3);                                              // [d, n, H]
+    ggml_tensor * kp = ggml_permute(ctx, ggml_reshape_3d(ctx, k, d, hp.n_head_kv, n_kv), 0, 2, 1, 3); // [d, n_kv, Hkv]
+    v = ggml_reshape_3d(ctx, v, d, hp.n_head_kv, n_kv);
+    if (g.flash) {
+        ggml_tensor * o = ggml_flash_attn_ext(ctx, qp, kp, ggml_permute(ctx, v, 0, 2, 1, 3), g.mask, scale, 0.0f, 0.0f); // [d, H, n]
+        ggml_prec_set_acc(o, GGML_PREC_F32);
+        return ggml_reshape_2d(ctx, o, hp.n_embd, g.n);
+    }
+    ggml_tensor * vp = ggml_cont(ctx, ggml_permute(ctx, v, 1, 2, 0, 3));                              // [n_kv, d, Hkv]
+    ggml_tensor * kq = ggml_mul_mat(ctx, kp, qp);                                                     // [n_kv, n, H]
+    ggml_prec_set_acc(kq, GGML_PREC_F32);
+    kq = ggml_soft_max_ext(ctx, kq, g.mask, scale, 0.0f);
+    ggml_tensor * o = ggml_mul_mat(ctx, vp, kq);                                                      // [d, n, H]
+    return ggml_cont_2d(ctx, ggml_permute(ctx, o, 0, 2, 1, 3), hp.n_embd, g.n);
+}
+
 // the full layers over n new tokens after `past`; where `keep` is given, their K/V are copied into it
 ggml_tensor * build_layers(rpn_graph & g, ggml_tensor * x, const rpn_state * past, rpn_state * keep) {
     const rpn_hparams & hp = g.net->hp;
     ggml_context * ctx = g.ctx.get();
-    const int n = g.n, n_kv = g.n_past + g.n, d = hp.d_head;
+    const int n = g.n, d = hp.d_head;
 
     g.pos = ggml_new_tensor_1d(ctx, GGML_TYPE_I32, n);
     ggml_set_input(g.pos);
-    g.mask = ggml_new_tensor_2d(ctx, GGML_TYPE_F32, n_kv, n);
+    g.mask = ggml_new_tensor_2d(ctx, g.flash ? GGML_TYPE_F16 : GGML_TYPE_F32, g.n_past + n, n);
     ggml_set_input(g.mask);
 
     auto rope = [&](ggml_tensor * t) {
@@ -87,15 +120,7 @@ ggml_tensor * build_layers(rpn_graph & g, ggml_tensor * x, const rpn_state * pas
             k = ggml_concat(ctx, past->k[il], k, 1);
             v = ggml_concat(ctx, past->v[il], v, 1);
         }
-        ggml_tensor * qp = ggml_permute(ctx, q, 0, 2, 1, 3);                                                        // [d, n, H]
-        ggml_tensor * kp = ggml_permute(ctx, ggml_reshape_3d(ctx, k, d, hp.n_head_kv, n_kv), 0, 2, 1, 3);           // [d, n_kv, Hkv]
-        ggml_tensor * vp = ggml_cont(ctx, ggml_permute(ctx, ggml_reshape_3d(ctx, v, d, hp.n_head_kv, n_kv), 1, 2, 0, 3)); // [n_kv, d, Hkv]
-
-        ggml_tensor * kq = ggml_mul_mat(ctx, kp, qp);                                                               // [n_kv, n, H]
-        ggml_prec_set_acc(kq, GGML_PREC_F32);
-        kq = ggml_soft_max_ext(ctx, kq, g.mask, 1.0f / std::sqrt(float(d)), 0.0f);
-        ggml_tensor * o = ggml_mul_mat(ctx, vp, kq);                                                                // [d, n, H]
-        o = ggml_cont_2d(ctx, ggml_permute(ctx, o, 0, 2, 1, 3), hp.n_embd, n);
+        ggml_tensor * o = build_attention(g, q, k, v);
         x = ggml_add(ctx, x, ggml_mul_mat(ctx, l.wo, o));
 
         h = rms_norm(g, x, l.ffn_norm);
