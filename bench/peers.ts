@@ -10,7 +10,7 @@ export const PEERS: EngineName[] = ["@fugood/llama.node", "node-llama-cpp"];
 
 const DIR = join(ROOT, "bench", "peers");
 
-/** Whether `npm ci --prefix bench/peers` has been run. */
+/** Whether `npm install --ignore-scripts --prefix bench/peers` has been run. */
 export function peerInstalled(name: EngineName): boolean {
   return existsSync(join(DIR, "node_modules", name, "package.json"));
 }

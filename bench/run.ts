@@ -110,7 +110,7 @@ class Bench implements Record<Phase, () => Promise<void>> {
   async peers(): Promise<void> {
     for (const peer of PEERS) {
       if (!peerInstalled(peer)) {
-        this.results.missing[peer] = "not installed: run `npm ci --ignore-scripts --prefix bench/peers`";
+        this.results.missing[peer] = "not installed: run `npm install --ignore-scripts --prefix bench/peers`";
         continue;
       }
       try {

@@ -10,7 +10,11 @@ const KERNEL = [SIDE, CENTRE, SIDE].map((row) => [SIDE, CENTRE, SIDE].map((colum
 
 /** Probabilities of a map of logits: 1 / (1 + e^-x) in float32, every step rounded. */
 export function sigmoid(logits: NumberArray): Float32Array {
-  return Float32Array.from(logits, (logit) => 1 / Math.fround(1 + Math.fround(Math.exp(-Math.fround(logit)))));
+  const probabilities = new Float32Array(logits.length);
+  for (let i = 0; i < logits.length; i++) {
+    probabilities[i] = 1 / Math.fround(1 + Math.fround(Math.exp(-Math.fround(logits[i]))));
+  }
+  return probabilities;
 }
 
 /**

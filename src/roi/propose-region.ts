@@ -35,7 +35,7 @@ export function readMap(probabilities: Float32Array, { threshold, minArea, maxAr
   const limits = { min: minArea ?? Math.max(1, Math.round((4 * cells) / 576)), max: maxArea ?? Math.round((225 * cells) / 576) };
 
   const blurred = blur(probabilities, view.grid);
-  const mask = Array.from(blurred, foreground(blurred, threshold));
+  const mask = foreground(blurred, threshold);
   const gridBoxes = components(mask, view.grid)
     .filter(({ area }) => area <= limits.max && (area > 1 || limits.min <= 1))
     .map((component) => (component.area < limits.min ? widened(component, view) : component.box));
@@ -47,11 +47,18 @@ function scoredBoxes(gridBoxes: readonly GridBox[], blurred: Float32Array, view:
   return gridBoxes.map((box) => ({ ...toImageBox(box, view), score: maximumIn(box, blurred, view) })).filter(hasArea);
 }
 
-/** The test for foreground: strict, and in float32 like the probabilities. */
-function foreground(blurred: Float32Array, threshold: number): (probability: number) => boolean {
-  const maximum = blurred.reduce((a, b) => Math.max(a, b));
+/** Which cells are foreground: strict, and in float32 like the probabilities. */
+function foreground(blurred: Float32Array, threshold: number): boolean[] {
+  let maximum = 0;
+  for (const probability of blurred) {
+    maximum = Math.max(maximum, probability);
+  }
   const limit = Math.fround(threshold < 0 ? maximum * Math.fround(-threshold) : threshold);
-  return (probability) => probability > limit;
+  const mask: boolean[] = [];
+  for (let cell = 0; cell < blurred.length; cell++) {
+    mask.push(blurred[cell] > limit);
+  }
+  return mask;
 }
 
 /**

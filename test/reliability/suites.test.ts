@@ -3,6 +3,7 @@ import { runNode } from "../helpers/child";
 
 const SUITES: [name: string, args: string[]][] = [
   ["load: 30 overlapping calls", ["--expose-gc", "test/reliability/load.cjs", "--calls", "30", "--rounds", "1"]],
+  ["same: 2 questions, 1 and 2 threads, alone and four at a time", ["test/reliability/same.cjs", "--questions", "2", "--threads", "2"]],
   ["lifecycle: each 19th of 226 combinations", ["test/reliability/lifecycle.cjs", "--every", "19"]],
   ["abort: 25 aborts", ["test/reliability/abort.cjs", "--aborts", "25"]],
   ["fuzz: 20 files of each kind of GGUF, 25 pictures, 25 checkpoints, 25 label files",

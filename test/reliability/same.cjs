@@ -1,0 +1,90 @@
+// Numbers that do not move: the same calls in process after process give the same, with any number of threads, alone or together.
+//
+//   node test/reliability/same.cjs [--questions 24] [--threads 4]
+//
+// Texts must be equal everywhere, sampled ones with their seed too; features and maps to the last bit where a process repeats
+// another, and where threads or company differ within the tolerances below.
+const { spawn } = require("node:child_process");
+const { loadModel } = require("../../lib/index.js");
+const { Report, demoQuestions, readOptions } = require("./common.cjs");
+
+const options = readOptions({ questions: 24, threads: 4, child: "" });
+
+/** Largest difference of a map's probabilities, and of features relative to their greatest value, where threads or company differ. */
+const TOLERANCE = { map: 1e-3, features: 1e-4 };
+
+/** Runs in a process of its own: all calls, one after the other or at once. */
+async function work({ threads, parallel }) {
+  const all = demoQuestions();
+  const asked = all.filter((_, i) => i % Math.max(1, Math.floor(all.length / options.questions)) === 0).slice(0, options.questions);
+  const model = await loadModel({ threads, parallel });
+  const one = async ({ image, question }) => {
+    const greedy = await model.answer(image, question);
+    const sampled = await model.answer(image, question, { temperature: 1.2, topP: 0.95, seed: 7, maxTokens: 24 });
+    const { map } = await model.predictRoI(image, question);
+    const features = await model.encodeImage(image);
+    return { greedy: greedy.text, sampled: sampled.text, map: Array.from(map.data), features: Array.from(features) };
+  };
+  const results = [];
+  if (parallel > 1) results.push(...(await Promise.all(asked.map(one))));
+  else for (const each of asked) results.push(await one(each));
+  await model.dispose();
+  return results;
+}
+
+function runChild(config) {
+  return new Promise((done, failed) => {
+    const child = spawn(process.execPath, [__filename, "--questions", String(options.questions), "--child", JSON.stringify(config)], { stdio: ["ignore", "pipe", "inherit"] });
+    let output = "";
+    child.stdout.on("data", (data) => (output += data));
+    child.on("close", (code) => (code === 0 ? done(JSON.parse(output)) : failed(new Error(`the process ended with code ${code}`))));
+  });
+}
+
+const apart = (a, b) => a.reduce((most, value, i) => Math.max(most, Math.abs(value - b[i])), a.length === b.length ? 0 : Infinity);
+const greatest = (a) => a.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+
+async function main() {
+  const report = new Report("same");
+  const configs = [{ threads: 1, parallel: 1 }, { threads: 1, parallel: 1 }];
+  for (let threads = 2; threads <= options.threads; threads++) configs.push({ threads, parallel: 1 }, { threads, parallel: 1 });
+  configs.push({ threads: 1, parallel: 4 }, { threads: 2, parallel: 4 });
+  const firsts = new Map();
+  const most = { map: 0, features: 0 };
+  let expected;
+  for (const config of configs) {
+    const got = await runChild(config);
+    expected ??= got;
+    const name = `${config.threads} threads, parallel ${config.parallel}`;
+    const repeats = firsts.get(name);
+    firsts.set(name, got);
+    got.forEach((each, i) => {
+      report.try(`${name}${repeats ? ", again" : ""}`);
+      for (const text of ["greedy", "sampled"]) {
+        report.check(each[text] === expected[i][text], `${name}, question ${i}, ${text}: ${JSON.stringify(each[text])} instead of ${JSON.stringify(expected[i][text])}`);
+      }
+      for (const numbers of ["map", "features"]) {
+        const difference = apart(each[numbers], expected[i][numbers]) / (numbers === "features" ? greatest(expected[i].features) : 1);
+        most[numbers] = Math.max(most[numbers], difference);
+        report.check(difference <= TOLERANCE[numbers], `${name}, question ${i}: ${numbers} differ by ${difference.toExponential(1)}`);
+        if (repeats) {
+          const again = apart(each[numbers], repeats[i][numbers]);
+          report.check(again === 0, `${name}, question ${i}: ${numbers} of two processes differ by ${again.toExponential(1)}`);
+        }
+      }
+    });
+  }
+  report.end({ "most that threads or company make": `maps ${most.map.toExponential(1)}, features ${most.features.toExponential(1)}` });
+}
+
+if (options.child) {
+  work(JSON.parse(options.child)).then((results) => process.stdout.write(JSON.stringify(results)), (error) => {
+    console.error(error);
+    process.exitCode = 1;
+  });
+} else {
+  main().catch((error) => {
+    console.error(error);
+    process.exitCode = 1;
+  });
+}
