@@ -28,7 +28,7 @@ export function proposeRegion(logits: NumberArray, options: RoIOptions): Proposa
   return readMap(sigmoid(logits), checked);
 }
 
-/** The same of a map of probabilities before the blur, options and numbers having been checked. */
+/** The same of probabilities before the blur, row-major [height * width] of `grid`, all of them numbers; nothing is checked again. */
 export function readMap(probabilities: Float32Array, { threshold, minArea, maxArea, ...sizes }: RoIOptions): Proposal {
   const view = viewOf(sizes);
   const cells = view.grid.width * view.grid.height;

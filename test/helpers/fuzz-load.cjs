@@ -2,30 +2,10 @@
 // attempt, so that a crash shows which one it was. Arguments: role, first seed, number of seeds, folder for the copy.
 const { readFileSync, writeFileSync, writeSync, rmSync } = require("node:fs");
 const { join } = require("node:path");
-const { demoModel, loadModel, SdRpnError } = require("../../lib/index.js");
+const { demoModel, SdRpnError } = require("../../lib/index.js");
+const { random, tryFile } = require("../reliability/common.cjs");
 
 const REACH = 4096;
-
-function random(seed) {
-  let state = Math.imul(seed + 1, 0x9e3779b1) >>> 0;
-  return (below) => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t = (t + Math.imul(t ^ (t >>> 7), t | 61)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) % below;
-  };
-}
-
-async function attempt(role, path) {
-  const model = await loadModel({ ...demoModel(), [role]: path, threads: 1 });
-  try {
-    const side = model.info.imageSize;
-    const image = { data: new Uint8Array(side * side * 3).fill(99), width: side, height: side, channels: 3 };
-    await model.answer(image, "What is it?", { roi: "always", maxTokens: 2 });
-  } finally {
-    await model.dispose();
-  }
-}
 
 async function main(role, first, count, folder) {
   const good = readFileSync(demoModel()[role]);
@@ -45,7 +25,7 @@ async function main(role, first, count, folder) {
     writeSync(1, `${role} seed ${seed} bytes ${places}\n`);
     let outcome = "loaded";
     try {
-      await attempt(role, path);
+      await tryFile(role, path);
     } catch (error) {
       if (!(error instanceof SdRpnError) || error.code === "INTERNAL") throw error;
       outcome = error.code;

@@ -2,6 +2,7 @@
 const { readFileSync } = require("node:fs");
 const { join, resolve } = require("node:path");
 const { parseArgs } = require("node:util");
+const { demoModel, loadModel } = require("../../lib/index.js");
 
 const ROOT = resolve(__dirname, "..", "..");
 
@@ -35,6 +36,18 @@ function random(seed) {
 function demoQuestions() {
   const lines = readFileSync(join(ROOT, "demo", "questions.jsonl"), "utf8").trim().split("\n");
   return lines.map((line) => JSON.parse(line)).map((q) => ({ ...q, image: join(ROOT, "demo", q.image) }));
+}
+
+/** Loads the demo model with another file in one role ("model", "mmproj" or "rpn") and asks it something. */
+async function tryFile(role, path) {
+  const model = await loadModel({ ...demoModel(), [role]: path, threads: 1 });
+  try {
+    const side = model.info.imageSize;
+    const image = { data: new Uint8Array(side * side * 3).fill(99), width: side, height: side, channels: 3 };
+    await model.answer(image, "What is it?", { roi: "always", maxTokens: 2 });
+  } finally {
+    await model.dispose();
+  }
 }
 
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -83,4 +96,4 @@ class Report {
   }
 }
 
-module.exports = { ROOT, Report, demoQuestions, random, readOptions, residentMB, sleep };
+module.exports = { ROOT, Report, demoQuestions, random, readOptions, residentMB, sleep, tryFile };

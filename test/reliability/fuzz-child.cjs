@@ -6,8 +6,8 @@ const sharp = require("sharp");
 const { convertCheckpoint } = require("../../lib/convert-checkpoint.js");
 const { readLabels } = require("../../lib/distill/label-file.js");
 const { openPicture } = require("../../lib/image/picture.js");
-const { demoModel, loadModel } = require("../../lib/index.js");
-const { ROOT, demoQuestions, random } = require("./common.cjs");
+const { demoModel } = require("../../lib/index.js");
+const { ROOT, demoQuestions, random, tryFile } = require("./common.cjs");
 const { fieldsOf, mutateGguf } = require("./gguf-mutate.cjs");
 
 /** Bytes with one to eight changes: bits, whole bytes, pieces dropped, doubled or moved, an end too early. */
@@ -45,16 +45,7 @@ function gguf(role, folder) {
   return (next) => {
     const { bytes, what } = mutateGguf(good, fields, next);
     const path = join(folder, `${role}-${process.pid}.gguf`);
-    const open = async () => {
-      const model = await loadModel({ ...demoModel(), [role]: path, threads: 1 });
-      try {
-        const side = model.info.imageSize;
-        const image = { data: new Uint8Array(side * side * 3).fill(99), width: side, height: side, channels: 3 };
-        await model.answer(image, "What is it?", { roi: "always", maxTokens: 2 });
-      } finally {
-        await model.dispose();
-      }
-    };
+    const open = () => tryFile(role, path);
     return { what, write: () => writeFileSync(path, bytes), open };
   };
 }
