@@ -7,6 +7,10 @@
 #include <new>
 #include <set>
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 // The workers of all environments. Never freed: it is read while the process exits.
 struct worker_registry {
     std::mutex mutex;
@@ -22,6 +26,14 @@ Napi::Error worker_error(Napi::Env env, const std::string & code, const std::str
     Napi::Error e = Napi::Error::New(env, message);
     e.Value().Set("code", Napi::String::New(env, code));
     return e;
+}
+
+// Each thread of a model allocates from an arena of its own, and glibc keeps what was freed there: a program that loads
+// again and again would hold the pages of all of them.
+static void return_memory() {
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }
 
 worker::worker(Napi::Env env) : env(env) {
@@ -359,6 +371,7 @@ void worker::loop() {
     if (on_stop) {
         on_stop();
     }
+    return_memory();
     post([this](Napi::Env env) {
         if (closed) {
             auto deferred = std::move(closed);

@@ -8,6 +8,7 @@ const SUITES: [name: string, args: string[]][] = [
   ["abort: 25 aborts", ["test/reliability/abort.cjs", "--aborts", "25"]],
   ["fuzz: 20 files of each kind of GGUF, 25 pictures, 25 checkpoints, 25 label files",
     ["test/reliability/fuzz.cjs", "--gguf", "20", "--images", "25", "--checkpoints", "25", "--labels", "25"]],
+  ["soak: half a minute of mixed work, 60 loads", ["--expose-gc", "test/reliability/soak.cjs", "--minutes", "0.5", "--cycles", "60", "--limit", "15"]],
 ];
 
 test.each(SUITES)("%s", async (_, args) => {
