@@ -5,6 +5,7 @@
 #include "ggml.h"
 #include "log.h"
 
+#include <algorithm>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -63,10 +64,11 @@ void gguf_file_open(gguf_file & f, const std::string & path, const char * what, 
         throw invalid_file(f, sd_format("has its tensors aligned to %zu bytes instead of a multiple of %d: convert it again",
             gguf_get_alignment(f.ctx), GGUF_DEFAULT_ALIGNMENT));
     }
-    uint64_t end = gguf_get_data_offset(f.ctx);
+    const auto add = [](uint64_t a, uint64_t b) { return b > UINT64_MAX - a ? UINT64_MAX : a + b; };
+    const uint64_t data = gguf_get_data_offset(f.ctx);
+    uint64_t end = data;
     for (int64_t i = 0; i < gguf_get_n_tensors(f.ctx); i++) {
-        const uint64_t last = gguf_get_data_offset(f.ctx) + gguf_get_tensor_offset(f.ctx, i) + gguf_get_tensor_size(f.ctx, i);
-        end = last > end ? last : end;
+        end = std::max(end, add(add(data, gguf_get_tensor_offset(f.ctx, i)), gguf_get_tensor_size(f.ctx, i)));
     }
     if (size < end) {
         throw invalid_file(f, sd_format("is truncated: it has %llu bytes of at least %llu; download it again",

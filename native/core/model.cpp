@@ -43,7 +43,7 @@ static void check_vocab(const gguf_file & f) {
     }
 }
 
-static void check_model_header(const std::string & path, sd_model_info & info) {
+void sd_model_check_header(const std::string & path, sd_model_info & info) {
     gguf_file f;
     gguf_file_open(f, path, "model", "MODEL_INVALID");
     auto bad = [&](const std::string & why) { return sd_error("MODEL_INVALID", "model file " + path + " " + why); };
@@ -69,6 +69,11 @@ static void check_model_header(const std::string & path, sd_model_info & info) {
     const uint32_t n_expert = f.u32_or(a + "expert_count", 0), n_used = f.u32_or(a + "expert_used_count", 0), n_group = f.u32_or(a + "expert_group_count", 0);
     if (n_expert > 1024 || n_used > n_expert || (n_expert > 0 && n_used == 0) || (n_group > 0 && n_group >= n_expert)) {
         throw bad(sd_format("has %u experts in %u groups and uses %u, which is no language model", n_expert, n_group, n_used));
+    }
+    // llama.cpp makes a value of an enum of it, unchecked; its own values end at 1024
+    const uint32_t file_type = f.u32_or("general.file_type", 0);
+    if (file_type > 1024) {
+        throw bad(sd_format("is quantized by scheme %u, which is unknown", file_type));
     }
     check_vocab(f);
     info.n_embd    = n_embd;
@@ -147,7 +152,7 @@ std::unique_ptr<sd_model> sd_model_load(const sd_model_params & params, const sd
     sd_model_info & info = m->info;
 
     // cheap checks of every file first, so that a wrong RPN does not cost the loading of gigabytes
-    check_model_header(params.model, info);
+    sd_model_check_header(params.model, info);
     info.n_threads = params.n_threads > 0 ? params.n_threads : choose_threads(info.n_embd);
     ggml_backend_dev_t gpu = params.gpu_layers == 0 ? nullptr : sd_backend_gpu();
     if (params.gpu_layers > 0 && !gpu) {

@@ -63,6 +63,9 @@ struct sd_model {
     sd_model & operator=(const sd_model &) = delete;
 };
 
+// What is checked of a language model before llama.cpp sees the file; fills `info` from its header. Throws MODEL_NOT_FOUND, MODEL_INVALID, IO_ERROR.
+void sd_model_check_header(const std::string & path, sd_model_info & info);
+
 // Loads and checks all files before ggml sees them. Throws MODEL_NOT_FOUND, MODEL_INVALID, MMPROJ_INVALID, MMPROJ_MISMATCH,
 // RPN_INVALID, RPN_MISMATCH, OUT_OF_MEMORY, BACKEND_UNAVAILABLE, INVALID_ARGUMENT, ABORTED.
 std::unique_ptr<sd_model> sd_model_load(const sd_model_params & params, const sd_cancel & cancel);

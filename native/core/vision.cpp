@@ -128,7 +128,9 @@ static int64_t check_projector(const gguf_file & f, int64_t n_in) {
 }
 
 // what mtmd would only find out by asserting, or not at all
-static void check_header(sd_vision & v, const gguf_file & f, int n_embd) {
+void sd_vision_check_header(sd_vision & v, const std::string & path, int n_embd) {
+    gguf_file f;
+    gguf_file_open(f, path, "mmproj", "MMPROJ_INVALID");
     auto bad = [&](const std::string & why) {
         return sd_error("MMPROJ_INVALID", "mmproj file " + f.path + " " + why);
     };
@@ -198,11 +200,7 @@ static void check_header(sd_vision & v, const gguf_file & f, int n_embd) {
 
 std::unique_ptr<sd_vision> sd_vision_load(const sd_vision_params & params, const llama_model * lm, int n_embd) {
     auto v = std::make_unique<sd_vision>();
-    {
-        gguf_file f;
-        gguf_file_open(f, params.path, "mmproj", "MMPROJ_INVALID");
-        check_header(*v, f, n_embd);
-    }
+    sd_vision_check_header(*v, params.path, n_embd);
     mtmd_context_params mp = mtmd_context_params_default();
     mp.use_gpu       = params.use_gpu;
     mp.print_timings = false;

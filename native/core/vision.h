@@ -32,7 +32,10 @@ struct sd_vision {
     ~sd_vision();
 };
 
-// Throws MODEL_NOT_FOUND, MMPROJ_INVALID, and MMPROJ_MISMATCH when the projector's width is not the model's.
+// What is checked of a vision tower before mtmd sees the file; fills `vision` from its header. Throws as sd_vision_load does.
+void sd_vision_check_header(sd_vision & vision, const std::string & path, int n_embd);
+
+// Throws MODEL_NOT_FOUND, MMPROJ_INVALID, IO_ERROR, and MMPROJ_MISMATCH when the projector's width is not the model's.
 std::unique_ptr<sd_vision> sd_vision_load(const sd_vision_params & params, const llama_model * lm, int n_embd);
 
 // rgb: side*side*3 bytes; returns the projector's output, [n_tokens * n_embd], row-major over the grid

@@ -80,6 +80,19 @@ describe.each(ROLES)("%s", (role) => {
     ["before the last tensor's end", bytes.length - 64, /truncated/],
   ])("cut off %s", (_, length, message) => expectRejected(role, written(role, bytes.subarray(0, length)), INVALID[role], message));
 
+  test("a key of an unknown type", () => {
+    const copy = Buffer.from(bytes);
+    copy.writeUInt32LE(260, 32 + Number(copy.readBigUInt64LE(24))); // behind the first key's text
+    return expectRejected(role, written(role, copy), INVALID[role], /GGUF type 260/);
+  });
+
+  test("a tensor of an unknown type", () =>
+    expectRejected(role, changed(role, (gguf) => Object.assign(gguf.tensors[0]!, { type: 999 })), INVALID[role], /ggml type 999/));
+
+  // 2^64 elements come to 0 in 64 bits, which an empty tensor has too
+  test("dimensions whose product wraps round", () =>
+    expectRejected(role, changed(role, (gguf) => Object.assign(gguf.tensors[0]!, { shape: [2 ** 31, 2 ** 33] })), INVALID[role], /number of elements in tensor/));
+
   test.each(ROLES.filter((other) => other !== role))("the demo's %s file", (other) => expectRejected(role, demo[other], INVALID[role], /is an? |has architecture/));
 });
 
@@ -88,6 +101,7 @@ type KeyCase = [Role, string, MetaValue | null, RegExp];
 const KEYS: KeyCase[] = [
   ["model", "general.architecture", str("no-such"), /lacks the key no-such|no-such/],
   ["model", "general.architecture", u32(1), /general\.architecture with type u32 instead of str/],
+  ["model", "general.file_type", u32(5000), /quantized by scheme 5000/],
   ["model", "llama.embedding_length", null, /lacks the key llama\.embedding_length/],
   ["model", "llama.embedding_length", str("192"), /llama\.embedding_length with type str instead of u32/],
   ["model", "llama.embedding_length", u32(0), /width 0/],

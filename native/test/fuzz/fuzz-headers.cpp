@@ -1,14 +1,17 @@
-// libFuzzer target: the checks of GGUF headers, and the safetensors reader. The first byte picks the reader, the rest is the
-// file. Whatever comes, they throw sd_error or return; an abort, a leak or a sanitizer's report is a find.
+// libFuzzer target: everything that reads a file's header before llama.cpp, mtmd or ggml's backends do: of language models, vision
+// towers, region networks and safetensors checkpoints. The first byte picks the reader, the rest is the file; with 4 added to it,
+// zeros stand behind, as much as a whole demo file has, so that the checks behind "is truncated" are reached. Whatever comes, they
+// throw sd_error or return; an abort, a leak or a sanitizer's report is a find.
 //
 //   with Clang:      libFuzzer drives it, with coverage
 //   other compilers: a driver of our own (fuzz-main.cpp) damages the files of a corpus at random
 
 #include "backend.h"
 #include "error.h"
-#include "gguf-file.h"
+#include "model.h"
 #include "rpn/rpn.h"
 #include "safetensors.h"
+#include "vision.h"
 
 #include <cstdint>
 #include <cstdio>
@@ -22,6 +25,9 @@
 #include <unistd.h>
 #endif
 
+static const uintmax_t DEMO_SIZE  = 8 << 20; // more than any file of the demo model has
+static const int       DEMO_WIDTH = 192;
+
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t * data, size_t size) {
     static const std::string path = (std::filesystem::temp_directory_path() / ("sd-rpn-fuzz-" + std::to_string(getpid()))).u8string();
     static const bool ready = (sd_backend_init(), true); // messages of ggml stay silent
@@ -33,18 +39,23 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t * data, size_t size) {
         fwrite(data + 1, 1, size - 1, f);
         fclose(f);
     }
+    std::error_code ec;
+    if (data[0] & 4) {
+        std::filesystem::resize_file(std::filesystem::u8path(path), DEMO_SIZE, ec); // a hole: nothing is written
+    }
     try {
-        switch (data[0] % 3) {
+        switch (data[0] % 4) {
             case 0: {
-                gguf_file f;
-                gguf_file_open(f, path, "model", "MODEL_INVALID");
-                f.u32_or("llama.block_count", 0);
-                f.str_or("general.architecture", "");
-                f.expect_array("tokenizer.ggml.tokens", GGUF_TYPE_STRING);
+                sd_model_info info;
+                sd_model_check_header(path, info);
             } break;
             case 1:
                 rpn_load(path, nullptr, 1);
                 break;
+            case 2: {
+                sd_vision vision;
+                sd_vision_check_header(vision, path, DEMO_WIDTH);
+            } break;
             default:
                 for (const auto & [name, tensor] : safetensors_open(path)) {
                     safetensor_read_f32(tensor);
@@ -52,7 +63,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t * data, size_t size) {
         }
     } catch (const sd_error &) {
     }
-    std::error_code ec;
     std::filesystem::remove(std::filesystem::u8path(path), ec);
     return 0;
 }
