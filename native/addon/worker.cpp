@@ -3,7 +3,6 @@
 #include "error.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <new>
 #include <set>
 
@@ -82,8 +81,8 @@ void worker::cleanup(void * self) {
 }
 
 void worker::stop_at_exit() {
-    static std::once_flag once;
-    std::call_once(once, [] { std::atexit([] { stop_all(nullptr); }); });
+    // not std::atexit, which may keep the function's address when Node unloads the addon with its last environment
+    static const struct at_exit { ~at_exit() { stop_all(nullptr); } } guard;
 }
 
 // cancels everything and waits for the thread's end
