@@ -26,7 +26,7 @@ const KINDS = {
     runtimes: ["libasan.so", "libubsan.so"],
     environment: { UBSAN_OPTIONS: "halt_on_error=1:print_stacktrace=1" },
     nodeEnvironment: { ASAN_OPTIONS: "detect_leaks=0" },
-    tests: "",
+    tests: ".",
     node: [
       [...JEST, "test/api", "test/errors", "test/parity"],
       SUITE("load", "--calls", "40", "--rounds", "1"),
@@ -82,17 +82,19 @@ function run(command, args, environment) {
 /** Runs native tests (those that `tests` names, if given) and, without it, the library's; returns { passed, failed }. */
 async function sanitize(kind, tests) {
   const { sanitizers, runtimes, environment, nodeEnvironment, ...kindOf } = KINDS[kind];
-  const dir = await build(kind, { what: sanitizers, flags: { SD_RPN_SANITIZE: sanitizers, SD_RPN_ADDON: tests === undefined ? "ON" : "OFF" } }, ["gcc", "g++"]);
+  const compilers = [process.env.CC || "gcc", process.env.CXX || "g++"]; // other GCCs than the first
+  const dir = await build(kind, { what: sanitizers, flags: { SD_RPN_SANITIZE: sanitizers, SD_RPN_ADDON: tests === undefined ? "ON" : "OFF" } }, compilers);
   const total = { passed: 0, failed: 0 };
   const count = (ok) => total[ok ? "passed" : "failed"]++;
 
-  const list = spawnSync("ctest", ["--test-dir", dir, "-N", "-R", tests ?? kindOf.tests], { encoding: "utf8" }).stdout ?? "";
+  const chosen = tests ?? kindOf.tests;
+  const list = spawnSync("ctest", ["--test-dir", dir, "-N", "-R", chosen], { encoding: "utf8" }).stdout ?? "";
   const names = [...list.matchAll(/^\s*Test\s+#\d+: (\S+)/gm)].map((match) => match[1]);
-  if (names.length === 0) throw new BuildError(`no native test is called ${tests}`);
+  if (names.length === 0) throw new BuildError(`no native test is called ${chosen}`);
   for (const name of names) count(run("ctest", ["--test-dir", dir, "--output-on-failure", "--timeout", "3600", "-R", `^${name}$`], environment));
 
   if (tests === undefined) {
-    const preload = runtimes.map((name) => spawnSync("gcc", [`-print-file-name=${name}`], { encoding: "utf8" }).stdout.trim()).join(" ");
+    const preload = runtimes.map((name) => spawnSync(compilers[1], [`-print-file-name=${name}`], { encoding: "utf8" }).stdout.trim()).join(" ");
     const addon = join(dir, "Release", "sd_rpn.node");
     for (const args of kindOf.node) {
       say(`node ${args.join(" ")}`);
