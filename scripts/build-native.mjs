@@ -3,7 +3,7 @@
 //   SD_RPN_CUDA=1            with the NVIDIA backend (needs the CUDA toolkit)
 //   SD_RPN_BUILD_TYPE=Debug  another CMake build type than Release
 //   SD_RPN_PORTABLE=1        for any CPU of the architecture, not just this machine's (prebuilt binaries)
-//   SD_RPN_SANITIZED_TESTS=1  with the native tests once more, our own core under sanitizers (GCC, Clang)
+//   SD_RPN_SANITIZED_TESTS=1 with the native tests once more, our own core under sanitizers (GCC, Clang)
 //   SD_RPN_LLAMA_CPP=/dir    llama.cpp from a checkout (see llama-source.mjs)
 //
 // `--gyp` is for binding.gyp: CMake then works in build/cmake, since node-gyp keeps its own files in build/.

@@ -18,7 +18,7 @@ import { BuildError, ROOT, hasProgram, runLogged, runScript, say, tail } from ".
 import { LLAMA_DIR, prepareLlamaSource } from "./llama-source.mjs";
 
 const JEST = ["node_modules/jest/bin/jest.js", "--runInBand", "--testTimeout", "600000"];
-const SUITE = (name, ...args) => ["--expose-gc", `test/reliability/${name}.cjs`, ...args];
+const suite = (name, ...args) => ["--expose-gc", `test/reliability/${name}.cjs`, ...args];
 
 const KINDS = {
   address: {
@@ -29,9 +29,9 @@ const KINDS = {
     tests: ".",
     node: [
       [...JEST, "test/api", "test/errors", "test/parity"],
-      SUITE("load", "--calls", "40", "--rounds", "1"),
-      SUITE("abort", "--aborts", "25"),
-      SUITE("lifecycle", "--every", "19"),
+      suite("load", "--calls", "40", "--rounds", "1"),
+      suite("abort", "--aborts", "25"),
+      suite("lifecycle", "--every", "19"),
     ],
   },
   thread: {
@@ -42,9 +42,9 @@ const KINDS = {
     nodeEnvironment: { TSAN_OPTIONS: "halt_on_error=1:ignore_noninstrumented_modules=1" },
     tests: "threads|session|flash|text-stream",
     node: [
-      SUITE("load", "--calls", "20", "--rounds", "1"),
-      SUITE("abort", "--aborts", "10"),
-      SUITE("lifecycle", "--every", "37"),
+      suite("load", "--calls", "20", "--rounds", "1"),
+      suite("abort", "--aborts", "10"),
+      suite("lifecycle", "--every", "37"),
     ],
   },
 };
@@ -94,6 +94,7 @@ async function sanitize(kind, tests) {
   for (const name of names) count(run("ctest", ["--test-dir", dir, "--output-on-failure", "--timeout", "3600", "-R", `^${name}$`], environment));
 
   if (tests === undefined) {
+    buildTypeScript();
     const preload = runtimes.map((name) => spawnSync(compilers[1], [`-print-file-name=${name}`], { encoding: "utf8" }).stdout.trim()).join(" ");
     const addon = join(dir, "Release", "sd_rpn.node");
     for (const args of kindOf.node) {
@@ -130,7 +131,6 @@ await runScript(import.meta.url, async () => {
   const minutes = Number(values.minutes);
   if (positionals.length !== 1 || ![...Object.keys(KINDS), "fuzz"].includes(kind)) throw new BuildError("expected address, thread or fuzz: `npm run test:sanitize -- address`");
   if (!(minutes > 0)) throw new BuildError(`expected --minutes above 0 but received ${values.minutes}`);
-  if (kind !== "fuzz") buildTypeScript();
   const { passed, failed } = kind === "fuzz" ? await fuzz(minutes) : await sanitize(kind, values.tests);
   console.log(`${kind}: ${passed} passed, ${failed} failed`);
   if (failed > 0) process.exitCode = 1;

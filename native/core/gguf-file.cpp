@@ -64,6 +64,7 @@ void gguf_file_open(gguf_file & f, const std::string & path, const char * what, 
         throw invalid_file(f, sd_format("has its tensors aligned to %zu bytes instead of a multiple of %d: convert it again",
             gguf_get_alignment(f.ctx), GGUF_DEFAULT_ALIGNMENT));
     }
+    // a damaged header's numbers may not fit together: as many as fit then, which no file has
     const auto add = [](uint64_t a, uint64_t b) { return b > UINT64_MAX - a ? UINT64_MAX : a + b; };
     const uint64_t data = gguf_get_data_offset(f.ctx);
     uint64_t end = data;

@@ -70,9 +70,9 @@ void sd_model_check_header(const std::string & path, sd_model_info & info) {
     if (n_expert > 1024 || n_used > n_expert || (n_expert > 0 && n_used == 0) || (n_group > 0 && n_group >= n_expert)) {
         throw bad(sd_format("has %u experts in %u groups and uses %u, which is no language model", n_expert, n_group, n_used));
     }
-    // llama.cpp makes a value of an enum of it, unchecked; its own values end at 1024
+    // llama.cpp makes a value of its enum of it, unchecked; the greatest of those is LLAMA_FTYPE_GUESSED
     const uint32_t file_type = f.u32_or("general.file_type", 0);
-    if (file_type > 1024) {
+    if (file_type > LLAMA_FTYPE_GUESSED) {
         throw bad(sd_format("is quantized by scheme %u, which is unknown", file_type));
     }
     check_vocab(f);

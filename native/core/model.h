@@ -63,7 +63,8 @@ struct sd_model {
     sd_model & operator=(const sd_model &) = delete;
 };
 
-// What is checked of a language model before llama.cpp sees the file; fills `info` from its header. Throws MODEL_NOT_FOUND, MODEL_INVALID, IO_ERROR.
+// What is checked of a language model before llama.cpp sees the file; fills `info` from its header.
+// Throws MODEL_NOT_FOUND, MODEL_INVALID, IO_ERROR.
 void sd_model_check_header(const std::string & path, sd_model_info & info);
 
 // Loads and checks all files before ggml sees them. Throws MODEL_NOT_FOUND, MODEL_INVALID, MMPROJ_INVALID, MMPROJ_MISMATCH,

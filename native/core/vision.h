@@ -32,7 +32,8 @@ struct sd_vision {
     ~sd_vision();
 };
 
-// What is checked of a vision tower before mtmd sees the file; fills `vision` from its header. Throws as sd_vision_load does.
+// What is checked of a vision tower before mtmd sees the file; fills `vision` from its header.
+// n_embd: width of the language model's embeddings. Throws as sd_vision_load does.
 void sd_vision_check_header(sd_vision & vision, const std::string & path, int n_embd);
 
 // Throws MODEL_NOT_FOUND, MMPROJ_INVALID, IO_ERROR, and MMPROJ_MISMATCH when the projector's width is not the model's.

@@ -28,7 +28,7 @@ int main(int argc, char ** argv) {
             std::mt19937 random{uint32_t(run)};
             // headers are where the readers look
             const size_t reach = std::min<size_t>(good.size(), random() % 2 ? 256 : 16384);
-            for (uint8_t reader = 0; reader < 8; reader++) {
+            for (uint8_t reader = 0; reader < 8; reader++) { // four readers, the file as it is and with zeros behind
                 std::vector<uint8_t> data(1, reader);
                 data.insert(data.end(), good.begin(), good.end());
                 for (unsigned n = random() % 8; n > 0; n--) {
@@ -41,6 +41,6 @@ int main(int argc, char ** argv) {
             }
         }
     }
-    printf("%d files, %d runs of 4 readers each, nothing found\n", argc - 2, runs);
+    printf("%d files, %d runs of 8 readings each, nothing found\n", argc - 2, runs);
     return 0;
 }
