@@ -1,11 +1,11 @@
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Engine as Core } from "#lib/engine.js";
-import { internalsOf } from "#lib/internals.js";
-import { loadModel, type Model } from "#lib/model.js";
+import type { Engine as Core } from "#lib/engine/engine.js";
+import { internalsOf } from "#lib/model/engine-of.js";
+import { loadModel, type Model } from "#lib/model/model.js";
 import { regionFromMap } from "#lib/roi/region-from-map.js";
-import type { Session } from "#lib/session.js";
-import type { Timings } from "#lib/types.js";
+import type { Session } from "#lib/model/session.js";
+import type { Timings } from "#lib/base/types.js";
 import type { Engine, EngineConfig, Sample, Samples, WorkArgs } from "./protocol.js";
 import { fixRegionAndLength } from "./region.js";
 

@@ -1,4 +1,4 @@
-import type { Engine } from "#lib/engine.js";
+import type { Engine } from "#lib/engine/engine.js";
 
 /** Where the second look goes in every measurement, as shares of the picture. */
 const REGION = { left: 0.375, top: 0.5, right: 0.625, bottom: 0.75 };

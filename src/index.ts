@@ -1,16 +1,17 @@
-export { loadModel, Model, type ModelInfo } from "./model.js";
-export { Session } from "./session.js";
-export { demoModel } from "./demo-model.js";
-export { RoIPredictor, type ScoreOptions } from "./roi-predictor.js";
-export { convertCheckpoint, type ConvertOptions, type ConvertResult } from "./convert-checkpoint.js";
+export { loadModel, Model, type ModelInfo } from "./model/model.js";
+export { Session } from "./model/session.js";
+export { demoModel } from "./model/demo-model.js";
+export { RoIPredictor, type ScoreOptions } from "./rpn/roi-predictor.js";
+export { convertCheckpoint, type ConvertOptions, type ConvertResult } from "./rpn/convert-checkpoint.js";
 export { evaluate } from "./eval/evaluate.js";
 export { mergeEvaluations, type MergeEvaluationsOptions } from "./eval/merge.js";
 export type { EvalProgress, EvaluateOptions, MethodName } from "./eval/options.js";
 export type { Difference, Estimate, EvalReport, MethodReport } from "./eval/report/summary.js";
 export type { SweepCurve, SweepPoint } from "./eval/sweep.js";
 export type { Figure, TaskName } from "./eval/task.js";
-export { ERROR_CODES, type ErrorCode, SdRpnError } from "./errors.js";
-export type { AnswerOptions, LoadOptions, PredictOptions } from "./options.js";
+export { ERROR_CODES, type ErrorCode, SdRpnError } from "./base/errors.js";
+export type { AnswerOptions, PredictOptions } from "./answer/options.js";
+export type { LoadOptions } from "./model/load-options.js";
 export type { LogLevel } from "./native/binding.js";
 
 export { boxesFromMap } from "./roi/boxes-from-map.js";
@@ -25,7 +26,7 @@ export { anls } from "./metrics/anls.js";
 export { relaxedAccuracy } from "./metrics/relaxed-accuracy.js";
 export { choiceLetter } from "./metrics/choice-letter.js";
 export type { MetricOptions } from "./metrics/options.js";
-export { renderOverlay, type OverlayOptions } from "./overlay.js";
+export { renderOverlay, type OverlayOptions } from "./image/overlay.js";
 
 export type {
   Answer,
@@ -41,4 +42,4 @@ export type {
   Size,
   Timings,
   Usage,
-} from "./types.js";
+} from "./base/types.js";

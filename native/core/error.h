@@ -1,6 +1,6 @@
 #pragma once
 
-// Errors of the core: a stable code (the library's public contract, see src/errors.ts) and a message for people.
+// Errors of the core: a stable code (the library's public contract, see src/base/errors.ts) and a message for people.
 
 #include <stdexcept>
 #include <string>

@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import { type AnswerOptions, answerSchema } from "../options.js";
+import { type AnswerOptions, answerSchema } from "../answer/options.js";
 import { UsageError } from "./exit.js";
 import { addModelOptions, type ModelOptions, withModel } from "./model.js";
 import { checkOverlayPossible, writeOverlay } from "./overlay-file.js";

@@ -1,6 +1,6 @@
 import { Command, Option } from "commander";
-import { convertCheckpoint, type ConvertOptions, RPN_TYPES } from "../convert-checkpoint.js";
-import { predictSchema } from "../options.js";
+import { convertCheckpoint, type ConvertOptions, RPN_TYPES } from "../rpn/convert-checkpoint.js";
+import { predictSchema } from "../answer/options.js";
 import { numberParser } from "./parse.js";
 import { printTable } from "./print.js";
 import { Progress } from "./progress.js";

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { demoModel } from "../demo-model.js";
+import { demoModel } from "../model/demo-model.js";
 import { withIoError } from "./exit.js";
 
 /** A line of demo/questions.jsonl. */

@@ -1,12 +1,12 @@
 import { Command } from "commander";
 import { parseShard } from "../data/shard.js";
-import { SdRpnError } from "../errors.js";
+import { SdRpnError } from "../base/errors.js";
 import { HEAD_PRESETS, type HeadChoice, type HeadPreset, readHeadsFile } from "../distill/head-choice.js";
 import { labelSchema, type LabelConstants } from "../distill/label.js";
 import { labelFile, type LabelFileOptions, type LabelProgress } from "../distill/label-run.js";
 import { modelIdentity } from "../distill/model-identity.js";
-import { internalsOf } from "../internals.js";
-import type { Model } from "../model.js";
+import { internalsOf } from "../model/engine-of.js";
+import type { Model } from "../model/model.js";
 import { UsageError } from "./exit.js";
 import { addModelOptions, type ModelOptions, withModel } from "./model.js";
 import { numberParser } from "./parse.js";

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { Command, Option } from "commander";
-import { RPN_TYPES } from "../convert-checkpoint.js";
+import { RPN_TYPES } from "../rpn/convert-checkpoint.js";
 import { train } from "../distill/train.js";
 import { trainCurve } from "../distill/train-curve.js";
 import { type TrainOptions, type TrainProgress, type TrainResult, trainSchema } from "../distill/train-options.js";

@@ -4,7 +4,7 @@ import { parseShard } from "../data/shard.js";
 import { evaluate } from "../eval/evaluate.js";
 import { type EvalProgress, type EvaluateOptions, evaluateSchema, METHOD_NAMES, type MethodName, SWEEP_THRESHOLDS } from "../eval/options.js";
 import { TASK_NAMES, type TaskName } from "../eval/task.js";
-import { predictSchema } from "../options.js";
+import { predictSchema } from "../answer/options.js";
 import { evalMergeCommand } from "./eval-merge.js";
 import { printEvalReport } from "./eval-print.js";
 import { UsageError } from "./exit.js";

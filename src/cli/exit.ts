@@ -1,4 +1,4 @@
-import { SdRpnError } from "../errors.js";
+import { SdRpnError } from "../base/errors.js";
 
 /** What the process ends with; those above 2 are 128 and the number of the signal, as shells have it. */
 export const EXIT = { ok: 0, error: 1, usage: 2, interrupted: 130, brokenPipe: 141 } as const;

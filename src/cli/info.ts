@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import type { ModelInfo } from "../model.js";
+import type { ModelInfo } from "../model/model.js";
 import { addModelOptions, type ModelOptions, withModel } from "./model.js";
 import { printJson, printTable } from "./print.js";
 

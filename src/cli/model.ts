@@ -1,7 +1,7 @@
 import type { Command } from "commander";
-import { loadModel, type Model } from "../model.js";
+import { loadModel, type Model } from "../model/model.js";
 import type { LogLevel } from "../native/binding.js";
-import { type LoadOptions, loadSchema } from "../options.js";
+import { type LoadOptions, loadSchema } from "../model/load-options.js";
 import { UsageError } from "./exit.js";
 import { numberParser } from "./parse.js";
 import { Progress } from "./progress.js";

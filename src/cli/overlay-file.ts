@@ -1,8 +1,8 @@
 import { writeFile } from "node:fs/promises";
-import { SdRpnError } from "../errors.js";
-import type { Model } from "../model.js";
-import { renderOverlay } from "../overlay.js";
-import type { ImageInput, RoI } from "../types.js";
+import { SdRpnError } from "../base/errors.js";
+import type { Model } from "../model/model.js";
+import { renderOverlay } from "../image/overlay.js";
+import type { ImageInput, RoI } from "../base/types.js";
 import { withIoError } from "./exit.js";
 
 /** @throws {SdRpnError} RPN_NOT_LOADED; before work starts that would be in vain */

@@ -1,8 +1,7 @@
 import type { z } from "zod";
-import { SdRpnError } from "../errors.js";
-import { answerSchema } from "../options.js";
-import type { AnswerOptions } from "../options.js";
-import { parseOptions } from "../validate.js";
+import { SdRpnError } from "../base/errors.js";
+import { type AnswerOptions, answerSchema } from "../answer/options.js";
+import { parseOptions } from "../base/validate.js";
 import { UsageError } from "./exit.js";
 
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;

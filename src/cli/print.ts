@@ -1,5 +1,5 @@
 import { styleText } from "node:util";
-import type { Box, RoI, Timings } from "../types.js";
+import type { Box, RoI, Timings } from "../base/types.js";
 
 type Style = Parameters<typeof styleText>[0];
 

@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import { version } from "../version.js";
+import { version } from "../base/version.js";
 import { answerCommand } from "./answer.js";
 import { convertCommand } from "./convert.js";
 import { demoCommand } from "./demo.js";

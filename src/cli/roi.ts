@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import { type PredictOptions, predictSchema } from "../options.js";
+import { type PredictOptions, predictSchema } from "../answer/options.js";
 import { addModelOptions, type ModelOptions, withModel } from "./model.js";
 import { writeOverlay } from "./overlay-file.js";
 import { numberParser } from "./parse.js";

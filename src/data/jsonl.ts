@@ -1,8 +1,8 @@
 import { open } from "node:fs/promises";
 import type { z } from "zod";
-import { type DataPlace, dataInvalid, SdRpnError } from "../errors.js";
+import { type DataPlace, dataInvalid, SdRpnError } from "../base/errors.js";
 import { throwIfAborted } from "../native/job.js";
-import { parseOptions } from "../validate.js";
+import { parseOptions } from "../base/validate.js";
 import { locate } from "./json-place.js";
 
 /** A line longer than this is taken for a file of another kind. */

@@ -1,7 +1,7 @@
 import { rename, rm } from "node:fs/promises";
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
-import { dataInvalid, SdRpnError } from "../errors.js";
+import { dataInvalid, SdRpnError } from "../base/errors.js";
 import { AppendLog } from "./append-log.js";
 import { readJsonl } from "./jsonl.js";
 

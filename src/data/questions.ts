@@ -1,7 +1,7 @@
 import { access } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { z } from "zod";
-import { type DataPlace, dataInvalid } from "../errors.js";
+import { type DataPlace, dataInvalid } from "../base/errors.js";
 import { readJsonl } from "./jsonl.js";
 
 const text = z

@@ -1,4 +1,4 @@
-import { invalidArgument } from "../validate.js";
+import { invalidArgument } from "../base/validate.js";
 
 /** One of `count` parts of a data set; `index` is 1..count. */
 export interface Shard {

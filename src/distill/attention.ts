@@ -1,13 +1,13 @@
 import { z } from "zod";
-import type { OpenSubject } from "../ask.js";
-import type { Engine } from "../engine.js";
-import { internalsOf } from "../internals.js";
-import type { Model } from "../model.js";
+import type { OpenSubject } from "../answer/answer-question.js";
+import type { Engine } from "../engine/engine.js";
+import { internalsOf } from "../model/engine-of.js";
+import type { Model } from "../model/model.js";
 import type { NativeTimings } from "../native/binding.js";
-import { questionSchema, signalSchema } from "../options.js";
-import type { Session } from "../session.js";
-import type { ImageInput, Size } from "../types.js";
-import { invalidArgument, parseOptions } from "../validate.js";
+import { questionSchema, signalSchema } from "../base/schemas.js";
+import type { Session } from "../model/session.js";
+import type { ImageInput, Size } from "../base/types.js";
+import { invalidArgument, parseOptions } from "../base/validate.js";
 
 const schema = z.strictObject({
   layers: z.array(z.int().min(0)).min(1).optional(),

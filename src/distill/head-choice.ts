@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { z } from "zod";
-import { dataInvalid, SdRpnError } from "../errors.js";
-import { invalidArgument, parseOptions } from "../validate.js";
+import { dataInvalid, SdRpnError } from "../base/errors.js";
+import { invalidArgument, parseOptions } from "../base/validate.js";
 import { type ModelIdentity, modelDifference, modelIdentitySchema } from "./model-identity.js";
 
 export const headPairSchema = z.tuple([z.int().min(0), z.int().min(0)]).describe("pair [layer, head]");

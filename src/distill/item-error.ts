@@ -1,4 +1,4 @@
-import { type ErrorCode, SdRpnError } from "../errors.js";
+import { type ErrorCode, SdRpnError } from "../base/errors.js";
 
 const ITEM_CODES: readonly ErrorCode[] = ["IMAGE_INVALID", "IMAGE_TOO_LARGE", "CONTEXT_OVERFLOW", "INVALID_ARGUMENT"];
 

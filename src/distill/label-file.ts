@@ -1,8 +1,8 @@
 import { dirname, relative, resolve } from "node:path";
 import { z } from "zod";
 import { checkEntry, readJsonl } from "../data/jsonl.js";
-import { type DataPlace, dataInvalid } from "../errors.js";
-import type { Size } from "../types.js";
+import { type DataPlace, dataInvalid } from "../base/errors.js";
+import type { Size } from "../base/types.js";
 import { headPairSchema } from "./head-choice.js";
 import { type ModelIdentity, modelDifference, modelIdentitySchema } from "./model-identity.js";
 import type { PseudoLabel } from "./pseudo-labels.js";

@@ -1,11 +1,11 @@
 import { z } from "zod";
-import { ahead } from "../data/ahead.js";
-import type { Engine } from "../engine.js";
-import type { SdRpnError } from "../errors.js";
-import { internalsOf } from "../internals.js";
-import type { Model } from "../model.js";
-import { signalSchema } from "../options.js";
-import { parseOptions } from "../validate.js";
+import { ahead } from "../data/read-ahead.js";
+import type { Engine } from "../engine/engine.js";
+import type { SdRpnError } from "../base/errors.js";
+import { internalsOf } from "../model/engine-of.js";
+import type { Model } from "../model/model.js";
+import { signalSchema } from "../base/schemas.js";
+import { parseOptions } from "../base/validate.js";
 import { checkHeads, type HeadChoice, headChoiceSchema, type HeadPreset, headPreset } from "./head-choice.js";
 import { isItemError } from "./item-error.js";
 import { modelIdentity } from "./model-identity.js";

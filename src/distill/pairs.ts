@@ -1,8 +1,8 @@
 import { z } from "zod";
 import { groupByPicture, readQuestions } from "../data/questions.js";
-import { questionSchema } from "../options.js";
-import type { ImageInput } from "../types.js";
-import { parseOptions } from "../validate.js";
+import { questionSchema } from "../base/schemas.js";
+import type { ImageInput } from "../base/types.js";
+import { parseOptions } from "../base/validate.js";
 
 /** A picture and a question about it: all that self-distillation needs. */
 export interface Pair {

@@ -1,8 +1,8 @@
 import { z } from "zod";
 import { checkCells, type NumberArray } from "../roi/number-array.js";
 import { enclosingBox } from "../roi/components.js";
-import type { Size } from "../types.js";
-import { parseOptions } from "../validate.js";
+import type { Size } from "../base/types.js";
+import { parseOptions } from "../base/validate.js";
 
 /** Foreground, background, or left out of the loss. */
 export type PseudoLabel = 1 | 0 | -100;

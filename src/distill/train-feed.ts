@@ -1,5 +1,5 @@
-import type { Engine } from "../engine.js";
-import { SdRpnError } from "../errors.js";
+import type { Engine } from "../engine/engine.js";
+import { SdRpnError } from "../base/errors.js";
 import { runJob } from "../native/job.js";
 import type { LabelEntry } from "./label-file.js";
 import { atPlace } from "./train-labels.js";

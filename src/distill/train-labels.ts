@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { access } from "node:fs/promises";
-import type { Engine } from "../engine.js";
-import { type DataPlace, dataInvalid, SdRpnError } from "../errors.js";
+import type { Engine } from "../engine/engine.js";
+import { type DataPlace, dataInvalid, SdRpnError } from "../base/errors.js";
 import { throwIfAborted } from "../native/job.js";
 import { type LabelEntry, readLabels } from "./label-file.js";
 import { modelIdentity } from "./model-identity.js";

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { SdRpnError } from "../errors.js";
+import { SdRpnError } from "../base/errors.js";
 import type { TrainEvaluation, TrainStep } from "./train-options.js";
 
 /** All that the weights depend on. A checkpoint goes on only where none of it has changed. */

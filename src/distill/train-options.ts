@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { RPN_TYPES } from "../convert-checkpoint.js";
+import { RPN_TYPES } from "../rpn/convert-checkpoint.js";
 
 const callback = <T>() => z.custom<T>((value) => typeof value === "function").describe("function").optional();
 

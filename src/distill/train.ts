@@ -1,12 +1,12 @@
 import { access, constants, readdir, rm, stat } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
-import type { Engine } from "../engine.js";
-import { SdRpnError } from "../errors.js";
-import { internalsOf } from "../internals.js";
-import type { Model } from "../model.js";
+import type { Engine } from "../engine/engine.js";
+import { SdRpnError } from "../base/errors.js";
+import { internalsOf } from "../model/engine-of.js";
+import type { Model } from "../model/model.js";
 import { runJob, throwIfAborted } from "../native/job.js";
-import { parseOptions } from "../validate.js";
+import { parseOptions } from "../base/validate.js";
 import type { LabelEntry } from "./label-file.js";
 import { modelIdentity } from "./model-identity.js";
 import { TrainFeed } from "./train-feed.js";

@@ -1,6 +1,6 @@
 import type { AppendLog } from "../data/append-log.js";
-import type { Engine } from "../engine.js";
-import { SdRpnError } from "../errors.js";
+import type { Engine } from "../engine/engine.js";
+import { SdRpnError } from "../base/errors.js";
 import type { Picture } from "../image/picture.js";
 import type { Method, MethodAnswer } from "./methods/method.js";
 import { failedPrediction, type Prediction, type TimingLine, toPrediction } from "./prediction.js";

@@ -2,8 +2,8 @@ import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import { readJsonl } from "../data/jsonl.js";
-import { dataInvalid, SdRpnError } from "../errors.js";
-import type { Box } from "../types.js";
+import { dataInvalid, SdRpnError } from "../base/errors.js";
+import type { Box } from "../base/types.js";
 import type { EvalItem } from "./task.js";
 
 const lineSchema = z.object({

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { ModelInfo } from "../model.js";
+import type { ModelInfo } from "../model/model.js";
 import { TASK_NAMES } from "./task.js";
 
 const pair = z.tuple([z.int(), z.int()]);

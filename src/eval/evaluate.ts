@@ -1,7 +1,7 @@
 import { takeShard } from "../data/shard.js";
-import { internalsOf } from "../internals.js";
-import type { Model } from "../model.js";
-import { parseOptions } from "../validate.js";
+import { internalsOf } from "../model/engine-of.js";
+import type { Model } from "../model/model.js";
+import { parseOptions } from "../base/validate.js";
 import { askItems } from "./ask-items.js";
 import { readItems } from "./items.js";
 import { addMachine } from "./machine.js";

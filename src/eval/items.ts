@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { resolve } from "node:path";
-import { invalidArgument } from "../validate.js";
+import { invalidArgument } from "../base/validate.js";
 import type { EvalItem, ReadOptions, SkippedItem, Task } from "./task.js";
 
 /** What a run asks, in the order of the data. */

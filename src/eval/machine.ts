@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { arch, cpus, platform, release, totalmem } from "node:os";
 import { isDeepStrictEqual } from "node:util";
-import type { ModelInfo } from "../model.js";
+import type { ModelInfo } from "../model/model.js";
 import { RUN_FILES, type RunFolder, toJson } from "./run-folder.js";
 
 /** A machine that a run, or a part of it, was made on. */

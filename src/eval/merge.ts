@@ -1,9 +1,9 @@
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { takeShard } from "../data/shard.js";
-import { SdRpnError } from "../errors.js";
-import { signalSchema } from "../options.js";
-import { parseOptions } from "../validate.js";
+import { SdRpnError } from "../base/errors.js";
+import { signalSchema } from "../base/schemas.js";
+import { parseOptions } from "../base/validate.js";
 import type { RunConfig } from "./config.js";
 import { digestOf, readItems } from "./items.js";
 import { readMachines, writeMachines } from "./machine.js";

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { type HeadPair, headPairSchema } from "../distill/head-choice.js";
-import { predictSchema, signalSchema } from "../options.js";
+import { predictSchema } from "../answer/options.js";
+import { signalSchema } from "../base/schemas.js";
 import { TASK_NAMES, type TaskName } from "./task.js";
 
 /** The ways to answer that can be compared; `boxes` are files of regions, named in `boxes`. */

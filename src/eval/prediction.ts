@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { Box, HeatMap } from "../types.js";
+import type { Box, HeatMap } from "../base/types.js";
 import type { MethodAnswer, MethodTimings } from "./methods/method.js";
 import type { ItemScore } from "./task.js";
 

@@ -1,4 +1,4 @@
-import type { ModelInfo } from "../model.js";
+import type { ModelInfo } from "../model/model.js";
 
 /** The models that the papers have rows for and that this library runs. */
 export type PublishedModel = "LLaVA-1.5-7B" | "LLaVA-1.5-13B";

@@ -1,4 +1,4 @@
-import type { Box } from "../types.js";
+import type { Box } from "../base/types.js";
 
 /**
  * How much of what a question is about the second look has shown: the share of the area of `boxes`, each counted once,

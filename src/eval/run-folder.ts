@@ -5,7 +5,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { z } from "zod";
 import { AppendLog } from "../data/append-log.js";
 import { readJsonl } from "../data/jsonl.js";
-import { dataInvalid, SdRpnError } from "../errors.js";
+import { dataInvalid, SdRpnError } from "../base/errors.js";
 import { lineKey } from "./ask-items.js";
 import { configSchema, type RunConfig } from "./config.js";
 import { type Prediction, predictionSchema, type TimingLine, timingSchema } from "./prediction.js";

@@ -1,6 +1,6 @@
 import type { AppendLog } from "../data/append-log.js";
-import type { Engine } from "../engine.js";
-import { SdRpnError } from "../errors.js";
+import type { Engine } from "../engine/engine.js";
+import { SdRpnError } from "../base/errors.js";
 import { proposeRegion } from "../roi/propose-region.js";
 import type { Asked } from "./methods/method.js";
 import { Rpn } from "./methods/rpn.js";

@@ -1,5 +1,5 @@
-import type { DataPlace } from "../errors.js";
-import type { Box } from "../types.js";
+import type { DataPlace } from "../base/errors.js";
+import type { Box } from "../base/types.js";
 
 /** The benchmarks that can be run, by the name that the command takes. */
 export const TASK_NAMES = ["textvqa", "docvqa", "infovqa", "chartqa", "ocrbench", "vstar", "pope", "hrbench4k", "hrbench8k", "custom"] as const;

@@ -1,5 +1,5 @@
-import { SdRpnError } from "../errors.js";
-import type { Size } from "../types.js";
+import { SdRpnError } from "../base/errors.js";
+import type { Size } from "../base/types.js";
 
 /** The most pixels a picture may have unless `maxImagePixels` says otherwise: 300 MB decoded. */
 export const DEFAULT_MAX_IMAGE_PIXELS = 100_000_000;

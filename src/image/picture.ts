@@ -1,6 +1,6 @@
 import sharp from "sharp";
-import { SdRpnError } from "../errors.js";
-import type { Box, ImageInput, RawImage, Size } from "../types.js";
+import { SdRpnError } from "../base/errors.js";
+import type { Box, ImageInput, RawImage, Size } from "../base/types.js";
 import { DEFAULT_MAX_IMAGE_PIXELS, checkImageSize } from "./limits.js";
 import { resample, type Color, type RgbPixels } from "./resample.js";
 import { readSource } from "./source.js";

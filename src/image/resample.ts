@@ -1,6 +1,6 @@
 import { binding, type NativeResampler } from "../native/binding.js";
 import { runJob } from "../native/job.js";
-import type { Box, Size } from "../types.js";
+import type { Box, Size } from "../base/types.js";
 
 /** Decoded pixels: RGB, row-major, 8 bits a channel, no padding between rows. */
 export interface RgbPixels extends Size {

@@ -1,8 +1,8 @@
 import { open } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { types } from "node:util";
-import { SdRpnError } from "../errors.js";
-import type { ImageInput, RawImage } from "../types.js";
+import { SdRpnError } from "../base/errors.js";
+import type { ImageInput, RawImage } from "../base/types.js";
 import { SNIFF_LENGTH, sniff } from "./sniff.js";
 
 /** A picture as it came in: an encoded file's bytes, or raw pixels. `name` is how messages call it. */

@@ -1,5 +1,5 @@
 import { checkAnswers, checkText } from "./check.js";
-import { levenshtein } from "./levenshtein.js";
+import { levenshtein } from "../base/levenshtein.js";
 import type { MetricOptions } from "./options.js";
 
 /** Similarities below this count as wrong. */

@@ -1,4 +1,4 @@
-import { invalidArgument } from "../validate.js";
+import { invalidArgument } from "../base/validate.js";
 
 /** @throws {SdRpnError} INVALID_ARGUMENT unless `value` is a string */
 export function checkText(value: unknown, name: string): asserts value is string {

@@ -1,4 +1,4 @@
-import type { Box } from "../types.js";
+import type { Box } from "../base/types.js";
 import { loadBinary } from "./loader.js";
 
 /** A job on a native thread; `cancel(id)` of its object ends it early. */

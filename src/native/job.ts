@@ -1,4 +1,4 @@
-import { abortError, ERROR_CODES, type ErrorCode, SdRpnError } from "../errors.js";
+import { abortError, ERROR_CODES, type ErrorCode, SdRpnError } from "../base/errors.js";
 import type { NativeJob, NativeWorker } from "./binding.js";
 
 /**

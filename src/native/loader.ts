@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { SdRpnError } from "../errors.js";
+import { SdRpnError } from "../base/errors.js";
 
 interface NodeGypBuild {
   /** Path of the addon of the package at `dir`: build/Release first, then prebuilds/. Throws where there is none. */

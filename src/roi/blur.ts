@@ -1,4 +1,4 @@
-import type { Size } from "../types.js";
+import type { Size } from "../base/types.js";
 import type { NumberArray } from "./number-array.js";
 
 /** Weights of a Gaussian with sigma 1 at -1, 0 and 1, and their outer product, in float32 as torchvision makes them. */

@@ -1,4 +1,4 @@
-import type { Size } from "../types.js";
+import type { Size } from "../base/types.js";
 
 /** A rectangle of cells: `[x0, y0, x1, y1]`, the maxima exclusive. */
 export type GridBox = [x0: number, y0: number, x1: number, y1: number];

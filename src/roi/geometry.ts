@@ -1,4 +1,4 @@
-import type { Box } from "../types.js";
+import type { Box } from "../base/types.js";
 import type { GridBox } from "./components.js";
 import type { View } from "./options.js";
 

@@ -1,5 +1,5 @@
-import type { Size } from "../types.js";
-import { invalidArgument } from "../validate.js";
+import type { Size } from "../base/types.js";
+import { invalidArgument } from "../base/validate.js";
 
 /** Any array of numbers: `number[]`, `Float32Array`, `Float64Array` and their like. */
 export type NumberArray = ArrayLike<number>;

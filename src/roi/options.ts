@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { Size } from "../types.js";
+import type { Size } from "../base/types.js";
 
 /** The side of a CLIP patch in pixels; the default size of a cell. */
 const PATCH = 14;

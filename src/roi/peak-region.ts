@@ -1,5 +1,5 @@
-import type { Box } from "../types.js";
-import { parseOptions } from "../validate.js";
+import type { Box } from "../base/types.js";
+import { parseOptions } from "../base/validate.js";
 import { blur, sigmoid } from "./blur.js";
 import type { GridBox } from "./components.js";
 import { scaleOf, toImageBox } from "./geometry.js";

@@ -1,5 +1,5 @@
-import type { Region, ScoredBox } from "../types.js";
-import { parseOptions } from "../validate.js";
+import type { Region, ScoredBox } from "../base/types.js";
+import { parseOptions } from "../base/validate.js";
 import { blur, sigmoid } from "./blur.js";
 import { type Component, components, enclosingBox, type GridBox } from "./components.js";
 import { hasArea, toImageBox } from "./geometry.js";

@@ -1,4 +1,4 @@
-import type { Region } from "../types.js";
+import type { Region } from "../base/types.js";
 import type { NumberArray } from "./number-array.js";
 import type { RoIOptions } from "./options.js";
 import { proposeRegion } from "./propose-region.js";

@@ -1,4 +1,4 @@
-import type { Size } from "../types.js";
+import type { Size } from "../base/types.js";
 import type { GridBox } from "./components.js";
 
 /** One output cell's two sources along an axis, and the weight of either. */

@@ -1,7 +1,7 @@
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { convertCheckpoint } from "../../src/convert-checkpoint";
+import { convertCheckpoint } from "../../src/rpn/convert-checkpoint";
 import { demoModel, loadModel } from "../../src/index";
 import { runNode } from "../helpers/child";
 import { array, bool, f32, type Gguf, type MetaValue, readGguf, str, TENSOR_TYPE, u32, writeGguf } from "../helpers/gguf-writer";

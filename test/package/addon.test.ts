@@ -2,7 +2,7 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { SdRpnError } from "../../src/errors.js";
+import { SdRpnError } from "../../src/base/errors.js";
 import { loadBinary } from "../../src/native/loader.js";
 import { ADDON, ROOT } from "./pack.js";
 

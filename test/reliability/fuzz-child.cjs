@@ -3,7 +3,7 @@
 const { cpSync, mkdirSync, readFileSync, writeFileSync, writeSync } = require("node:fs");
 const { join } = require("node:path");
 const sharp = require("sharp");
-const { convertCheckpoint } = require("../../lib/convert-checkpoint.js");
+const { convertCheckpoint } = require("../../lib/rpn/convert-checkpoint.js");
 const { readLabels } = require("../../lib/distill/label-file.js");
 const { openPicture } = require("../../lib/image/picture.js");
 const { demoModel } = require("../../lib/index.js");

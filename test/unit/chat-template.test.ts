@@ -1,4 +1,4 @@
-import { renderChatTemplate } from "../../src/chat-template";
+import { renderChatTemplate } from "../../src/prompt/chat-template";
 
 const messages = [{ role: "user", content: "What?" }];
 const render = (template: string): string => renderChatTemplate(template, { messages, bos_token: "<s>" });

@@ -1,4 +1,4 @@
-import { SdRpnError, abortError } from "../../src/errors";
+import { SdRpnError, abortError } from "../../src/base/errors";
 
 test("an error carries its code, message and cause", () => {
   const cause = new Error("below");

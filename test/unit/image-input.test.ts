@@ -5,7 +5,7 @@ import { pathToFileURL } from "node:url";
 import sharp from "sharp";
 import { openPicture } from "../../src/image/picture.js";
 import { sniff } from "../../src/image/sniff.js";
-import type { ImageInput } from "../../src/types.js";
+import type { ImageInput } from "../../src/base/types.js";
 
 const WIDTH = 23;
 const HEIGHT = 17;

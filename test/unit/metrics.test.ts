@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { anls } from "../../src/metrics/anls";
 import { choiceLetter } from "../../src/metrics/choice-letter";
-import { levenshtein } from "../../src/metrics/levenshtein";
+import { levenshtein } from "../../src/base/levenshtein";
 import { relaxedAccuracy } from "../../src/metrics/relaxed-accuracy";
 import { vqaAccuracy } from "../../src/metrics/vqa-accuracy";
 

@@ -1,6 +1,6 @@
 import sharp from "sharp";
-import { renderOverlay } from "../../src/overlay.js";
-import type { HeatMap, RawImage, RoI } from "../../src/types.js";
+import { renderOverlay } from "../../src/image/overlay.js";
+import type { HeatMap, RawImage, RoI } from "../../src/base/types.js";
 
 type Drawing = Pick<RoI, "map" | "boxes" | "region">;
 

@@ -1,5 +1,5 @@
-import { demoModel } from "../../src/demo-model";
-import { makePrompt, type PromptSource } from "../../src/prompt";
+import { demoModel } from "../../src/model/demo-model";
+import { makePrompt, type PromptSource } from "../../src/prompt/prompt";
 import { readGguf } from "../helpers/gguf-writer";
 
 const source = (chatTemplate: string | null, rest: Partial<PromptSource> = {}): PromptSource => ({

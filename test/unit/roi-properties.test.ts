@@ -4,7 +4,7 @@ import type { RoIOptions } from "../../src/roi/options";
 import { peakRegion } from "../../src/roi/peak-region";
 import { proposeRegion } from "../../src/roi/propose-region";
 import { regionFromMap } from "../../src/roi/region-from-map";
-import type { Box, Size } from "../../src/types";
+import type { Box, Size } from "../../src/base/types";
 
 /** Numbers in [0, 1) from a seed (mulberry32), so that a failure can be had again. */
 function generator(seed: number): () => number {

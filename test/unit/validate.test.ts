@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { SdRpnError } from "../../src/errors";
-import { invalidArgument, parseOptions } from "../../src/validate";
+import { SdRpnError } from "../../src/base/errors";
+import { invalidArgument, parseOptions } from "../../src/base/validate";
 
 const box = z.strictObject({ x: z.number(), y: z.number(), width: z.number().positive(), height: z.number().positive() });
 const schema = z.strictObject({

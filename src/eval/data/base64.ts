@@ -1,4 +1,4 @@
-import { type DataPlace, dataInvalid } from "../../errors.js";
+import { type DataPlace, dataInvalid } from "../../base/errors.js";
 
 /**
  * The bytes of a picture in base64, line ends allowed.

@@ -1,7 +1,7 @@
 import { readdir, stat } from "node:fs/promises";
 import { extname, join, resolve } from "node:path";
-import { SdRpnError } from "../../errors.js";
-import { invalidArgument } from "../../validate.js";
+import { SdRpnError } from "../../base/errors.js";
+import { invalidArgument } from "../../base/validate.js";
 import { readJsonFile, readJsonlFile } from "./json-file.js";
 import { readParquetFile } from "./parquet-file.js";
 import { PictureCache } from "./parquet-pictures.js";

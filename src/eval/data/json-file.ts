@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import { locate } from "../../data/json-place.js";
 import { readJsonl } from "../../data/jsonl.js";
-import { type DataPlace, dataInvalid, SdRpnError } from "../../errors.js";
+import { type DataPlace, dataInvalid, SdRpnError } from "../../base/errors.js";
 import { DataRecord } from "./record.js";
 
 /**

@@ -1,5 +1,5 @@
 import { types } from "node:util";
-import { type DataPlace, dataInvalid, SdRpnError } from "../../errors.js";
+import { type DataPlace, dataInvalid, SdRpnError } from "../../base/errors.js";
 import { throwIfAborted } from "../../native/job.js";
 import { loadHyparquet } from "./hyparquet.js";
 import { bytesOf, type ParquetData, type PictureCache, readPictures } from "./parquet-pictures.js";

@@ -1,5 +1,5 @@
 import { types } from "node:util";
-import type { DataPlace } from "../../errors.js";
+import type { DataPlace } from "../../base/errors.js";
 import { decodeBase64 } from "./base64.js";
 
 /** Groups whose pictures come to more than this are read row by row, where the file has an index of its pages. */

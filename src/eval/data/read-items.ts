@@ -1,10 +1,10 @@
 import { access } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { z } from "zod";
-import { type DataPlace, dataInvalid } from "../../errors.js";
+import { type DataPlace, dataInvalid } from "../../base/errors.js";
 import { throwIfAborted } from "../../native/job.js";
-import type { Box } from "../../types.js";
-import { parseOptions } from "../../validate.js";
+import type { Box } from "../../base/types.js";
+import { parseOptions } from "../../base/validate.js";
 import type { EvalItem, ReadOptions } from "../task.js";
 import { dataFiles, readRecords, type SplitFiles } from "./data-files.js";
 import { PictureCache } from "./parquet-pictures.js";

@@ -1,4 +1,4 @@
-import { type DataPlace, dataInvalid } from "../../errors.js";
+import { type DataPlace, dataInvalid } from "../../base/errors.js";
 
 /** A picture inside a data file. Reading it touches the file again; nothing of it is held. */
 export interface EmbeddedPicture {

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { open } from "node:fs/promises";
-import { type DataPlace, dataInvalid, SdRpnError } from "../../errors.js";
+import { type DataPlace, dataInvalid, SdRpnError } from "../../base/errors.js";
 import { decodeBase64 } from "./base64.js";
 import { DataRecord, type EmbeddedPicture } from "./record.js";
 import { readTsvRows, type TsvCell, type TsvRow } from "./tsv-rows.js";

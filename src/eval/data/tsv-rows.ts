@@ -1,5 +1,5 @@
 import { open } from "node:fs/promises";
-import { dataInvalid, SdRpnError } from "../../errors.js";
+import { dataInvalid, SdRpnError } from "../../base/errors.js";
 import { throwIfAborted } from "../../native/job.js";
 
 const TAB = 9;

@@ -1,8 +1,8 @@
 import type { HeadChoice } from "../../distill/head-choice.js";
 import { pseudoLabels } from "../../distill/pseudo-labels.js";
-import type { Engine } from "../../engine.js";
+import type { Engine } from "../../engine/engine.js";
 import { hasArea, toImageBox } from "../../roi/geometry.js";
-import type { Box, HeatMap } from "../../types.js";
+import type { Box, HeatMap } from "../../base/types.js";
 import { answerLookingAt, type Asked, type Method, type MethodAnswer, withLook } from "./method.js";
 
 /** The longest answer whose attention is read, as in the published evaluation of this rival. */

@@ -1,5 +1,5 @@
-import type { Engine } from "../../engine.js";
-import type { Box, Size } from "../../types.js";
+import type { Engine } from "../../engine/engine.js";
+import type { Box, Size } from "../../base/types.js";
 import { answerLookingAt, type Asked, type Method, type MethodAnswer } from "./method.js";
 
 /** Regions that are known beforehand: those of the data, or those that another system has written into a file. */

@@ -1,5 +1,5 @@
-import type { Engine } from "../../engine.js";
-import { invalidArgument } from "../../validate.js";
+import type { Engine } from "../../engine/engine.js";
+import { invalidArgument } from "../../base/validate.js";
 import type { BoxesFile } from "../boxes-file.js";
 import type { RunConfig } from "../config.js";
 import { Attention } from "./attention.js";

@@ -1,9 +1,9 @@
-import { ask } from "../../ask.js";
-import type { Engine } from "../../engine.js";
+import { ask } from "../../answer/answer-question.js";
+import type { Engine } from "../../engine/engine.js";
 import type { Picture } from "../../image/picture.js";
-import { answerSchema } from "../../options.js";
-import type { SessionHandle } from "../../session-cache.js";
-import type { Answer, Box, FinishReason, HeatMap, Timings } from "../../types.js";
+import { answerSchema } from "../../answer/options.js";
+import type { SessionHandle } from "../../engine/session-cache.js";
+import type { Answer, Box, FinishReason, HeatMap, Timings } from "../../base/types.js";
 
 /** One question as a method gets it: the picture decoded, and its session opened for this method alone. */
 export interface Asked {

@@ -1,4 +1,4 @@
-import type { Engine } from "../../engine.js";
+import type { Engine } from "../../engine/engine.js";
 import { answerLookingAt, type Asked, type Method, type MethodAnswer } from "./method.js";
 
 /** One view: the model without a second look. */

@@ -1,4 +1,4 @@
-import type { Engine } from "../../engine.js";
+import type { Engine } from "../../engine/engine.js";
 import { answerWith, type Asked, type Method, type MethodAnswer, toMethodAnswer } from "./method.js";
 
 /** The region proposal network (SD-RPN, arXiv 2509.16944): `model.answer` with roi "auto". */

@@ -1,7 +1,7 @@
 import { hasArea, scaleOf } from "../../roi/geometry.js";
 import type { NumberArray } from "../../roi/number-array.js";
 import type { View } from "../../roi/options.js";
-import type { Box } from "../../types.js";
+import type { Box } from "../../base/types.js";
 
 /** Sides of the windows that are tried, in input sizes of the model. */
 const RATIOS = [1, 1.2, 1.4, 1.6, 1.8, 2] as const;

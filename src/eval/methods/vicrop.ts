@@ -1,4 +1,4 @@
-import type { Engine } from "../../engine.js";
+import type { Engine } from "../../engine/engine.js";
 import { answerLookingAt, type Asked, type Method, type MethodAnswer, withLook } from "./method.js";
 import { relativeToMaximum } from "./attention.js";
 import { vicropWindow } from "./vicrop-window.js";

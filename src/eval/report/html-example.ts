@@ -1,4 +1,4 @@
-import { SdRpnError } from "../../errors.js";
+import { SdRpnError } from "../../base/errors.js";
 import type { RunConfig } from "../config.js";
 import { cropsOf, mapOf, type Prediction } from "../prediction.js";
 import type { EvalItem } from "../task.js";

@@ -1,7 +1,7 @@
 import sharp from "sharp";
 import { type Picture, openPicture } from "../../image/picture.js";
-import { renderOverlay } from "../../overlay.js";
-import type { Box, HeatMap, Size } from "../../types.js";
+import { renderOverlay } from "../../image/overlay.js";
+import type { Box, HeatMap, Size } from "../../base/types.js";
 import type { EvalItem } from "../task.js";
 
 /** Longest sides in pixels of what the page shows. */

@@ -1,4 +1,4 @@
-import { dataInvalid } from "../../errors.js";
+import { dataInvalid } from "../../base/errors.js";
 import type { RunConfig } from "../config.js";
 import type { Prediction } from "../prediction.js";
 import { RUN_FILES, type RunFolder } from "../run-folder.js";

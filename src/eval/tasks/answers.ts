@@ -1,4 +1,4 @@
-import { invalidArgument } from "../../validate.js";
+import { invalidArgument } from "../../base/validate.js";
 import type { EvalItem, Submission } from "../task.js";
 
 /** @throws {SdRpnError} INVALID_ARGUMENT for an item whose answers are kept back */

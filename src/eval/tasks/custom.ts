@@ -1,6 +1,6 @@
 import { choiceLetter } from "../../metrics/choice-letter.js";
 import { choiceOfOptions } from "../../metrics/choice-of-options.js";
-import type { Box } from "../../types.js";
+import type { Box } from "../../base/types.js";
 import { type DataFormat, readItems } from "../data/read-items.js";
 import type { DataRecord } from "../data/record.js";
 import { countUnparsed, perCategory, share } from "../figures.js";

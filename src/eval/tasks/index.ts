@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { parseOptions } from "../../validate.js";
+import { parseOptions } from "../../base/validate.js";
 import { TASK_NAMES, type Task, type TaskName } from "../task.js";
 import { chartqa } from "./chartqa.js";
 import { custom } from "./custom.js";

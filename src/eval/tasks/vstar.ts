@@ -1,9 +1,9 @@
 import { readFile } from "node:fs/promises";
 import { extname } from "node:path";
 import { z } from "zod";
-import { dataInvalid } from "../../errors.js";
+import { dataInvalid } from "../../base/errors.js";
 import { choiceLetter } from "../../metrics/choice-letter.js";
-import type { Box } from "../../types.js";
+import type { Box } from "../../base/types.js";
 import { type DataFormat, readItems } from "../data/read-items.js";
 import { countUnparsed, perCategory, share } from "../figures.js";
 import { choiceLines, LETTER_OF_CHOICES } from "../prompts.js";

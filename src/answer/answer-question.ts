@@ -1,14 +1,14 @@
 import { randomInt } from "node:crypto";
 import type { z } from "zod";
-import type { Engine, Subject } from "./engine.js";
-import { abortError, SdRpnError } from "./errors.js";
-import type { NativeRoI, NativeTimings, NativeView } from "./native/binding.js";
-import { throwIfAborted } from "./native/job.js";
+import type { Engine, Subject } from "../engine/engine.js";
+import { abortError, SdRpnError } from "../base/errors.js";
+import type { NativeRoI, NativeTimings, NativeView } from "../native/binding.js";
+import { throwIfAborted } from "../native/job.js";
 import type { answerSchema, PredictOptions } from "./options.js";
-import { sigmoid } from "./roi/blur.js";
-import { peakRegion } from "./roi/peak-region.js";
-import { readMap } from "./roi/propose-region.js";
-import type { Answer, Box, RoI, Timings } from "./types.js";
+import { sigmoid } from "../roi/blur.js";
+import { peakRegion } from "../roi/peak-region.js";
+import { readMap } from "../roi/propose-region.js";
+import type { Answer, Box, RoI, Timings } from "../base/types.js";
 
 export type CheckedAnswerOptions = z.output<typeof answerSchema>;
 

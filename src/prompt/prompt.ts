@@ -1,5 +1,5 @@
 import { renderChatTemplate } from "./chat-template.js";
-import { SdRpnError } from "./errors.js";
+import { SdRpnError } from "../base/errors.js";
 
 /**
  * How a picture and a question become text around the image's tokens. Either side of the image is tokenized on its own,

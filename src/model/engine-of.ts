@@ -1,6 +1,6 @@
-import type { OpenSubject } from "./ask.js";
-import type { Engine } from "./engine.js";
-import { invalidArgument } from "./validate.js";
+import type { OpenSubject } from "../answer/answer-question.js";
+import type { Engine } from "../engine/engine.js";
+import { invalidArgument } from "../base/validate.js";
 
 /** What the rest of the library reaches of a model or a session and its users do not. */
 export interface Internals {

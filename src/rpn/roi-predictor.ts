@@ -1,11 +1,11 @@
 import { types } from "node:util";
 import { z } from "zod";
-import { SdRpnError } from "./errors.js";
-import { binding, type NativeRpn, type NativeRpnInfo } from "./native/binding.js";
-import { inThisRealm, runJob } from "./native/job.js";
-import { pathSchema } from "./options.js";
-import { ThreadBound } from "./thread-bound.js";
-import { parseOptions } from "./validate.js";
+import { SdRpnError } from "../base/errors.js";
+import { binding, type NativeRpn, type NativeRpnInfo } from "../native/binding.js";
+import { inThisRealm, runJob } from "../native/job.js";
+import { pathSchema } from "../base/schemas.js";
+import { ThreadBound } from "../base/thread-bound.js";
+import { parseOptions } from "../base/validate.js";
 
 const signal = z.instanceof(AbortSignal).describe("AbortSignal").optional();
 const loadSchema = z.strictObject({ threads: z.int().min(1).max(512).default(1), gpu: z.boolean().default(false), signal });

@@ -1,6 +1,6 @@
 import { CallQueue } from "./call-queue.js";
-import { SdRpnError } from "./errors.js";
-import { openPicture, type Picture } from "./image/picture.js";
+import { SdRpnError } from "../base/errors.js";
+import { openPicture, type Picture } from "../image/picture.js";
 import type {
   NativeAnswer,
   NativeAttention,
@@ -10,11 +10,11 @@ import type {
   NativeModelInfo,
   NativeRoI,
   NativeView,
-} from "./native/binding.js";
-import { attempt, inThisRealm, orAborted, runJob, runJobWithCallback, throwIfAborted } from "./native/job.js";
-import type { Prompt } from "./prompt.js";
+} from "../native/binding.js";
+import { attempt, inThisRealm, orAborted, runJob, runJobWithCallback, throwIfAborted } from "../native/job.js";
+import type { Prompt } from "../prompt/prompt.js";
 import { SessionCache, type SessionHandle } from "./session-cache.js";
-import type { ImageInput } from "./types.js";
+import type { ImageInput } from "../base/types.js";
 
 /** A picture ready to be asked about: decoded, its state at hand in the model. */
 export interface Subject {

@@ -1,11 +1,12 @@
 import { z } from "zod";
-import { ask, type OpenSubject, predict } from "./ask.js";
-import { streamAnswer } from "./answer-stream.js";
-import type { Engine } from "./engine.js";
-import { SdRpnError } from "./errors.js";
-import { answerSchema, type AnswerOptions, type PredictOptions, questionSchema, predictSchema } from "./options.js";
-import type { Answer, AnswerEvent, RoI } from "./types.js";
-import { parseOptions } from "./validate.js";
+import { ask, type OpenSubject, predict } from "../answer/answer-question.js";
+import { streamAnswer } from "../answer/answer-stream.js";
+import type { Engine } from "../engine/engine.js";
+import { SdRpnError } from "../base/errors.js";
+import { type AnswerOptions, answerSchema, type PredictOptions, predictSchema } from "../answer/options.js";
+import { questionSchema } from "../base/schemas.js";
+import type { Answer, AnswerEvent, RoI } from "../base/types.js";
+import { parseOptions } from "../base/validate.js";
 
 /** What a call needs of the model or session that it was made on. */
 export interface Host {

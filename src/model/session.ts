@@ -1,14 +1,14 @@
-import type { Engine, Subject } from "./engine.js";
-import * as asker from "./asker.js";
-import { SdRpnError } from "./errors.js";
-import type { Picture } from "./image/picture.js";
-import { setInternals } from "./internals.js";
-import type { AnswerOptions, PredictOptions } from "./options.js";
-import { signalSchema } from "./options.js";
-import type { SessionHandle } from "./session-cache.js";
-import { ThreadBound } from "./thread-bound.js";
-import type { Answer, AnswerEvent, RoI } from "./types.js";
-import { parseOptions } from "./validate.js";
+import type { Engine, Subject } from "../engine/engine.js";
+import * as calls from "./calls.js";
+import { SdRpnError } from "../base/errors.js";
+import type { Picture } from "../image/picture.js";
+import { setInternals } from "./engine-of.js";
+import type { AnswerOptions, PredictOptions } from "../answer/options.js";
+import { signalSchema } from "../base/schemas.js";
+import type { SessionHandle } from "../engine/session-cache.js";
+import { ThreadBound } from "../base/thread-bound.js";
+import type { Answer, AnswerEvent, RoI } from "../base/types.js";
+import { parseOptions } from "../base/validate.js";
 
 /**
  * One picture in front of a model, made by `model.open(image)`: it is decoded and encoded once, and questions reuse the
@@ -31,23 +31,23 @@ export class Session extends ThreadBound {
 
   /** Where the answer to a question can be read; see {@link Model.predictRoI}. */
   predictRoI(question: string, options?: PredictOptions): Promise<RoI> {
-    return asker.predictRoI(this.host, question, options);
+    return calls.predictRoI(this.host, question, options);
   }
 
   /** The answer to a question; see {@link Model.answer}. */
   answer(question: string, options?: AnswerOptions): Promise<Answer> {
-    return asker.answer(this.host, question, options);
+    return calls.answer(this.host, question, options);
   }
 
   /** The answer as it comes; see {@link Model.answerStream}. */
   answerStream(question: string, options?: AnswerOptions): AsyncGenerator<AnswerEvent, void, undefined> {
-    return asker.answerStream(this.host, question, options);
+    return calls.answerStream(this.host, question, options);
   }
 
   /** The projector's output, Float32Array [tokens * n_embd], row-major over the grid. */
   async encodeImage(options: { signal?: AbortSignal } = {}): Promise<Float32Array> {
     const { signal } = parseOptions(signalSchema, options);
-    return asker.inTurn(this.host, signal, (engine, either) => engine.encode(this.view, either));
+    return calls.inTurn(this.host, signal, (engine, either) => engine.encode(this.view, either));
   }
 
   /** Frees the picture's state. Calls under way reject with DISPOSED, as later ones do. Disposing twice is fine. */
@@ -77,5 +77,5 @@ export class Session extends ThreadBound {
     release: () => {},
   });
 
-  private readonly host: asker.Host = { engine: this.engine, subject: this.subject, closing: this.closing.signal, client: this };
+  private readonly host: calls.Host = { engine: this.engine, subject: this.subject, closing: this.closing.signal, client: this };
 }

@@ -1,4 +1,4 @@
-import type { Answer, AnswerEvent, RoI } from "./types.js";
+import type { Answer, AnswerEvent, RoI } from "../base/types.js";
 
 /** How an answer is started: with callbacks for what comes meanwhile, and a signal that ends it. */
 export type StartAnswer = (on: { roi: (roi: RoI) => void; text: (text: string) => void }, signal: AbortSignal) => Promise<Answer>;

@@ -1,17 +1,19 @@
-import * as asker from "./asker.js";
+import * as calls from "./calls.js";
 import { demoModel } from "./demo-model.js";
-import { Engine } from "./engine.js";
-import { SdRpnError } from "./errors.js";
-import { setInternals } from "./internals.js";
-import { binding, type NativeModel } from "./native/binding.js";
-import { runJobWithCallback } from "./native/job.js";
-import { type AnswerOptions, type LoadOptions, loadSchema, type PredictOptions, signalSchema } from "./options.js";
-import { makePrompt } from "./prompt.js";
+import { Engine } from "../engine/engine.js";
+import { SdRpnError } from "../base/errors.js";
+import { setInternals } from "./engine-of.js";
+import { binding, type NativeModel } from "../native/binding.js";
+import { runJobWithCallback } from "../native/job.js";
+import type { AnswerOptions, PredictOptions } from "../answer/options.js";
+import { type LoadOptions, loadSchema } from "./load-options.js";
+import { signalSchema } from "../base/schemas.js";
+import { makePrompt } from "../prompt/prompt.js";
 import { Session } from "./session.js";
-import { ThreadBound } from "./thread-bound.js";
-import type { Answer, AnswerEvent, ImageInput, RoI, Size } from "./types.js";
-import { invalidArgument, parseOptions } from "./validate.js";
-import { version } from "./version.js";
+import { ThreadBound } from "../base/thread-bound.js";
+import type { Answer, AnswerEvent, ImageInput, RoI, Size } from "../base/types.js";
+import { invalidArgument, parseOptions } from "../base/validate.js";
+import { version } from "../base/version.js";
 
 /** What a loaded model is. */
 export interface ModelInfo {
@@ -142,7 +144,7 @@ export class Model extends ThreadBound {
    * @throws {SdRpnError} RPN_NOT_LOADED, INVALID_ARGUMENT, IMAGE_INVALID, IMAGE_TOO_LARGE, CONTEXT_OVERFLOW, ABORTED, DISPOSED
    */
   predictRoI(image: ImageInput, question: string, options?: PredictOptions): Promise<RoI> {
-    return asker.predictRoI(this.host(image), question, options);
+    return calls.predictRoI(this.host(image), question, options);
   }
 
   /**
@@ -153,12 +155,12 @@ export class Model extends ThreadBound {
    * @throws {SdRpnError} as {@link predictRoI}, RPN_NOT_LOADED for roi "always" only
    */
   answer(image: ImageInput, question: string, options?: AnswerOptions): Promise<Answer> {
-    return asker.answer(this.host(image), question, options);
+    return calls.answer(this.host(image), question, options);
   }
 
   /** The answer as it comes: the region (where one was looked for), pieces of text, and the whole answer last. */
   answerStream(image: ImageInput, question: string, options?: AnswerOptions): AsyncGenerator<AnswerEvent, void, undefined> {
-    return asker.answerStream(this.host(image), question, options);
+    return calls.answerStream(this.host(image), question, options);
   }
 
   /**
@@ -168,7 +170,7 @@ export class Model extends ThreadBound {
    */
   async open(image: ImageInput, options: { signal?: AbortSignal } = {}): Promise<Session> {
     const { signal } = parseOptions(signalSchema, options);
-    return asker.inTurn({ engine: this.engine, client: image }, signal, async (engine) => {
+    return calls.inTurn({ engine: this.engine, client: image }, signal, async (engine) => {
       const { picture, view } = await engine.read(image, signal);
       const handle = await this.engine().openSession(view, signal);
       const session = new Session(this.engine, picture, view, handle, (closed) => {
@@ -185,7 +187,7 @@ export class Model extends ThreadBound {
   /** The projector's output for a picture's view, Float32Array [tokens * n_embd], row-major over the grid. */
   async encodeImage(image: ImageInput, options: { signal?: AbortSignal } = {}): Promise<Float32Array> {
     const { signal } = parseOptions(signalSchema, options);
-    return asker.inTurn({ engine: this.engine, client: image }, signal, async (engine) => {
+    return calls.inTurn({ engine: this.engine, client: image }, signal, async (engine) => {
       const { view } = await engine.read(image, signal);
       return this.engine().encode(view, signal);
     });
@@ -208,7 +210,7 @@ export class Model extends ThreadBound {
     return this.ownEngine;
   };
 
-  private host(image: ImageInput): asker.Host {
+  private host(image: ImageInput): calls.Host {
     return { engine: this.engine, client: image, subject: (signal) => this.engine().subject(image, signal) };
   }
 }

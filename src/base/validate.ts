@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { SdRpnError } from "./errors.js";
-import { levenshtein } from "./metrics/levenshtein.js";
+import { levenshtein } from "./levenshtein.js";
 
 type Issue = z.core.$ZodIssue;
 type Path = readonly PropertyKey[];

@@ -1,7 +1,7 @@
 import { z } from "zod";
-import { binding } from "./native/binding.js";
-import { runJobWithCallback } from "./native/job.js";
-import { parseOptions } from "./validate.js";
+import { binding } from "../native/binding.js";
+import { runJobWithCallback } from "../native/job.js";
+import { parseOptions } from "../base/validate.js";
 
 export const RPN_TYPES = ["f32", "f16", "q8_0", "q4_k"] as const;
 

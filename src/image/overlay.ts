@@ -1,8 +1,8 @@
 import sharp from "sharp";
-import { SdRpnError } from "./errors.js";
-import { openPicture } from "./image/picture.js";
-import type { Color, RgbPixels } from "./image/resample.js";
-import type { Box, HeatMap, ImageInput, RoI, Size } from "./types.js";
+import { SdRpnError } from "../base/errors.js";
+import { openPicture } from "./picture.js";
+import type { Color, RgbPixels } from "./resample.js";
+import type { Box, HeatMap, ImageInput, RoI, Size } from "../base/types.js";
 
 export interface OverlayOptions {
   /** opacity of the heat where the probability is 1, 0..1; default 0.4 */

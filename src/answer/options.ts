@@ -1,0 +1,56 @@
+import { z } from "zod";
+import { abortSignal as signal, callback } from "../base/schemas.js";
+import type { Box } from "../base/types.js";
+
+const box = z.strictObject({ x: z.number(), y: z.number(), width: z.number().positive(), height: z.number().positive() });
+
+export const predictSchema = z.strictObject({ threshold: z.number().min(-1).max(1).optional(), signal });
+
+export const answerSchema = z.strictObject({
+  roi: z
+    .union([z.enum(["auto", "always", "never"]), z.array(box)])
+    .describe('"auto", "always", "never" or array of boxes { x, y, width, height }')
+    .default("auto"),
+  threshold: z.number().min(-1).max(1).optional(),
+  maxTokens: z.int().min(1).max(1 << 20).default(128),
+  temperature: z.number().min(0).max(100).default(0),
+  topP: z.number().gt(0).max(1).default(1),
+  topK: z.int().min(0).default(0),
+  seed: z.int().min(0).max(0xffffffff).optional(),
+  stop: z.union([z.string().min(1), z.array(z.string().min(1))]).default([]),
+  onToken: callback<(text: string) => void>(),
+  signal,
+});
+
+/** Options of `predictRoI`. */
+export interface PredictOptions {
+  /** see `boxesFromMap`; default: the RPN file's, else 0.15 */
+  threshold?: number;
+  signal?: AbortSignal;
+}
+
+/** Options of `answer` and `answerStream`. */
+export interface AnswerOptions {
+  /**
+   * "auto" (default): a second look if a region is found, the plain answer without an RPN. "always": the 3x3 cells around
+   * the map's maximum where nothing passes the threshold. "never": one view. Boxes in source pixels: each is cut out and
+   * looked at, in order.
+   */
+  roi?: "auto" | "always" | "never" | Box[];
+  threshold?: number;
+  /** default 128 */
+  maxTokens?: number;
+  /** 0 (default): greedy */
+  temperature?: number;
+  /** default 1: off */
+  topP?: number;
+  /** default 0: off */
+  topK?: number;
+  /** of sampling; default: a random one */
+  seed?: number;
+  /** the answer ends before any of these */
+  stop?: string | string[];
+  /** receives the text as it comes; its pieces joined are the answer's text */
+  onToken?: (text: string) => void;
+  signal?: AbortSignal;
+}

@@ -1,0 +1,19 @@
+import { z } from "zod";
+
+export const abortSignal = z.instanceof(AbortSignal).describe("AbortSignal").optional();
+export const callback = <T>() => z.custom<T>((value) => typeof value === "function").describe("function").optional();
+
+/** A path; the system would take one with a NUL for its beginning, which is another file. */
+export const pathSchema = z
+  .string()
+  .min(1)
+  .refine((path) => !path.includes("\0"))
+  .describe("path without NUL characters");
+
+export const signalSchema = z.strictObject({ signal: abortSignal });
+
+/** The question as the user wrote it; white space alone is none. */
+export const questionSchema = z
+  .string()
+  .refine((text) => text.trim() !== "")
+  .describe("non-empty string");

@@ -1,0 +1,48 @@
+import { z } from "zod";
+import { abortSignal as signal, callback, pathSchema } from "../base/schemas.js";
+import type { LogLevel } from "../native/binding.js";
+
+export const loadSchema = z.strictObject({
+  model: pathSchema.optional(),
+  mmproj: pathSchema.optional(),
+  rpn: pathSchema.optional(),
+  gpuLayers: z.union([z.int().min(0).max(1000), z.literal("auto")]).default("auto"),
+  threads: z.int().min(1).max(512).optional(),
+  contextSize: z.int().min(1).max(1 << 20).optional(),
+  parallel: z.int().min(1).max(32).default(1),
+  sessionCacheBytes: z.int().min(0).default(512 * 1024 * 1024),
+  maxImagePixels: z.int().min(1).optional(),
+  maxQueue: z.int().min(0).max(1 << 20).default(1024),
+  log: callback<(level: LogLevel, text: string) => void>(),
+  onProgress: callback<(fraction: number) => void>(),
+  signal,
+});
+
+/** Options of {@link loadModel}. */
+export interface LoadOptions {
+  /** path of the language model, a GGUF file; default: the demo model */
+  model?: string;
+  /** path of the vision tower and projector that belong to it */
+  mmproj?: string;
+  /** path of its region proposal network; without one there are plain answers only */
+  rpn?: string;
+  /** layers on the GPU; "auto" (default): all of them where there is a GPU */
+  gpuLayers?: number | "auto";
+  /** threads of the CPU backend; default: all cores but one (where there are more than two), one for models under 1,024 wide */
+  threads?: number;
+  /** tokens of one call, prompt and answer together; default min(4096, what the model was trained with) */
+  contextSize?: number;
+  /** answers that are decoded together, 1 to 32; default 1. The context's memory grows by this factor. */
+  parallel?: number;
+  /** memory for the state of pictures asked about before; default 512 MiB, 0 keeps none */
+  sessionCacheBytes?: number;
+  /** largest picture, width x height; default 100 million */
+  maxImagePixels?: number;
+  /** calls that may wait while others run; more are refused with QUEUE_FULL. Default 1,024 */
+  maxQueue?: number;
+  /** receives the messages of ggml, llama.cpp and mtmd; without it they are dropped */
+  log?: (level: LogLevel, text: string) => void;
+  /** receives 0..1 while loading */
+  onProgress?: (fraction: number) => void;
+  signal?: AbortSignal;
+}
