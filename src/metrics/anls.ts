@@ -2,15 +2,14 @@ import { checkAnswers, checkText } from "./check.js";
 import { levenshtein } from "../base/levenshtein.js";
 import type { MetricOptions } from "./options.js";
 
-/** Similarities below this count as wrong. */
-const THRESHOLD = 0.5;
 
 /**
  * Average normalised Levenshtein similarity of one prediction (DocVQA, InfographicVQA), 0..1: the similarity to the
  * nearest answer, or 0 where that is below a half.
  *
  * As in lmms-eval, case and runs of whitespace do not count for the distance, but the lengths that it is divided by are
- * those of the texts as given. `strict` divides by the lengths of what was compared.
+ * those of the texts as given; a similarity of exactly a half is kept. `strict` divides by the lengths of what was
+ * compared, and gives 0 for a distance of a half as well, which is how the paper defines it.
  *
  * @throws {SdRpnError} INVALID_ARGUMENT
  */
@@ -18,8 +17,9 @@ export function anls(prediction: string, answers: readonly string[], { strict = 
   checkText(prediction, "prediction");
   checkAnswers(answers);
   const text = strict ? normalised : (given: string): string => given;
-  const similarity = 1 - Math.min(...answers.map((answer) => distance(text(prediction), text(answer))));
-  return similarity < THRESHOLD ? 0 : similarity;
+  const nearest = Math.min(...answers.map((answer) => distance(text(prediction), text(answer))));
+  const isSimilar = strict ? nearest < 0.5 : nearest <= 0.5;
+  return isSimilar ? 1 - nearest : 0;
 }
 
 function distance(prediction: string, answer: string): number {

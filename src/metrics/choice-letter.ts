@@ -1,13 +1,13 @@
 import { checkText } from "./check.js";
 import type { MetricOptions } from "./options.js";
+import { statedChoice } from "./stated-choice.js";
 
-export type ChoiceLetter = "A" | "B" | "C" | "D";
+const LETTERS = ["A", "B", "C", "D"] as const;
+export type ChoiceLetter = (typeof LETTERS)[number];
 
-const FIRST_CHARACTER = /^([A-D])/; // whatever follows: "Answer: C" is A
-const FIRST_WORD = /^([A-D])(?![\p{L}\p{N}'])/u;
-
-/** In order of precedence, after the first; each captures the letter. */
+/** In order of precedence; each captures the letter. */
 const PATTERNS = [
+  /^([A-D])/, // whatever follows: "Answer: C" is A
   /(?:ANSWER|CHOICE|OPTION)(?:\s+IS)?[\s:]+([A-D])/,
   /\(([A-D])\)/,
   /([A-D])\s*[.)\]]/,
@@ -17,14 +17,17 @@ const PATTERNS = [
 
 /**
  * The option that a prediction names, or null: the rules of lmms-eval for V*Bench, its oddities included, on the
- * trimmed text in upper case. `strict` takes a first character only where it stands alone, so that "Answer: C" is C.
+ * trimmed text in upper case. `strict` reads the text as a careful person would, by the rules of `statedChoice` (docs/benchmarks.md).
  *
  * @throws {SdRpnError} INVALID_ARGUMENT
  */
 export function choiceLetter(prediction: string, { strict = false }: MetricOptions = {}): ChoiceLetter | null {
   checkText(prediction, "prediction");
+  if (strict) {
+    return statedChoice(prediction, LETTERS) as ChoiceLetter | null;
+  }
   const text = prediction.trim().toUpperCase();
-  for (const pattern of [strict ? FIRST_WORD : FIRST_CHARACTER, ...PATTERNS]) {
+  for (const pattern of PATTERNS) {
     const match = pattern.exec(text);
     if (match) {
       return match[1] as ChoiceLetter;

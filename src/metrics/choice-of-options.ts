@@ -1,4 +1,6 @@
 import { checkText } from "./check.js";
+import type { MetricOptions } from "./options.js";
+import { statedChoice } from "./stated-choice.js";
 
 /** Predictions with one of these refuse to answer. */
 const REFUSALS = [
@@ -16,15 +18,17 @@ const NONE = "Z";
  * HR-Bench is scored by in lmms-eval before it asks a judge model, which this library never does.
  *
  * A letter counts where it is the only one of the options' letters that stands as a word, in capitals; else the option
- * whose text, and no other's, is somewhere in the prediction, case aside.
+ * whose text, and no other's, is somewhere in the prediction, case aside. `strict` reads letters by the rules of
+ * `statedChoice` in place of that, so that the I of "I think so" is none of nine options.
  *
  * @param options letter to text
  * @throws {SdRpnError} INVALID_ARGUMENT
  */
-export function choiceOfOptions(prediction: string, options: ReadonlyMap<string, string>): string | null {
+export function choiceOfOptions(prediction: string, options: ReadonlyMap<string, string>, { strict = false }: MetricOptions = {}): string | null {
   checkText(prediction, "prediction");
   const text = prediction.trim();
-  return letterOf(text, [...options.keys()]) ?? optionInText(text, options);
+  const letters = [...options.keys()];
+  return (strict ? statedChoice(text, letters) : letterOf(text, letters)) ?? optionInText(text, options);
 }
 
 function letterOf(text: string, letters: readonly string[]): string | null {

@@ -66,6 +66,39 @@ test("VQA accuracy removes 32 full stops at the most", () => {
   expect(vqaAccuracy(`a${".".repeat(33)}b`, ten("ab"))).toBe(0);
 });
 
+test("strictly, VQA accuracy removes every full stop, and punctuation is a space", () => {
+  for (const [prediction, answer] of [
+    [`a${".".repeat(33)}b`, "ab"],
+    ["a -b c-d", "b c d"],
+    ["red,blue", "red blue"],
+    ["1,000?", "1000"],
+    ["The Two dogs.", "2 dogs"],
+    ["$3.50.", "$3.50"],
+    ["dont", "don't"],
+    ["bob's", "Bob 's"],
+  ]) {
+    expect([prediction, vqaAccuracy(prediction, ten(answer), { strict: true })]).toEqual([prediction, 1]);
+  }
+  expect(vqaAccuracy("redblue", ten("red,blue"), { strict: true })).toBe(0);
+  expect(vqaAccuracy("red", ten("red", "red", "blue", "blue", "blue"), { strict: true })).toBe(1);
+});
+
+test("strictly, ANLS gives nothing for a distance of a half, and divides by the lengths of what it compares", () => {
+  for (const [prediction, answers, published, strict] of [
+    ["ab", ["a"], 0.5, 0],
+    ["ab", ["ax"], 0.5, 0],
+    ["abcdef", ["abcxyz"], 0.5, 0],
+    ["abcde", ["abcxy"], 0.6, 0.6],
+    ["abcde", ["abxyz"], 0, 0],
+    ["ab", ["ax", "abc"], 2 / 3, 2 / 3],
+    ["  a   x ", ["a b"], 1 - 1 / 8, 1 - 1 / 3],
+    ["  ", [""], 1, 1],
+    ["a", [""], 0, 0],
+  ] as const) {
+    expect([prediction, anls(prediction, answers), anls(prediction, answers, { strict: true })]).toEqual([prediction, expect.closeTo(published, 12), expect.closeTo(strict, 12)]);
+  }
+});
+
 test("ANLS divides by the lengths as given and forgives nothing below a half", () => {
   expect(anls("", [""])).toBe(1);
   expect(anls("A  B", ["a b"])).toBe(1);
@@ -100,6 +133,27 @@ test.each<[string, string, boolean]>([
   ["%", "%", true],
 ])("relaxed accuracy of %p for %p is %p", (prediction, answer, right) => {
   expect(relaxedAccuracy(prediction, answer)).toBe(right);
+});
+
+test.each<[string, string, boolean, boolean]>([
+  ["1.05", "1", false, true], // 1.05 - 1 is a little more than 0.05 in binary
+  ["0.95", "1", false, true],
+  ["2.1", "2", false, true],
+  ["105", "100", true, true],
+  ["105.0001", "100", false, false],
+  ["1.0500000001", "1", false, false],
+  ["-1.05", "-1", false, true],
+  ["75.6%", "72%", true, true],
+  ["75.6", "72%", false, false],
+  ["0.0", "0", false, true],
+  ["0.0001", "0", false, false],
+  ["inf", "inf", false, true],
+  ["Nan", "nan", false, true],
+  ["inf", "1", false, false],
+  ["1", "inf", false, false],
+  ["yes .", "Yes", false, true],
+])("relaxed accuracy of %p for %p is %p, strictly %p", (prediction, answer, published, strict) => {
+  expect([relaxedAccuracy(prediction, answer), relaxedAccuracy(prediction, answer, { strict: true })]).toEqual([published, strict]);
 });
 
 test.each<[string, string | null]>([

@@ -85,7 +85,7 @@ function normalised(text: string): string {
 
 /** V*'s rules where its letters do, else HR-Bench's. */
 function letterOf({ options = [] }: EvalItem, prediction: string, strict: boolean | undefined): string | null {
-  return options.every(({ letter }) => letter <= "D") ? choiceLetter(prediction, { strict }) : choiceOfOptions(prediction, new Map(options.map(({ letter, text }) => [letter, text])));
+  return options.every(({ letter }) => letter <= "D") ? choiceLetter(prediction, { strict }) : choiceOfOptions(prediction, new Map(options.map(({ letter, text }) => [letter, text])), { strict });
 }
 
 export const custom: Task = {
