@@ -22,7 +22,7 @@ async function main(): Promise<void> {
   process.exitCode = Object.keys(results.failed).length ? 1 : 0;
 }
 
-main().catch((error) => {
-  process.stderr.write(`bench: ${error instanceof Error ? error.message : error}\n`);
+main().catch((error: unknown) => {
+  process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`);
   process.exitCode = 2;
 });

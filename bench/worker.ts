@@ -45,7 +45,7 @@ async function main(): Promise<void> {
   send({ id: 0, about: engine.about() });
 }
 
-main().catch((error) => {
-  process.send?.({ id: 0, error: String(error?.stack ?? error) } satisfies Reply);
+main().catch((error: unknown) => {
+  process.send?.({ id: 0, error: error instanceof Error ? (error.stack ?? error.message) : String(error) } satisfies Reply);
   process.exitCode = 1;
 });

@@ -10,8 +10,10 @@ const STRING = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
 const STRING_START = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*/y;
 const SCALAR = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null/y;
 
-class Broken {
-  constructor(readonly offset: number) {}
+class Broken extends Error {
+  constructor(readonly offset: number) {
+    super(`no JSON from ${offset} on`);
+  }
 }
 
 /**

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { z } from "zod";
 import { ahead } from "../data/read-ahead.js";
 import type { Engine } from "../engine/engine.js";
-import { SdRpnError } from "../base/errors.js";
+import type { SdRpnError } from "../base/errors.js";
 import { internalsOf } from "../model/engine-of.js";
 import type { Model } from "../model/model.js";
 import type { NativeRankedHead } from "../native/binding.js";

@@ -48,7 +48,7 @@ async function checkPictures(pairs: readonly LabelEntry[], signal: AbortSignal |
     if (!seen.has(path)) {
       seen.add(path);
       throwIfAborted(signal);
-      await access(path).catch((error: Error) => {
+      await access(path).catch((error: unknown) => {
         throw atPlace(new SdRpnError("IMAGE_INVALID", `There is no picture ${path}: pass the folder of the pictures as images`, { cause: error }), place);
       });
     }

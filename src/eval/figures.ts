@@ -20,8 +20,8 @@ export function perCategory(
   figure: (name: string, label: string, scored: readonly ScoredItem[]) => Figure = share,
 ): Figure[] {
   const groups = groupBy(scored, ({ item }) => item.category);
-  const others = [...groups.keys()].filter((category) => category !== undefined && !labels.has(category)).sort();
-  return [...labels.keys(), ...(others as string[])].flatMap((category) => {
+  const others = [...groups.keys()].filter((category): category is string => category !== undefined && !labels.has(category)).sort();
+  return [...labels.keys(), ...others].flatMap((category) => {
     const members = groups.get(category);
     return members ? [figure(category, labels.get(category) ?? category, members)] : [];
   });

@@ -73,6 +73,7 @@ export function renderChatTemplate(template: string, variables: Record<string, u
   if (template.length > MAX_SOURCE) {
     throw new Error(`it has ${template.length} characters, more than ${MAX_SOURCE}`);
   }
+  // eslint-disable-next-line @typescript-eslint/no-unsafe-assignment, @typescript-eslint/no-unsafe-call -- its declarations import without extensions, which nodenext does not resolve
   const program = parse(tokenize(template, { lstrip_blocks: true, trim_blocks: true }));
   const environment = new NewEnvironment();
   for (const [name, value] of Object.entries({ ...globals, ...variables })) {

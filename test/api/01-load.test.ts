@@ -74,7 +74,7 @@ test("an aborted signal rejects with ABORTED and its reason, before and during l
   const loading = loadModel({ signal: controller.signal, onProgress: () => controller.abort(reason) });
   await loading.then(
     (model: Model) => model.dispose(), // the last step may be done before the abort is seen
-    (error) => expect(error).toMatchObject({ code: "ABORTED", cause: reason }),
+    (error: unknown) => expect(error).toMatchObject({ code: "ABORTED", cause: reason }),
   );
 });
 

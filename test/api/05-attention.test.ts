@@ -1,4 +1,4 @@
-import { distill, loadModel, type Model } from "../../src";
+import { distill, loadModel, type Model, type SdRpnError } from "../../src";
 import { demoQuestions } from "../helpers/demo";
 
 const [object] = demoQuestions("object");
@@ -81,7 +81,7 @@ test("no model, a question that does not fit, an abort, a disposed model: typed 
 
   const other = await loadModel();
   const session = await other.open(object.image);
-  const calls = Array.from({ length: 5 }, () => distill.attention(session, object.question).catch((error: { code: string }) => error.code));
+  const calls = Array.from({ length: 5 }, () => distill.attention(session, object.question).catch((error: unknown) => (error as SdRpnError).code));
   await other.dispose();
   expect((await Promise.all(calls)).slice(1)).toEqual(Array(4).fill("DISPOSED"));
   await expect(distill.attention(session, object.question)).rejects.toMatchObject({ code: "DISPOSED" });

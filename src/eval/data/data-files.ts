@@ -4,7 +4,7 @@ import { SdRpnError } from "../../base/errors.js";
 import { invalidArgument } from "../../base/validate.js";
 import { readJsonFile, readJsonlFile } from "./json-file.js";
 import { readParquetFile } from "./parquet-file.js";
-import { PictureCache } from "./parquet-pictures.js";
+import type { PictureCache } from "./parquet-pictures.js";
 import type { DataRecord } from "./record.js";
 import { readTsvFile } from "./tsv-file.js";
 
