@@ -94,7 +94,7 @@ class Bench implements Record<Phase, () => Promise<void>> {
   }
 
   async head(): Promise<void> {
-    const native = { ...this.native(["head_fused", "head_general"]), runs: HEAD_RUNS };
+    const native = { ...this.native(["head_first", "head_next", "head_keys_first", "head_keys_next"]), runs: HEAD_RUNS };
     this.results.measured.head = await this.interleave("head", [() => runNative(native)]);
   }
 

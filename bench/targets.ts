@@ -58,7 +58,7 @@ export function targets({ measured }: Results, cost: ReturnType<typeof operation
       withoutVision: ratio(flow, "next", llm, "reference", llm),
       floor: cost.next / cost.reference,
     }),
-    target("fused head / general head", 0.15, ratio(head, "head_fused", total, "head_general", total)),
+    target("head of a first question / head with keys", 0.15, ratio(head, "head_first", total, "head_keys_first", total)),
     ...besidePeers(measured),
     ...binding(measured.binding),
     eventLoop(loop),

@@ -47,8 +47,9 @@ Napi::Value rpn_wrap::load(const Napi::CallbackInfo & info) {
     auto core = c;
     auto job  = std::make_shared<worker_job>();
     job->run = [=](worker_job &) {
+        auto hidden = std::make_unique<rpn_hidden>();
         core->net    = rpn_load(path, gpu ? sd_backend_gpu() : nullptr, n_threads);
-        core->hidden = std::make_unique<rpn_hidden>();
+        core->hidden = std::move(hidden);
     };
     job->result = [core](Napi::Env env) -> Napi::Value {
         return rpn_info_object(env, rpn_get_hparams(core->net.get()));

@@ -24,8 +24,9 @@
 //   decode          --decode-tokens tokens after the prompt, end tokens passed over
 //   in_a_row        --decode-tokens tokens for each of --sessions open pictures, one after the other
 //   together        the same in one batch
-//   head_fused      the region network's head alone over the image's states: one pass, no key projection
-//   head_general    the same with keys, as models with norms or rotations in the head need it
+//   head_first      the region network's head alone, as answers run it: what is kept of the picture, and the first question's map
+//   head_next       another question's map
+//   head_keys_first, head_keys_next   the same with keys, as models with norms or rotations in the head need it
 
 #include "error.h"
 #include "generate.h"
@@ -316,8 +317,13 @@ static json run(bench & b) {
         v = float(rng() / 4294967296.0 * 2 - 1);
     }
     rpn_hidden_set(states, values.data(), n_img + 1);
-    call("head_fused", none, [&](sd_timings &) { rpn_head(m.rpn.get(), states, 0, n_img, n_img, false); });
-    call("head_general", none, [&](sd_timings &) { rpn_head(m.rpn.get(), states, 0, n_img, n_img, true); });
+    rpn_state image;
+    auto keep = [&](rpn_head_kind kind) { rpn_head_image(m.rpn.get(), states, 0, n_img, image, {}, kind); };
+    auto map  = [&](sd_timings &) { rpn_head_map(m.rpn.get(), image, states, n_img); };
+    call("head_first", none, [&](sd_timings & t) { keep(RPN_HEAD_BEST); map(t); });
+    call("head_next", [&] { keep(RPN_HEAD_BEST); }, map);
+    call("head_keys_first", none, [&](sd_timings & t) { keep(RPN_HEAD_KEYS); map(t); });
+    call("head_keys_next", [&] { keep(RPN_HEAD_KEYS); }, map);
     add("decode", none, [&](sd_timings &) { return decode(b, 1, false); });
     if (b.o.sessions > 1) {
         add("in_a_row", none, [&](sd_timings &) { return decode(b, b.o.sessions, false); });

@@ -43,16 +43,16 @@ struct golden {
     }
 };
 
-static std::vector<float> score(rpn_net * net, const std::vector<float> & hidden, int n_tokens, int img_start, int n_img, int i_query, bool general_head = false) {
+static std::vector<float> score(rpn_net * net, const std::vector<float> & hidden, int n_tokens, int img_start, int n_img, int i_query, rpn_head_kind head = RPN_HEAD_BEST) {
     rpn_hidden h;
     rpn_hidden_reset(net, h, n_tokens);
     rpn_hidden_set(h, hidden.data(), n_tokens);
-    return rpn_score(net, h, img_start, n_img, i_query, general_head);
+    return rpn_score(net, h, img_start, n_img, i_query, {}, head);
 }
 
-static std::vector<float> score(const golden & g, const std::string & type, bool general_head = false) {
+static std::vector<float> score(const golden & g, const std::string & type, rpn_head_kind head = RPN_HEAD_BEST) {
     rpn_ptr net = rpn_load(convert(g.checkpoint, type), nullptr, 2);
-    return score(net.get(), g.hidden, g.n_tokens, g.img_start, g.n_img, g.i_query, general_head);
+    return score(net.get(), g.hidden, g.n_tokens, g.img_start, g.n_img, g.i_query, head);
 }
 
 // the prefix once, then the question: the same numbers as the whole prompt at once
@@ -83,8 +83,10 @@ static void check_golden() {
     CHECK_LE(rel_l2(score(bf16, "f16"), bf16.logits), 5e-3);
     CHECK_LE(rel_l2(score(bf16, "q8_0"), bf16.logits), 3e-2);
     CHECK_LE(rel_l2(score(bf16, "q4_k"), bf16.logits), 3e-2); // rows of 128 and 352: all q8_0
-    CHECK_LE(rel_l2(score(f32, "f32", true), f32.logits), 1e-4);
-    CHECK_LE(rel_l2(score(bf16, "f32", true), bf16.logits), 5e-3);
+    for (rpn_head_kind head : { RPN_HEAD_FOLD, RPN_HEAD_FUSED, RPN_HEAD_KEYS }) {
+        CHECK_LE(rel_l2(score(f32, "f32", head), f32.logits), 1e-4);
+        CHECK_LE(rel_l2(score(bf16, "f32", head), bf16.logits), 5e-3);
+    }
     check_split(f32);
     check_split(bf16);
 }
@@ -112,8 +114,8 @@ static void check_plain() {
     }
 }
 
-// the head alone: one pass over the states against keys of all image tokens, and both against the plain implementation (a
-// single block has no full layers before it)
+// the head alone, each kind against the plain implementation (a single block has no full layers before it), and what it keeps of an
+// image serves all its questions
 static void check_head() {
     for (const test_sizes & s : { test_sizes{ 48, 6, 2, 80, 1 }, test_sizes{ 48, 6, 6, 80, 1 }, test_sizes{ 40, 4, 1, 48, 1 }, test_sizes{ 256, 4, 4, 512, 1 } }) {
         const test_tensors net = test_network(s, 3);
@@ -123,10 +125,15 @@ static void check_head() {
             rpn_hidden h;
             rpn_hidden_reset(rpn.get(), h, 40);
             rpn_hidden_set(h, states.data(), 40);
-            const auto fused = rpn_head(rpn.get(), h, 5, 25, 39, false), general = rpn_head(rpn.get(), h, 5, 25, 39, true);
-            const bool exact = std::string(type) == "f32";
-            CHECK_LE(rel_l2(fused, general), exact ? 1e-5 : 2e-3);
-            CHECK_LE(rel_l2(general, plain_score_f32(net, s, states, 40, 5, 25, 39)), exact ? 1e-5 : 5e-3);
+            for (rpn_head_kind kind : { RPN_HEAD_FOLD, RPN_HEAD_FUSED, RPN_HEAD_KEYS }) {
+                rpn_state image;
+                rpn_head_image(rpn.get(), h, 5, 25, image, {}, kind);
+                CHECK(image.image.kind == kind);
+                for (int i_query : { 39, 31 }) {
+                    const auto map = rpn_head_map(rpn.get(), image, h, i_query);
+                    CHECK_LE(rel_l2(map, plain_score_f32(net, s, states, 40, 5, 25, i_query)), std::string(type) == "f32" ? 1e-5 : 5e-3);
+                }
+            }
         }
     }
 }

@@ -35,7 +35,7 @@ test("the benchmark measures a tiny model, and writes what it found for people a
   expect(report.prompt.question).toBeGreaterThan(20);
   expect(report.prompt.question).toBeLessThan(30);
   const rows = { ...report.measured.flow, ...report.measured.attention, ...report.measured.parallel, ...report.measured.head, ...report.measured.binding };
-  const names = ["prefill", "oneView", "reference", "first", "next", "predictFirst", "predictRepeat", "attentionFirst", "attentionRepeat", "inARow", "together", "head_fused", "head_general", "roi_repeat", "roi_repeat native"];
+  const names = ["prefill", "oneView", "reference", "first", "next", "predictFirst", "predictRepeat", "attentionFirst", "attentionRepeat", "inARow", "together", "head_first", "head_next", "head_keys_first", "head_keys_next", "roi_repeat", "roi_repeat native"];
   for (const name of names) {
     expect(rows[name]).toEqual([expect.objectContaining({ ms: expect.any(Number) })]);
     expect(rows[name][0].ms).toBeGreaterThan(0);

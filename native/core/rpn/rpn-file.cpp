@@ -57,26 +57,38 @@ static ggml_type type_for_rows(ggml_type type, int64_t ne0) {
 
 std::vector<rpn_file_tensor> rpn_file_tensors(const rpn_hparams & hp, ggml_type type) {
     std::vector<rpn_file_tensor> out;
-    auto norm   = [&](const std::string & name, int64_t n) { out.push_back({ name, n, 0, GGML_TYPE_F32 }); };
+    auto vector = [&](const std::string & name, int64_t n) { out.push_back({ name, n, 0, GGML_TYPE_F32 }); };
     auto matrix = [&](const std::string & name, int64_t ne0, int64_t ne1) { out.push_back({ name, ne0, ne1, type_for_rows(type, ne0) }); };
 
-    const int64_t n = hp.n_embd, n_kv = int64_t(hp.n_head_kv) * hp.d_head;
+    const int64_t n = hp.n_embd, n_q = int64_t(hp.n_head) * hp.d_head, n_kv = hp.n_kv();
+    // a projection of the attention, with what the traits put to it
+    auto projection = [&](const std::string & name, int64_t n_out, bool normed) {
+        matrix(name + ".weight", n, n_out);
+        if (hp.bias) {
+            vector(name + ".bias", n_out);
+        }
+        if (normed && hp.qk_norm) {
+            vector(name + "_norm.weight", hp.d_head);
+        }
+    };
     for (int il = 0; il < hp.n_block; il++) {
         const std::string b = "blk." + std::to_string(il) + ".";
-        norm  (b + "attn_norm.weight", n);
-        matrix(b + "attn_q.weight", n, n);
-        matrix(b + "attn_k.weight", n, n_kv);
+        vector(b + "attn_norm.weight", n);
+        projection(b + "attn_q", n_q, true);
+        projection(b + "attn_k", n_kv, true);
         if (il == hp.n_block - 1) {
             break; // the last block ends at its query and key
         }
-        matrix(b + "attn_v.weight", n, n_kv);
-        matrix(b + "attn_output.weight", n, n);
-        norm  (b + "ffn_norm.weight", n);
+        projection(b + "attn_v", n_kv, false);
+        matrix(b + "attn_output.weight", n_q, n);
+        vector(b + "ffn_norm.weight", n);
         matrix(b + "ffn_gate.weight", n, hp.n_ff);
         matrix(b + "ffn_up.weight", n, hp.n_ff);
         matrix(b + "ffn_down.weight", hp.n_ff, n);
     }
-    norm("output_norm.weight", n);
+    if (hp.head_norm) {
+        vector("output_norm.weight", n);
+    }
     return out;
 }
 
@@ -115,6 +127,20 @@ void rpn_file_keys(gguf_context * g, const rpn_hparams & hp, const std::string &
     gguf_set_val_u32(g, "sdrpn.rope.dimension_count", uint32_t(hp.rope_dim));
     gguf_set_val_f32(g, "sdrpn.rope.freq_base", hp.rope_base);
     gguf_set_val_u32(g, "sdrpn.rope_type", uint32_t(hp.rope_type));
+    // keys of traits stand only where a network is not as LLaVA-1.5's
+    if (hp.d_head * hp.n_head != hp.n_embd) {
+        gguf_set_val_u32(g, "sdrpn.attention.key_length", uint32_t(hp.d_head));
+    }
+    if (hp.rope_by_sections()) {
+        gguf_set_arr_data(g, "sdrpn.rope.dimension_sections", GGUF_TYPE_INT32, hp.rope_sections, 3);
+        gguf_set_val_bool(g, "sdrpn.rope_interleaved", hp.rope_interleaved);
+    }
+    if (hp.head_rope) {
+        gguf_set_val_bool(g, "sdrpn.head_rope", true);
+    }
+    if (!hp.head_norm) {
+        gguf_set_val_bool(g, "sdrpn.head_norm", false);
+    }
     gguf_set_val_str(g, "sdrpn.base.name", hp.base_name.c_str());
     gguf_set_val_u32(g, "sdrpn.base.block_count", uint32_t(hp.base_n_layer));
     if (hp.base_n_vocab) {

@@ -3,16 +3,15 @@
 // The region proposal network (SD-RPN, arXiv 2509.16944): T-1 full decoder layers on the hidden states
 // after base layer K-1, then the query/key map of the last block. The image tokens stand before the question and
 // attention is causal, so everything about them is computed once per image and kept in an rpn_state.
+//
+// Tokens are addressed by index; positions matter to the rope alone. A call that throws leaves its arguments as they were.
+
+#include "ggml-cpp.h"
 
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
-
-struct ggml_tensor;
-struct ggml_context;
-struct ggml_backend_buffer;
-struct ggml_backend_device;
 
 struct rpn_hparams {
     int   n_embd      = 0;
@@ -22,11 +21,23 @@ struct rpn_hparams {
     int   d_head      = 0;
     int   n_block     = 0; // T; the last block has only its input norm and q/k
     int   branch      = 0; // K: the input is the hidden state after base layers 0..K-1
-    int   rope_type   = 0;
-    int   rope_dim    = 0;
-    float rope_base   = 0;
     float eps         = 0;
     float threshold   = 0; // default threshold of the map, 0: none in the file
+
+    // what a block is made of; the defaults are LLaVA-1.5's
+    bool  bias      = false; // the projections of q, k and v have biases
+    bool  qk_norm   = false; // each head of q and k is normed before its rope
+    int   rope_type = 0;     // ggml's number of the order in which a head's values are paired: normal or neox
+    int   rope_dim  = 0;     // values of a head that are rotated; 0: no rope
+    float rope_base = 0;
+    int   rope_sections[3] = {0, 0, 0};   // pairs that go by a token's time, height and width (neox order); all 0: one position a token
+    bool  rope_interleaved = false;       // sections take turns instead of standing one after the other
+    bool  head_rope = false; // q and k of the last block are rotated too
+    bool  head_norm = true;  // a norm of its own, output_norm, stands before the last block
+
+    bool rope_by_sections() const { return rope_sections[0] + rope_sections[1] + rope_sections[2] > 0; }
+    int  n_pos_rows()       const { return rope_by_sections() ? 3 : 1; }
+    int  n_kv()             const { return d_head * n_head_kv; } // width of keys and values
 
     // of the base model: block count must match, the others are for information
     std::string base_architecture;
@@ -38,60 +49,75 @@ struct rpn_hparams {
 
 struct rpn_net;
 
-// What the RPN keeps of [system][image]: K/V of its full layers over all prefix tokens and the normed image states.
+// Positions of n tokens, row after row: [n_pos_rows * n]. Empty: each token's position is its index, where there is one row.
+using rpn_positions = std::vector<int32_t>;
+
+// How the map comes from the states after the full layers (rpn/head.h).
+enum rpn_head_kind {
+    RPN_HEAD_BEST,  // the fastest that the network allows
+    RPN_HEAD_FOLD,
+    RPN_HEAD_FUSED,
+    RPN_HEAD_KEYS,
+};
+
+// What the head keeps of an image.
+struct rpn_image {
+    rpn_head_kind kind = RPN_HEAD_BEST;
+    ggml_tensor * rows = nullptr; // [width, n_img], what they are is the kind's business
+};
+
+// What the RPN keeps of [system][image]: K/V of its full layers over all prefix tokens, and the image for its head.
 struct rpn_state {
-    std::vector<ggml_tensor *> k, v;      // per full layer, f32 [n_head_kv*d_head, n_past]
-    ggml_tensor * x_img = nullptr;        // f32 [n_embd, n_img]
+    std::vector<ggml_tensor *> k, v;      // per full layer, f32 [n_kv, n_past]
+    rpn_image image;
     int n_past = 0;
 
-    ggml_context *        ctx = nullptr;
-    ggml_backend_buffer * buf = nullptr;
+    ggml_context_ptr        ctx;
+    ggml_backend_buffer_ptr buf;
 
-    rpn_state() = default;
-    ~rpn_state();
-    rpn_state(const rpn_state &) = delete;
-    rpn_state & operator=(const rpn_state &) = delete;
-    size_t bytes() const;
+    size_t bytes() const { return buf ? ggml_backend_buffer_get_size(buf.get()) : 0; }
 };
 
 // Hidden states on the network's device, filled by the tap (or from host memory).
 struct rpn_hidden {
     ggml_tensor * x = nullptr;            // f32 [n_embd, capacity]
     int n = 0;                            // rows that hold a token
-    ggml_context *        ctx = nullptr;
-    ggml_backend_buffer * buf = nullptr;
+    ggml_context_ptr        ctx;
+    ggml_backend_buffer_ptr buf;
 
-    rpn_hidden() = default;
-    ~rpn_hidden();
-    rpn_hidden(const rpn_hidden &) = delete;
-    rpn_hidden & operator=(const rpn_hidden &) = delete;
-    size_t bytes() const;
+    size_t bytes() const { return buf ? ggml_backend_buffer_get_size(buf.get()) : 0; }
 };
 
 struct rpn_deleter { void operator()(rpn_net * net) const; };
 using rpn_ptr = std::unique_ptr<rpn_net, rpn_deleter>;
 
-// Throws MODEL_NOT_FOUND or RPN_INVALID. dev null: the CPU.
-rpn_ptr rpn_load(const std::string & path, ggml_backend_device * dev, int n_threads);
+// Throws MODEL_NOT_FOUND, RPN_INVALID, OUT_OF_MEMORY, IO_ERROR or BACKEND_UNAVAILABLE. dev null: the CPU.
+rpn_ptr rpn_load(const std::string & path, ggml_backend_dev_t dev, int n_threads);
 
 const rpn_hparams & rpn_get_hparams(const rpn_net * net);
-ggml_backend_device * rpn_get_device(const rpn_net * net);
+ggml_backend_dev_t  rpn_get_device(const rpn_net * net);
 
-// (re)allocate room for `capacity` tokens and forget what was in it
+// Room for `capacity` tokens, none of which is there yet. Throws OUT_OF_MEMORY.
 void rpn_hidden_reset(rpn_net * net, rpn_hidden & hidden, int capacity);
-void rpn_hidden_reset(ggml_backend_device * dev, int n_embd, rpn_hidden & hidden, int capacity);
+void rpn_hidden_reset(ggml_backend_dev_t dev, int n_embd, rpn_hidden & hidden, int capacity);
 void rpn_hidden_set(rpn_hidden & hidden, const float * data, int n_tokens);
 void rpn_hidden_get(const rpn_hidden & hidden, float * data); // [n * n_embd]
 
-// prefix: `hidden` holds all its tokens from position 0; image tokens are [img_start, img_start + n_img)
-void rpn_prefix(rpn_net * net, const rpn_hidden & hidden, int img_start, int n_img, rpn_state & state);
+// The functions below throw OUT_OF_MEMORY, INTERNAL, and INVALID_ARGUMENT for indices or positions that do not fit.
+
+// prefix: `hidden` holds all its tokens; those of the image are [img_start, img_start + n_img)
+void rpn_prefix(rpn_net * net, const rpn_hidden & hidden, int img_start, int n_img, rpn_state & state,
+    const rpn_positions & pos = {}, rpn_head_kind head = RPN_HEAD_BEST);
 
 // question: `hidden` holds the tokens after the prefix, the last one is the query; returns n_img logits
-std::vector<float> rpn_query(rpn_net * net, const rpn_state & state, const rpn_hidden & hidden);
+std::vector<float> rpn_query(rpn_net * net, const rpn_state & state, const rpn_hidden & hidden, const rpn_positions & pos = {});
 
 // whole prompt at once, any query token; returns n_img logits
-std::vector<float> rpn_score(rpn_net * net, const rpn_hidden & hidden, int img_start, int n_img, int i_query, bool general_head = false);
+std::vector<float> rpn_score(rpn_net * net, const rpn_hidden & hidden, int img_start, int n_img, int i_query,
+    const rpn_positions & pos = {}, rpn_head_kind head = RPN_HEAD_BEST);
 
-// The head alone over the states after the full layers, in one of two ways that agree: fused (one pass over the states, no
-// key projection; what the functions above use) or general (with keys, see rpn-head.cpp); returns n_img logits.
-std::vector<float> rpn_head(rpn_net * net, const rpn_hidden & states, int img_start, int n_img, int i_query, bool general);
+// The head alone, over states after the full layers: what it keeps of an image (a state without keys and values), and the map of a
+// query among such states; returns n_img logits.
+void rpn_head_image(rpn_net * net, const rpn_hidden & states, int img_start, int n_img, rpn_state & state,
+    const rpn_positions & pos = {}, rpn_head_kind head = RPN_HEAD_BEST);
+std::vector<float> rpn_head_map(rpn_net * net, const rpn_state & state, const rpn_hidden & states, int i_query, const rpn_positions & pos = {});

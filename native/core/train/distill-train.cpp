@@ -77,19 +77,21 @@ size_t sd_train_add(sd_train & t, const std::vector<llama_token> & system, const
     prefix->insert(prefix->end(), image.begin(), image.end());
 
     size_t bytes = prefix->size() * sizeof(float);
-    std::vector<sd_train_pair> pairs(questions.size());
-    for (size_t i = 0; i < questions.size(); i++) {
-        sd_train_question & q = questions[i];
+    std::map<int, sd_train_pair> pairs;
+    for (sd_train_question & q : questions) {
         sd_seq_scope work(m);
         llama_memory_seq_cp(llama_get_memory(m.ctx), seq.seq, work.seq, -1, -1);
-        pairs[i].question = run(t, work.seq, n_prefix, q.tokens.data(), nullptr, int(q.tokens.size()));
-        pairs[i].prefix   = prefix;
-        pairs[i].labels   = std::move(q.labels);
-        bytes += pairs[i].question.size() * sizeof(float) + pairs[i].labels.size();
+        sd_train_pair & p = pairs[q.id];
+        p.question = run(t, work.seq, n_prefix, q.tokens.data(), nullptr, int(q.tokens.size()));
+        p.prefix   = prefix;
+        p.labels   = std::move(q.labels);
+        bytes += p.question.size() * sizeof(float) + p.labels.size();
     }
-    for (size_t i = 0; i < questions.size(); i++) {
-        t.pairs[questions[i].id] = std::move(pairs[i]);
+    // nothing fails from here on: nodes move from one map to the other
+    for (const auto & [id, _] : pairs) {
+        t.pairs.erase(id);
     }
+    t.pairs.merge(pairs);
     return bytes;
 }
 

@@ -1,5 +1,5 @@
-// The network forward and backward for one sample. The forward pass is that of rpn-graph.cpp, but for the head: there the
-// key projection is folded into the query, which would leave no gradient for it in a matrix of its own shape.
+// The network forward and backward for one sample, built from the blocks and the head that inference runs. The head is the one
+// with keys: the others fold the key projection into the query, which leaves no gradient for it in a matrix of its own shape.
 
 #include "train-impl.h"
 
@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numeric>
 
 namespace {
@@ -19,18 +18,26 @@ struct sample_graph : rpn_train_graph {
     int n_used; // tokens that count: attention is causal
     int n;      // and some of zeros after them, since ggml's fast products on the CPU want whole blocks of 16
 
-    ggml_tensor * hidden = nullptr; // [n_embd, n]
-    ggml_tensor * pos    = nullptr;
-    ggml_tensor * mask   = nullptr;
+    rpn_pass pass;
+    rpn_positions positions;
+
+    ggml_tensor * hidden    = nullptr; // [n_embd, n]
+    ggml_tensor * pos_img   = nullptr;
+    ggml_tensor * pos_query = nullptr;
     ggml_tensor * logits = nullptr; // [n_img]
     ggml_tensor * y      = nullptr; // [n_img]: 1 where the label is 1
     ggml_tensor * weight = nullptr; // [n_img]: 1 where there is a label
     ggml_tensor * loss   = nullptr; // sum over the labelled cells
 
     sample_graph(const rpn_trainer * t, const rpn_train_worker & worker, const rpn_train_sample & s, bool grads)
-        : rpn_train_graph(t, grads), t(t), worker(worker), s(s) {
-        n_used = std::max(s.i_query + 1, s.img_start + s.n_img);
-        n      = GGML_PAD(n_used, 16);
+        : rpn_train_graph(t, grads), t(t), worker(worker), s(s), n_used(std::max(s.i_query + 1, s.img_start + s.n_img)), n(GGML_PAD(n_used, 16)),
+          pass{ ctx.get(), t->hp, 0, n } {
+        if (s.positions) {
+            positions.assign(s.positions, s.positions + size_t(t->hp.n_pos_rows()) * s.n_tokens);
+        } else {
+            positions.resize(s.n_tokens);
+            std::iota(positions.begin(), positions.end(), 0);
+        }
     }
 
     ggml_tensor * param(const std::string & name) const {
@@ -43,68 +50,30 @@ struct sample_graph : rpn_train_graph {
         return x;
     }
 
-    ggml_tensor * rms_norm(ggml_tensor * x, const std::string & name) {
-        return ggml_mul(ctx.get(), ggml_rms_norm(ctx.get(), x, t->hp.eps), param(name));
-    }
-
-    ggml_tensor * matmul(const std::string & name, ggml_tensor * x) {
-        return ggml_mul_mat(ctx.get(), param(name), x);
-    }
-
-    ggml_tensor * layer(ggml_tensor * x, const std::string & b) {
-        const rpn_hparams & hp = t->hp;
-        ggml_context * c = ctx.get();
-        const int d = hp.d_head;
-        auto heads = [&](const char * name, ggml_tensor * h, int n_head) {
-            return ggml_reshape_3d(c, matmul(b + name, h), d, n_head, n);
-        };
-        auto rope = [&](ggml_tensor * h) {
-            return ggml_rope_ext(c, h, pos, nullptr, hp.rope_dim, hp.rope_type, 0, hp.rope_base, 1.0f, 0.0f, 1.0f, 32.0f, 1.0f);
-        };
-        ggml_tensor * h = rms_norm(x, b + "attn_norm.weight");
-        ggml_tensor * q = ggml_permute(c, rope(heads("attn_q.weight", h, hp.n_head)), 0, 2, 1, 3);           // [d, n, H]
-        ggml_tensor * k = ggml_permute(c, rope(heads("attn_k.weight", h, hp.n_head_kv)), 0, 2, 1, 3);        // [d, n, Hkv]
-        ggml_tensor * v = ggml_cont(c, ggml_permute(c, heads("attn_v.weight", h, hp.n_head_kv), 1, 2, 0, 3)); // [n, d, Hkv]
-
-        ggml_tensor * kq = ggml_mul_mat(c, k, q);                                                            // [n, n, H]
-        ggml_prec_set_acc(kq, GGML_PREC_F32);
-        kq = ggml_soft_max_ext(c, kq, mask, 1.0f / std::sqrt(float(d)), 0.0f);
-        ggml_tensor * o = ggml_mul_mat(c, v, kq);                                                            // [d, n, H]
-        o = ggml_cont_2d(c, ggml_permute(c, o, 0, 2, 1, 3), hp.n_embd, n);
-        x = ggml_add(c, x, matmul(b + "attn_output.weight", o));
-
-        h = rms_norm(x, b + "ffn_norm.weight");
-        h = ggml_swiglu_split(c, matmul(b + "ffn_gate.weight", h), matmul(b + "ffn_up.weight", h));
-        return ggml_add(c, x, matmul(b + "ffn_down.weight", h));
-    }
-
     void build_logits() {
         const rpn_hparams & hp = t->hp;
-        ggml_context * c = ctx.get();
-        hidden = input(GGML_TYPE_F32, hp.n_embd, n);
-        pos    = ggml_new_tensor_1d(c, GGML_TYPE_I32, n);
-        ggml_set_input(pos);
-        mask   = input(GGML_TYPE_F32, n, n);
-
+        auto by_name = [&](const std::string & name) { return param(name); };
+        auto rows = [&](ggml_tensor * x, int first, int n_rows) {
+            return ggml_view_2d(ctx.get(), x, x->ne[0], n_rows, x->nb[1], size_t(first) * x->nb[1]);
+        };
+        hidden    = input(GGML_TYPE_F32, hp.n_embd, n);
+        pass.pos  = rpn_pos_input(pass, n);
+        pass.mask = rpn_mask_input(pass);
+        if (hp.head_rope) {
+            pos_img   = rpn_pos_input(pass, s.n_img);
+            pos_query = rpn_pos_input(pass, 1);
+        }
         ggml_tensor * x = hidden;
         for (int il = 0; il < hp.n_block - 1; il++) {
-            x = layer(x, "blk." + std::to_string(il) + ".");
+            x = rpn_block(pass, rpn_block_find(hp, il, by_name), x);
         }
-        const std::string b = "blk." + std::to_string(hp.n_block - 1) + ".";
-        x = rms_norm(rms_norm(x, "output_norm.weight"), b + "attn_norm.weight");
-        auto rows = [&](int first, int n_rows) {
-            return ggml_view_2d(c, x, x->ne[0], n_rows, x->nb[1], size_t(first) * x->nb[1]);
-        };
-        ggml_tensor * k = matmul(b + "attn_k.weight", rows(s.img_start, s.n_img)); // [n_kv, n_img]
-        ggml_tensor * q = matmul(b + "attn_q.weight", rows(s.i_query, 1));         // [n_embd, 1]
-        if (hp.n_head_kv != hp.n_head) {
-            // head h belongs to group h / (H / Hkv): [d, H/Hkv, Hkv] summed over its middle axis
-            q = ggml_reshape_3d(c, q, hp.d_head, hp.n_head / hp.n_head_kv, hp.n_head_kv);
-            q = ggml_sum_rows(c, ggml_cont(c, ggml_permute(c, q, 1, 0, 2, 3)));
-            q = ggml_reshape_2d(c, q, int64_t(hp.d_head) * hp.n_head_kv, 1);
-        }
-        // mean over heads of q.k / sqrt(d): one dot product over the whole width
-        logits = ggml_scale(c, ggml_mul_mat(c, k, q), 1.0f / (float(hp.n_head) * std::sqrt(float(hp.d_head))));
+        rpn_head_weights head;
+        head.norm  = hp.head_norm ? param("output_norm.weight") : nullptr;
+        head.block = rpn_block_find(hp, hp.n_block - 1, by_name);
+        rpn_image image;
+        image.kind = RPN_HEAD_KEYS;
+        image.rows = rpn_head_prepare(pass, head, image.kind, rows(x, s.img_start, s.n_img), pos_img);
+        logits = rpn_head_score(pass, head, image, rows(x, s.i_query, 1), pos_query);
         ggml_set_output(logits);
         ggml_build_forward_expand(gf, logits);
     }
@@ -147,21 +116,10 @@ struct sample_graph : rpn_train_graph {
         const size_t used = size_t(n_used) * hidden->nb[1];
         ggml_backend_tensor_set(hidden, s.hidden, 0, used);
         ggml_backend_tensor_memset(hidden, 0, used, ggml_nbytes(hidden) - used);
-        // without full layers nothing needs positions
-        if (pos->buffer) {
-            std::vector<int32_t> p(n);
-            for (int i = 0; i < n; i++) {
-                p[i] = i;
-            }
-            ggml_backend_tensor_set(pos, p.data(), 0, p.size() * sizeof(int32_t));
-        }
-        if (mask->buffer) {
-            std::vector<float> m(size_t(n) * n, 0.0f);
-            for (int i = 0; i < n; i++) {
-                std::fill(m.begin() + size_t(i) * n + i + 1, m.begin() + size_t(i + 1) * n, -std::numeric_limits<float>::infinity());
-            }
-            set(mask, m);
-        }
+        rpn_pos_fill(t->hp, pass.pos, positions, s.n_tokens, 0, n);
+        rpn_pos_fill(t->hp, pos_img, positions, s.n_tokens, s.img_start, s.n_img);
+        rpn_pos_fill(t->hp, pos_query, positions, s.n_tokens, s.i_query, 1);
+        rpn_mask_fill(pass);
         if (loss) {
             std::vector<float> ys(s.n_img), ws(s.n_img);
             for (int i = 0; i < s.n_img; i++) {
@@ -197,6 +155,9 @@ void check_sample(const rpn_trainer * t, const rpn_train_sample & s) {
     if (!ok) {
         throw sd_error("INVALID_ARGUMENT", sd_format("Expected image tokens and a query within the prompt but received %d tokens, %d of the image from %d, query %d",
             s.n_tokens, s.n_img, s.img_start, s.i_query));
+    }
+    if (!s.positions && t->hp.n_pos_rows() != 1) {
+        throw sd_error("INVALID_ARGUMENT", sd_format("Expected %d rows of positions for a sample but received none", t->hp.n_pos_rows()));
     }
     const size_t n_values = size_t(s.n_tokens) * t->hp.n_embd;
     for (size_t i = 0; i < n_values; i++) {

@@ -3,6 +3,7 @@
 #include "train.h"
 
 #include "rpn/rpn-file.h"
+#include "rpn/head.h"
 #include "rpn/rpn-impl.h"
 
 #include <functional>

@@ -32,19 +32,12 @@ static double sum_gradients(rpn_trainer * t) {
     return std::sqrt(sum);
 }
 
-rpn_train_result rpn_train_step(rpn_trainer * t, double lr) {
-    if (!(lr >= 0) || !std::isfinite(lr)) {
-        throw sd_error("INVALID_ARGUMENT", sd_format("Expected a number from 0 for the learning rate but received %g", lr));
-    }
-    if (t->n_cells == 0) {
-        throw sd_error("INVALID_ARGUMENT", "Expected at least one labelled cell before a step of training but there was none");
-    }
+static rpn_train_result step(rpn_trainer * t, double lr) {
     rpn_train_result r;
     r.n_cells   = t->n_cells;
     r.loss      = t->loss_sum / double(t->n_cells);
     r.grad_norm = sum_gradients(t) / double(t->n_cells);
     if (!std::isfinite(r.loss) || !std::isfinite(r.grad_norm)) {
-        rpn_train_clear(t);
         throw sd_error("INVALID_ARGUMENT", sd_format("Training diverged at step %lld (loss %g, gradient norm %g): use a lower learning rate",
             (long long) t->n_step + 1, r.loss, r.grad_norm));
     }
@@ -65,6 +58,22 @@ rpn_train_result rpn_train_step(rpn_trainer * t, double lr) {
     ggml_backend_tensor_set(t->adamw, numbers, 0, sizeof(numbers));
     rpn_train_compute(t->workers[0], g.gf);
     t->n_step++;
-    rpn_train_clear(t);
     return r;
+}
+
+rpn_train_result rpn_train_step(rpn_trainer * t, double lr) {
+    if (!(lr >= 0) || !std::isfinite(lr)) {
+        throw sd_error("INVALID_ARGUMENT", sd_format("Expected a number from 0 for the learning rate but received %g", lr));
+    }
+    if (t->n_cells == 0) {
+        throw sd_error("INVALID_ARGUMENT", "Expected at least one labelled cell before a step of training but there was none");
+    }
+    try {
+        const rpn_train_result r = step(t, lr);
+        rpn_train_clear(t);
+        return r;
+    } catch (...) {
+        rpn_train_clear(t); // the workers' gradients may be in the sum already
+        throw;
+    }
 }

@@ -9,7 +9,6 @@
 #include <cmath>
 #include <exception>
 #include <functional>
-#include <system_error>
 #include <thread>
 
 void rpn_trainer_deleter::operator()(rpn_trainer * t) const {
@@ -33,7 +32,7 @@ static void check_params(const rpn_train_params & p) {
 
 static void make_tensors(rpn_trainer * t) {
     const std::vector<rpn_file_tensor> files = rpn_file_tensors(t->hp, GGML_TYPE_F32);
-    t->ctx.reset(ggml_init({ (files.size() * 4 + 2) * ggml_tensor_overhead(), nullptr, true }));
+    t->ctx = rpn_context(files.size() * 4 + 2);
     ggml_context * ctx = t->ctx.get();
     for (const rpn_file_tensor & f : files) {
         rpn_train_param p;
@@ -47,10 +46,7 @@ static void make_tensors(rpn_trainer * t) {
     }
     t->one   = ggml_new_tensor_1d(ctx, GGML_TYPE_F32, 1);
     t->adamw = ggml_new_tensor_1d(ctx, GGML_TYPE_F32, 7);
-    t->buf.reset(ggml_backend_alloc_ctx_tensors_from_buft(ctx, ggml_backend_dev_buffer_type(t->dev)));
-    if (!t->buf) {
-        throw sd_error("OUT_OF_MEMORY", "The weights, gradients and moments do not fit into the memory of " + sd_backend_device(t->dev));
-    }
+    t->buf   = rpn_place(t->dev, ctx, "the weights, gradients and moments of training");
     ggml_backend_buffer_set_usage(t->buf.get(), GGML_BACKEND_BUFFER_USAGE_WEIGHTS); // computed where they lie
     ggml_backend_buffer_clear(t->buf.get(), 0);
 }
@@ -73,7 +69,7 @@ static void make_worker(rpn_trainer * t, rpn_train_worker & w, bool first) {
     if (first) {
         return;
     }
-    w.ctx.reset(ggml_init({ (w.tensors.size() * 2 + 1) * ggml_tensor_overhead(), nullptr, true }));
+    w.ctx = rpn_context(w.tensors.size() * 2 + 1);
     auto same_memory = [&](ggml_tensor * x) {
         ggml_tensor * y = ggml_dup_tensor(w.ctx.get(), x);
         ggml_backend_tensor_alloc(t->buf.get(), y, x->data);
@@ -85,10 +81,7 @@ static void make_worker(rpn_trainer * t, rpn_train_worker & w, bool first) {
         ggml_set_param(p.w);
     }
     w.one = same_memory(t->one);
-    w.buf.reset(ggml_backend_alloc_ctx_tensors_from_buft(w.ctx.get(), ggml_backend_dev_buffer_type(t->dev)));
-    if (!w.buf) {
-        throw sd_error("OUT_OF_MEMORY", "The gradients of one more worker do not fit into memory: train with fewer workers");
-    }
+    w.buf = rpn_place(t->dev, w.ctx.get(), "the gradients of one more worker: train with fewer workers");
     ggml_backend_buffer_set_usage(w.buf.get(), GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
     ggml_backend_buffer_clear(w.buf.get(), 0);
 }
@@ -123,7 +116,7 @@ rpn_trainer_ptr rpn_train_init(const rpn_weights & start, const rpn_train_params
 
 rpn_train_graph::rpn_train_graph(const rpn_trainer * t, bool grads) {
     const size_t n = size_t(t->n_nodes);
-    ctx.reset(ggml_init({ n * ggml_tensor_overhead() + ggml_graph_overhead_custom(n, grads), nullptr, true }));
+    ctx = rpn_context(n, ggml_graph_overhead_custom(n, grads));
     gf = ggml_new_graph_custom(ctx.get(), n, grads);
 }
 
@@ -160,8 +153,8 @@ void rpn_train_parallel(const rpn_trainer * t, size_t n, const std::function<voi
     for (size_t worker = 1; worker < n_workers; worker++) {
         try {
             threads.emplace_back(run, worker);
-        } catch (const std::system_error &) {
-            run(worker); // no more threads to be had
+        } catch (const std::exception &) {
+            run(worker); // no more threads to be had, or no memory for one
         }
     }
     if (n_workers) {

@@ -33,6 +33,7 @@ struct rpn_train_sample {
     int            n_img     = 0;
     int            i_query   = 0;
     const int8_t * labels = nullptr; // [n_img]: 1, 0, or -100 for cells that do not count
+    const int32_t * positions = nullptr; // [n_pos_rows * n_tokens], row after row; null: indexes, where there is one row
 };
 
 struct rpn_train_result {
@@ -75,8 +76,9 @@ double rpn_train_accumulate(rpn_trainer * t, const std::vector<rpn_train_sample>
 // forgets what has been accumulated
 void rpn_train_clear(rpn_trainer * t);
 
-// One AdamW step on what has been accumulated, which is then forgotten. Throws INVALID_ARGUMENT where no labelled cell has
-// been, and where the gradients are not finite: the learning rate is too high (the weights are then as before the step).
+// One AdamW step on what has been accumulated, which is forgotten then, and on any error once it has begun. Throws
+// INVALID_ARGUMENT where no labelled cell has been, and where the gradients are not finite: the learning rate is too high (the
+// weights are then as before the step); OUT_OF_MEMORY (as before the step too).
 rpn_train_result rpn_train_step(rpn_trainer * t, double lr);
 
 // n_img logits of the weights as they are; labels may be null

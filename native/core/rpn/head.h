@@ -1,0 +1,38 @@
+#pragma once
+
+// The network's head: the query/key map of the last block between the query token and the image's, the mean over heads of
+// q.k / sqrt(d_head). `prepare` is done once per image and decides what is kept of it, `score` once per question. x are states
+// after the full layers, before the norms; w the weights of the norm before the last block and of its own, n the width.
+//
+// Keys: keys of all image tokens are kept. Goes with every network.
+//
+// Where nothing stands between the projections and their product (no bias, norm of heads or rope), the mean is one dot product of
+// an image token's normed state with u = W_k^T W_q n_q (q summed within its groups of heads), and no key is ever computed:
+//
+// Fold: the normed states are kept.
+// Fused: the states are kept as they are. Three sums in one pass over x give both norms and the dot:
+//   A = sum x^2,  B = sum (x w_t)^2,  C = sum x w_t w_in u
+//   r1 = 1 / sqrt(A/n + e),  r2 = 1 / sqrt(r1^2 B/n + e),  s = r1 r2 C / (H sqrt d).
+
+#include "block.h"
+
+struct rpn_head_weights {
+    ggml_tensor *     norm = nullptr; // before the last block; null where the network has none
+    rpn_block_weights block;          // of the last block; wk is needed for keys only
+    ggml_tensor *     wk_t = nullptr; // its key projection transposed, [n_kv, n_embd]; for the other two
+};
+
+// whether this kind can be used; `fused` needs the states in the host's memory
+bool rpn_head_allows(const rpn_hparams & hp, rpn_head_kind kind, bool host);
+
+// the fastest of those (docs/decisions/080-head-of-the-network.md)
+rpn_head_kind rpn_head_best(const rpn_hparams & hp, bool host);
+
+// width of a row that is kept
+int rpn_head_width(const rpn_hparams & hp, rpn_head_kind kind);
+
+// Rows to keep, from the image's states [n_embd, n_img]. pos_img: positions of the image's tokens, for a head with rope.
+ggml_tensor * rpn_head_prepare(const rpn_pass & p, const rpn_head_weights & w, rpn_head_kind kind, ggml_tensor * x_img, ggml_tensor * pos_img);
+
+// logits [n_img] from such rows and the query's state [n_embd, 1]
+ggml_tensor * rpn_head_score(const rpn_pass & p, const rpn_head_weights & w, const rpn_image & image, ggml_tensor * x_query, ggml_tensor * pos_query);
