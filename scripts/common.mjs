@@ -29,6 +29,18 @@ export function hasProgram(command) {
   return spawnSync(command, ["--version"], { stdio: "ignore" }).error === undefined;
 }
 
+/** Runs git in `cwd`, which need not be a repository; returns { status, stderr }. */
+export function runGit(args, cwd) {
+  const env = { ...process.env };
+  for (const name of Object.keys(env)) {
+    if (/^GIT_(DIR|WORK_TREE|INDEX_FILE|PREFIX)$/.test(name)) delete env[name];
+  }
+  // without a ceiling git finds a repository around cwd, and `git apply` then silently skips every file
+  env.GIT_CEILING_DIRECTORIES = dirname(cwd);
+  const { status, stderr, error } = spawnSync("git", args, { cwd, env, stdio: ["ignore", "ignore", "pipe"], encoding: "utf8" });
+  return { status: status ?? 1, stderr: error ? error.message : stderr };
+}
+
 /**
  * Runs a program with its output in `logFile`, and resolves to its exit code.
  * `onLine` gets each line of standard output.

@@ -6,7 +6,7 @@ import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import * as fs from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
-import { BuildError, ROOT, hasProgram, runScript, say } from "./common.mjs";
+import { BuildError, ROOT, hasProgram, runGit, runScript, say } from "./common.mjs";
 
 const VERSION = "0.5.0";
 const PACKAGE = "node-llama-cpp@3.22.1";
@@ -17,7 +17,9 @@ const BUNDLE = "llama/gitRelease.bundle";
 const PARTS = ["CMakeLists.txt", "LICENSE", "licenses", "cmake", "ggml", "include", "src", "vendor", "tools/mtmd"];
 
 const STAMP = ".sd-rpn-stamp";
-const PATCH_DIR = join(ROOT, "native", "patches");
+
+/** Our changes to llama.cpp, applied in the order of their names. */
+export const PATCH_DIR = join(ROOT, "native", "patches");
 
 /** Where the patched tree is put. */
 export const LLAMA_DIR = join(ROOT, "deps", "llama.cpp");
@@ -56,8 +58,9 @@ export async function prepareLlamaSource() {
   say(`llama.cpp v${VERSION} with ${patchFiles().length} patches is in ${relative(ROOT, LLAMA_DIR)}`);
 }
 
-function patchFiles() {
-  return fs.readdirSync(PATCH_DIR).filter((name) => name.endsWith(".patch")).sort();
+/** The names of the patches in a folder, in the order in which they are applied. */
+export function patchFiles(dir = PATCH_DIR) {
+  return fs.readdirSync(dir).filter((name) => name.endsWith(".patch")).sort();
 }
 
 /** A digest of all that decides what the prepared tree contains. */
@@ -185,17 +188,8 @@ function applyPatches(tree) {
 }
 
 function git(args, cwd) {
-  const env = { ...process.env };
-  for (const name of Object.keys(env)) {
-    if (/^GIT_(DIR|WORK_TREE|INDEX_FILE|PREFIX)$/.test(name)) delete env[name];
-  }
-  // without a ceiling git finds the repository around deps/, and `git apply` then silently skips every file
-  env.GIT_CEILING_DIRECTORIES = dirname(cwd);
-  try {
-    execFileSync("git", args, { cwd, env, stdio: ["ignore", "ignore", "pipe"], encoding: "utf8" });
-  } catch (error) {
-    throw new BuildError(`git ${args[0]} failed: ${firstLine(error.stderr || error)}`);
-  }
+  const { status, stderr } = runGit(args, cwd);
+  if (status !== 0) throw new BuildError(`git ${args[0]} failed: ${firstLine(stderr)}`);
 }
 
 /** Makes `to` equal to `from`; files with the same content keep their times, so only what changed is compiled again. */
