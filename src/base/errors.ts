@@ -29,9 +29,9 @@ export type ErrorCode = (typeof ERROR_CODES)[number];
 /**
  * The one error class of this library.
  *
- * `code` is stable and meant for programs; `message` is meant for people and says how to mend the call; `cause` is what
- * lay underneath (a system error, the native message, or an abort signal's reason). An aborted call has the code
- * `ABORTED` and, as the web platform does, the name `AbortError`.
+ * `code` is stable and meant for programs; `message` is meant for people and says how to mend the call; `cause` is the
+ * underlying error (a system error, the native message, or an abort signal's reason). An aborted call has the code
+ * `ABORTED` and the name `AbortError`, which the web platform uses too.
  */
 export class SdRpnError extends Error {
   readonly code: ErrorCode;
@@ -54,7 +54,7 @@ export interface DataPlace {
   column: number;
 }
 
-/** DATA_INVALID: "qa.jsonl:12:7: what was expected", the place in the error's `file`, `line` and `column` too. */
+/** A DATA_INVALID error: "qa.jsonl:12:7: what was expected"; `file`, `line` and `column` have the place too. */
 export function dataInvalid(place: DataPlace, message: string, cause?: unknown): SdRpnError {
   const { file, line, column } = place;
   return Object.assign(new SdRpnError("DATA_INVALID", `${file}:${line}:${column}: ${message}`, { cause }), { file, line, column });

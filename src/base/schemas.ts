@@ -3,7 +3,7 @@ import { z } from "zod";
 export const abortSignal = z.instanceof(AbortSignal).describe("AbortSignal").optional();
 export const callback = <T>() => z.custom<T>((value) => typeof value === "function").describe("function").optional();
 
-/** A path; the system would take one with a NUL for its beginning, which is another file. */
+/** A path. The system would cut one that contains NUL off there, and open another file. */
 export const pathSchema = z
   .string()
   .min(1)
@@ -12,7 +12,7 @@ export const pathSchema = z
 
 export const signalSchema = z.strictObject({ signal: abortSignal });
 
-/** The question as the user wrote it; white space alone is none. */
+/** The question as the user wrote it; white space alone is not a question. */
 export const questionSchema = z
   .string()
   .refine((text) => text.trim() !== "")

@@ -1,8 +1,8 @@
 import { SdRpnError } from "./errors.js";
 
 /**
- * An object of one thread. Posted to another it would arrive as a copy without its native half, or fail with a message
- * about a function that could not be cloned: reading its first property says instead what to do.
+ * An object that belongs to one thread. Posted to another it would arrive as a copy without its native part, or fail with
+ * "could not be cloned". A property that throws when the clone reads it gives a message that says what to do instead.
  */
 export abstract class ThreadBound {
   constructor(what: string) {

@@ -5,7 +5,7 @@ import { levenshtein } from "./levenshtein.js";
 type Issue = z.core.$ZodIssue;
 type Path = readonly PropertyKey[];
 
-/** The parts of JSON Schema that this file reads; zod writes any of its schemas in that form. */
+/** The parts of JSON Schema that this file reads; zod can convert its schemas to it. */
 interface Node {
   type?: string;
   description?: string;
@@ -32,7 +32,7 @@ interface Node {
  * The message of the error is made from the schema: `z.number().min(-1).max(1)` reads "number between -1 and 1". Where a
  * schema has a description (`.describe("function")`), that is what was expected; give one to every `z.custom`, and to a
  * `z.instanceof` in a union. Options must be `z.strictObject`, which alone lets an unknown name be noticed. The message of
- * a `refine` is used as it stands.
+ * a `refine` is used unchanged.
  *
  * @param name what `value` is called in messages. Parts of "options" go by their own names (`grid.width`), parts of
  *   anything else by its name and theirs (`image.width`).
@@ -53,9 +53,9 @@ export function invalidArgument(expected: string, name: string, received: unknow
   return new SdRpnError("INVALID_ARGUMENT", `Expected ${expected} for ${name} but received ${describeValue(received)}`);
 }
 
-/** The sentence for the most telling of `issues`, which `node`, found at `path`, gave rise to. */
+/** The message for the most informative of `issues`, which come from the schema `node` at `path`. */
 function explain(issues: readonly Issue[], node: Node, name: string, path: Path): string {
-  // A misspelt name often shows up as a required one that is missing too; the misspelling explains both.
+  // A misspelt name often also gives the issue that a required one is missing; the misspelling explains both.
   const issue = issues.find(({ code }) => code === "unrecognized_keys") ?? issues[0];
   const at = [...path, ...issue.path];
   const field = nodeAt(node, issue.path);
@@ -76,13 +76,13 @@ function explain(issues: readonly Issue[], node: Node, name: string, path: Path)
   return `Expected ${expected} for ${nameOf(name, at)} but received ${describeValue(receivedOf(issue))}`;
 }
 
-/** What came; zod points at the discriminator of a discriminated union but gives the whole object. */
+/** The value received. For a discriminated union zod's path is the discriminator's but its input is the whole object. */
 function receivedOf(issue: Issue): unknown {
   const discriminator = issue.code === "invalid_union" ? issue.discriminator : undefined;
   return discriminator === undefined ? issue.input : (issue.input as Record<string, unknown>)[discriminator];
 }
 
-/** Whether a branch of a union had the right type itself, so that what is wrong lies within it. */
+/** Whether the value has the type of this branch of a union, so that the fault is inside the value. */
 function isInside(issues: readonly Issue[]): boolean {
   return issues.every(({ code, path }) => code === "unrecognized_keys" || path.length > 0);
 }
@@ -111,7 +111,7 @@ function nearest(key: string, known: readonly string[]): string | undefined {
   return best;
 }
 
-/** The schema of the part at `path`: a union of all that it can be where a union is on the way, empty where unknown. */
+/** The schema of the part at `path`: a union of all candidates where a union is on the path, empty where unknown. */
 function nodeAt(root: Node, path: Path): Node {
   return path.reduce<Node>((node, key) => {
     const children = leavesOf(node).flatMap((leaf) => childOf(leaf, key) ?? []);
@@ -126,7 +126,7 @@ function childOf({ items, properties, additionalProperties: rest }: Node, key: P
   return properties?.[String(key)] ?? (typeof rest === "object" ? rest : undefined);
 }
 
-/** The schemas that a union, nested ones included, leaves to choose from; the node itself where it is none. */
+/** The alternatives of a union, nested ones included; the node itself where it is not a union. */
 function leavesOf(node: Node): Node[] {
   return (node.anyOf ?? node.oneOf)?.flatMap(leavesOf) ?? [node];
 }
@@ -163,7 +163,7 @@ function describeNode(node: Node): string | undefined {
   }
 }
 
-/** The choices a literal, an enum or a union leaves, those of nested unions in one row; undefined for other schemas. */
+/** The alternatives of a literal, an enum or a union, nested unions flattened; undefined for other schemas. */
 function alternativesOf(node: Node): string[] | undefined {
   if (node.const !== undefined) {
     return [String(node.const)];

@@ -7,9 +7,9 @@ import { readJsonl } from "./jsonl.js";
 type Entry = Record<string, unknown>;
 
 export interface AppendLogOptions {
-  /** the file's first line: what all entries depend on. A file with another one is not gone on with. null: there is none */
+  /** the file's first line: what all entries depend on. A file whose header differs is rejected. null: no header */
   header: Entry | null;
-  /** what tells entries apart; by default their `id` */
+  /** what identifies an entry; by default its `id` */
   idOf?: (entry: Entry) => unknown;
   /** what the file is called in messages, such as "label file" */
   name: string;
@@ -17,11 +17,11 @@ export interface AppendLogOptions {
 }
 
 /**
- * A JSONL file that results are appended to, one line each, and that survives a kill at any moment: opened again, a last
- * line without its end is cut off, and `ids` tells what is there already. The first line is a header where there is one;
- * every other line is an object with a string `id`, or whatever `idOf` makes one of.
+ * A JSONL file to which results are appended, one per line, and which stays usable if the process is killed at any moment:
+ * when it is opened again, an incomplete last line is removed, and `ids` tells which results are there already. The first
+ * line may be a header; every other line is an object with a string `id`, or one from which `idOf` makes an id.
  *
- * Something that is no regular file (a pipe, a device) is written to from the start.
+ * Anything that is not a regular file (a pipe, a device) is written to without being read.
  */
 export class AppendLog {
   private chain: Promise<void> = Promise.resolve();
@@ -37,8 +37,8 @@ export class AppendLog {
   ) {}
 
   /**
-   * @throws {SdRpnError} DATA_INVALID (file, line, column) where the file's header differs, names the first difference, and
-   *   where a line is broken or an id comes twice; IO_ERROR; ABORTED
+   * @throws {SdRpnError} DATA_INVALID (file, line, column) where the file's header differs (the message names the first
+   *   difference), a line is broken or an id occurs twice; IO_ERROR; ABORTED
    */
   static async open(file: string, { header, name, signal, idOf = ({ id }) => id }: AppendLogOptions): Promise<AppendLog> {
     let handle: FileHandle | undefined;
@@ -58,7 +58,7 @@ export class AppendLog {
   }
 
   /**
-   * Appends an entry; resolves when the operating system has it, which no kill of this process undoes.
+   * Appends an entry; resolves when the operating system has the data, so that killing this process cannot lose it.
    *
    * @throws {SdRpnError} IO_ERROR (a full disk); what was appended before stays readable
    */
@@ -85,12 +85,12 @@ export class AppendLog {
   private write(line: unknown): Promise<void> {
     this.chain = this.chain.then(async () => {
       if (this.failure) {
-        throw this.failure; // after half a line nothing may follow
+        throw this.failure; // nothing may be written after an incomplete line
       }
       try {
         await this.handle.appendFile(`${JSON.stringify(line)}\n`);
       } catch (error) {
-        this.failure = ioError(error, `write the ${this.name} ${this.file}`, "; what was written before stays usable, and the same call goes on from there");
+        this.failure = ioError(error, `write the ${this.name} ${this.file}`, "; what was written before stays usable, and repeating the call continues from there");
         throw this.failure;
       }
     });
@@ -98,7 +98,7 @@ export class AppendLog {
   }
 }
 
-/** Cuts off what follows the last line end; returns the size that is left. */
+/** Removes what follows the last line end; returns the remaining size. */
 async function cutTornLine(handle: FileHandle, size: number): Promise<number> {
   const block = Buffer.alloc(1 << 16);
   for (let end = size; end > 0; ) {
@@ -131,7 +131,7 @@ async function readIds(file: string, header: Entry | null, idOf: (entry: Entry) 
       throw dataInvalid(at([]), `Expected a string for id in line ${line} of the ${name}`);
     }
     if (ids.has(id)) {
-      throw dataInvalid(at(["id"]), `Expected each id once but ${id} comes twice in the ${name}`);
+      throw dataInvalid(at(["id"]), `Expected each id once but ${id} occurs twice in the ${name}`);
     }
     ids.add(id);
   }
@@ -144,7 +144,7 @@ function checkHeader(found: Record<string, unknown>, expected: Record<string, un
     if (!isDeepStrictEqual(found[key], wanted[key])) {
       throw dataInvalid(
         at([key]),
-        `The ${name} exists and was begun with another ${key}: ${JSON.stringify(found[key])} instead of ${JSON.stringify(wanted[key])}; go on as it was begun, or write another file`,
+        `The ${name} exists and was started with a different ${key}: ${JSON.stringify(found[key])} instead of ${JSON.stringify(wanted[key])}; continue with the same settings, or write to another file`,
       );
     }
   }

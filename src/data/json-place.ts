@@ -1,7 +1,7 @@
-/** Where something stands in a JSON text: the offset of a value, or of the first character that is no JSON. */
+/** A place in a JSON text: the offset of a value, or of the first character that is not valid JSON. */
 export interface JsonPlace {
   offset: number;
-  /** the text is no JSON from `offset` on */
+  /** the text is not valid JSON from `offset` on */
   broken: boolean;
 }
 
@@ -12,14 +12,14 @@ const SCALAR = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null/y;
 
 class Broken extends Error {
   constructor(readonly offset: number) {
-    super(`no JSON from ${offset} on`);
+    super(`not valid JSON from ${offset} on`);
   }
 }
 
 /**
- * Finds the value at `path` in a JSON text, or the place where the text stops being JSON. JSON.parse tells neither, so
- * this is what errors are placed with; it is not fast and builds no values. Where the path leads nowhere it is the
- * innermost value on the way.
+ * Finds the value at `path` in a JSON text, or the place where the text stops being valid JSON. JSON.parse reports
+ * neither, so this is used to locate errors; it is not fast and builds no values. Where the path does not exist, the result
+ * is the innermost existing value on it.
  */
 export function locate(text: string, path: readonly PropertyKey[]): JsonPlace {
   const scanner = new Scanner(text, path);
@@ -30,7 +30,7 @@ export function locate(text: string, path: readonly PropertyKey[]): JsonPlace {
     if (error instanceof Broken) {
       return { offset: error.offset, broken: true };
     }
-    return { offset: 0, broken: true }; // nested deeper than the stack: no place to point at
+    return { offset: 0, broken: true }; // nested deeper than the stack allows: the place is unknown
   }
 }
 
@@ -50,7 +50,7 @@ class Scanner {
     }
   }
 
-  /** `depth`: how many parts of the path lead here; -1 off the path */
+  /** `depth`: how many parts of the path lead here; -1 where this value is not on the path */
   private value(depth: number): void {
     this.take(SPACE);
     if (depth >= 0) {
@@ -110,7 +110,7 @@ class Scanner {
     }
   }
 
-  /** Whether the pattern matches here, and is behind us then. */
+  /** Whether the pattern matches here; if it does, the position moves behind the match. */
   private take(pattern: RegExp): boolean {
     pattern.lastIndex = this.at;
     const matched = pattern.exec(this.text);

@@ -5,29 +5,29 @@ import { throwIfAborted } from "../native/job.js";
 import { parseOptions } from "../base/validate.js";
 import { locate } from "./json-place.js";
 
-/** A line longer than this is taken for a file of another kind. */
+/** A file with a line longer than this is assumed not to be JSONL. */
 const MAX_LINE_BYTES = 64 * 1024 * 1024;
 
 export interface JsonlEntry<T> {
   value: T;
-  /** of the file, from 1; blank lines count */
+  /** in the file, from 1; blank lines count */
   line: number;
   /** the place of a value in the line, for errors found later: `at(["image"])` */
   at(path: readonly PropertyKey[]): DataPlace;
 }
 
 export interface JsonlOptions {
-  /** whether a file without a single entry is fine; by default it is DATA_INVALID */
+  /** whether a file without any entry is accepted; by default it is DATA_INVALID */
   allowEmpty?: boolean;
   signal?: AbortSignal;
 }
 
 /**
- * Reads a JSONL file entry by entry: UTF-8, one JSON value a line, blank lines passed over, a byte order mark ignored.
- * The file is read as it is asked for, so it may be larger than memory.
+ * Reads a JSONL file entry by entry: UTF-8, one JSON value per line; blank lines and a byte order mark are skipped.
+ * The file is read while entries are consumed, so it may be larger than memory.
  *
  * @param schema what a line must be; its output is what the entry has
- * @throws {SdRpnError} DATA_INVALID with file, line and column for the first line that is no JSON, is no UTF-8 or does not
+ * @throws {SdRpnError} DATA_INVALID with file, line and column for the first line that is not JSON, is not UTF-8 or does not
  *   fit the schema, and for a file without entries; IO_ERROR where the file cannot be read; ABORTED
  */
 export async function* readJsonl<Schema extends z.ZodType>(
@@ -50,7 +50,7 @@ export async function* readJsonl<Schema extends z.ZodType>(
   }
 }
 
-/** All entries at once. */
+/** All entries, in one array. */
 export async function readAllJsonl<Schema extends z.ZodType>(file: string, schema: Schema, options?: JsonlOptions): Promise<JsonlEntry<z.output<Schema>>[]> {
   const entries = [];
   for await (const entry of readJsonl(file, schema, options)) {
@@ -77,7 +77,7 @@ async function* readLines(file: string, signal?: AbortSignal): AsyncGenerator<{ 
     rest.push(chunk.subarray(start));
     length += chunk.length - start;
     if (length > MAX_LINE_BYTES) {
-      throw dataInvalid({ file, line, column: 1 }, `Expected a line of at most ${MAX_LINE_BYTES} bytes: this may be no JSONL file`);
+      throw dataInvalid({ file, line, column: 1 }, `Expected a line of at most ${MAX_LINE_BYTES} bytes: this may not be a JSONL file`);
     }
   }
   if (length > 0) {
@@ -89,7 +89,7 @@ async function* readChunks(file: string): AsyncGenerator<Buffer, void, undefined
   let handle;
   try {
     handle = await open(file, "r");
-    // Read by hand instead of by a stream, whose errors would come at another time than its data.
+    // Read without a stream: a stream reports its errors at another time than its data.
     for (;;) {
       const { bytesRead, buffer } = await handle.read({ buffer: Buffer.allocUnsafe(1 << 16) });
       if (bytesRead === 0) {
@@ -113,7 +113,7 @@ function decode(bytes: Buffer, file: string, line: number): string {
     return line === 1 && text.startsWith("\uFEFF") ? text.slice(1) : text;
   } catch (error) {
     const good = bytes.toString("utf8").indexOf("\uFFFD");
-    throw dataInvalid({ file, line, column: good + 1 }, "Expected UTF-8 but received bytes that are none", error);
+    throw dataInvalid({ file, line, column: good + 1 }, "Expected UTF-8 but received bytes that are not valid UTF-8", error);
   }
 }
 
@@ -128,7 +128,7 @@ function parse(text: string, file: string, line: number): unknown {
 }
 
 /**
- * What `schema` makes of an entry's value; for files whose lines are of several kinds.
+ * Checks an entry's value against `schema` and returns its output; for files that hold several kinds of lines.
  *
  * @throws {SdRpnError} DATA_INVALID at the first part that does not fit
  */

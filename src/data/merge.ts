@@ -6,9 +6,9 @@ import { AppendLog } from "./append-log.js";
 import { readJsonl } from "./jsonl.js";
 
 export interface MergeOptions {
-  /** the files that several processes have written with {@link AppendLog}, their headers alike but for `shard` */
+  /** files that several processes have written with {@link AppendLog}; their headers differ in `shard` only */
   files: readonly string[];
-  /** every id that must be there, in the order in which they are to be written */
+  /** every id that must be present, in the order of the output */
   ids: readonly string[];
   out: string;
   /** what the files are called in messages, such as "label file" */
@@ -21,10 +21,10 @@ export interface MergeOptions {
 type Line = { id: string } & Record<string, unknown>;
 
 /**
- * Joins the files of several shards into one, which is what a single process would have written.
+ * Joins the files of several shards into one, the file that a single process would have written.
  *
- * @throws {SdRpnError} DATA_INVALID where an id is missing, comes twice with different content or is unknown, or the headers differ;
- *   IO_ERROR; ABORTED. The output appears only when all of it is there.
+ * @throws {SdRpnError} DATA_INVALID where an id is missing, unknown or present twice with different content, or the headers differ;
+ *   IO_ERROR; ABORTED. The output file appears only when it is complete.
  */
 export async function mergeLogs({ files, ids, out, name, header = (first) => first, signal }: MergeOptions): Promise<{ entries: number }> {
   const lines = new Map<string, { line: Line; file: string }>();
@@ -41,7 +41,7 @@ export async function mergeLogs({ files, ids, out, name, header = (first) => fir
         const common = { ...value, shard: null };
         first ??= header(common, file);
         if (!isDeepStrictEqual(header(common, file), first)) {
-          fail(`Expected ${name}s that were begun alike but the header of this one differs from that of ${files[0]}`);
+          fail(`Expected ${name}s that were started with the same settings but the header of this one differs from that of ${files[0]}`);
         }
         continue;
       }

@@ -10,7 +10,7 @@ const text = z
   .describe("non-empty string");
 const box = z.tuple([z.number(), z.number(), z.number(), z.number()]).describe("box [x0, y0, x1, y1]");
 
-/** A line of a question file; further fields are let be. */
+/** A line of a question file; other fields are ignored. */
 export const questionLineSchema = z.object({
   id: z.union([z.string().min(1), z.int()]).transform(String).optional(),
   image: text,
@@ -22,11 +22,11 @@ export const questionLineSchema = z.object({
   textBox: box.nullish(),
 });
 
-/** A question about a picture, as data files have it. */
+/** A question about a picture, from a data file. */
 export interface QuestionItem {
-  /** unique in its file; the line's number where the line names none */
+  /** unique in its file; where the line has none, its number */
   id: string;
-  /** as the file has it: relative to the folder of pictures, or absolute */
+  /** as written in the file: relative to the folder of pictures, or absolute */
   image: string;
   /** absolute path of the picture */
   path: string;
@@ -44,7 +44,7 @@ export interface QuestionItem {
 export interface QuestionOptions {
   /** folder that `image` is relative to; by default the data file's own */
   images?: string;
-  /** whether it is fine that not one of the pictures is there */
+  /** whether to accept a file none of whose pictures exist */
   withoutPictures?: boolean;
   signal?: AbortSignal;
 }
@@ -52,8 +52,8 @@ export interface QuestionOptions {
 /**
  * Reads a question file: JSONL with `image` and `question`, and optionally `id`, `answer` or `answers`, `box` and `textBox`.
  *
- * @throws {SdRpnError} DATA_INVALID (file, line, column) for a broken line, an id that comes twice, an empty file, and
- *   where not one of the pictures exists; IO_ERROR; ABORTED
+ * @throws {SdRpnError} DATA_INVALID (file, line, column) for a broken line, an id that occurs twice, an empty file, and
+ *   where none of the pictures exists; IO_ERROR; ABORTED
  */
 export async function readQuestions(file: string, options: QuestionOptions = {}): Promise<QuestionItem[]> {
   const folder = resolve(options.images ?? dirname(file));
@@ -63,7 +63,7 @@ export async function readQuestions(file: string, options: QuestionOptions = {})
     const { id = String(line), image, question, answer, answers, kind, box, textBox } = value;
     const earlier = lines.get(id);
     if (earlier !== undefined) {
-      throw dataInvalid(at(["id"]), `Expected each id once but ${id} stands in line ${earlier} too`);
+      throw dataInvalid(at(["id"]), `Expected each id once but ${id} is in line ${earlier} too`);
     }
     lines.set(id, line);
     items.push({
@@ -84,20 +84,20 @@ export async function readQuestions(file: string, options: QuestionOptions = {})
   return items;
 }
 
-/** One missing picture is that item's failure; all of them missing is a wrong folder. */
+/** A single missing picture fails its own item later; if all are missing, the folder is wrong. */
 async function checkAnyPicture(items: readonly QuestionItem[], folder: string): Promise<void> {
   for (const path of new Set(items.map((item) => item.path))) {
     try {
       await access(path);
       return;
     } catch {
-      // the next one may be there
+      // another one may exist
     }
   }
-  throw dataInvalid(items[0].place, `Expected the picture ${items[0].image} in ${folder}, where not one of the file's pictures is: name their folder (images, --images)`);
+  throw dataInvalid(items[0].place, `Expected the picture ${items[0].image} in ${folder}, where none of the file's pictures is: give their folder (images, --images)`);
 }
 
-/** Items of the same picture one after the other, pictures in order of their first item: what is computed per picture is computed once. */
+/** Items grouped by picture, pictures in order of their first item, so that work done per picture is done once. */
 export function groupByPicture<T extends { path: string }>(items: readonly T[]): T[][] {
   const groups = new Map<string, T[]>();
   for (const item of items) {

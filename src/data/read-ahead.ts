@@ -1,9 +1,9 @@
 import { setMaxListeners } from "node:events";
 
 /**
- * Calls `work` for each element, with up to `count` calls under way, and yields their results in order. The work ahead of
- * the consumer is what keeps a decoder and a model busy at the same time. Where the consumer leaves or a call fails, the
- * signal that the calls were given is aborted and they are waited for, so that nothing goes on behind the caller's back.
+ * Calls `work` for each element, with up to `count` calls running, and yields their results in order. Working ahead of
+ * the consumer keeps a decoder and a model busy at the same time. If the consumer stops early or a call fails, the signal
+ * passed to the calls is aborted and they are awaited, so that nothing runs on unnoticed.
  */
 export async function* ahead<T, R>(
   elements: Iterable<T> | AsyncIterable<T>,
@@ -13,12 +13,12 @@ export async function* ahead<T, R>(
 ): AsyncGenerator<R, void, undefined> {
   const left = new AbortController();
   const signal = outer ? AbortSignal.any([outer, left.signal]) : left.signal;
-  setMaxListeners(0, signal); // as many as there are calls under way, which is no leak
+  setMaxListeners(0, signal); // one listener per running call: not a leak
   const running: Promise<R>[] = [];
   try {
     for await (const element of elements) {
       const call = work(element, signal);
-      call.catch(() => {}); // told to the consumer when its turn comes
+      call.catch(() => {}); // the consumer gets the error in order, below
       running.push(call);
       if (running.length >= count) {
         yield await (running.shift() as Promise<R>);

@@ -20,7 +20,7 @@ export function parseShard(text: string): Shard {
   return { index, count };
 }
 
-/** The part's elements: every n-th, beginning with the i-th. What is added to the end of a list moves nothing. */
+/** The part's elements: every n-th, beginning with the i-th, so that appending to the list does not move elements between parts. */
 export function takeShard<T>(list: readonly T[], shard: Shard | null | undefined): T[] {
   return shard ? list.filter((_, position) => position % shard.count === shard.index - 1) : [...list];
 }

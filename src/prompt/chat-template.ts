@@ -1,13 +1,13 @@
 import { Environment, Interpreter, parse, Template, tokenize } from "@huggingface/jinja";
 
-// What a template may take. It comes with a model file, so it may be anybody's; published ones have up to some 20,000
+// What a template may use. It comes with a model file, which may be from anyone; published ones have up to about 20,000
 // characters and a few thousand steps. MAX_WORK bounds the time, at about 50 ns a unit, MAX_LENGTH and MAX_NUMBER what a
 // single step can build.
 const MAX_SOURCE = 128 * 1024;
 const MAX_WORK = 10_000_000;
 const MAX_LENGTH = 128 * 1024;
 const MAX_NUMBER = 100_000;
-/** of one expression or statement, and of one element of a list that it gives: a loop may go over it */
+/** for one expression or statement, and for each element of a list that it returns, since a loop may run over it */
 const STEP_WORK = 100;
 const ELEMENT_WORK = 400;
 
@@ -41,7 +41,7 @@ class BoundedInterpreter extends BaseInterpreter {
         this.work += content.length;
         this.atMost(content.length, MAX_LENGTH, "characters in a text");
       } else if (typeof content === "number") {
-        // how far a range reaches, how deep a text is indented
+        // such numbers are lengths of ranges and depths of indentation
         this.atMost(Math.abs(content), MAX_NUMBER, "as a number");
       } else if (Array.isArray(content)) {
         this.atMost(content.length, MAX_LENGTH, "elements in a list");
@@ -64,10 +64,10 @@ class BoundedInterpreter extends BaseInterpreter {
 }
 
 /**
- * Renders a Jinja template from a model file, which nobody vouches for, in bounded time and memory. The interpreter gives
+ * Renders a Jinja template from a model file, which is not trusted, in bounded time and memory. The interpreter gives
  * templates no way to JavaScript's own objects.
  *
- * @throws {Error} what the template raised, what is wrong with it, or which limit it has passed
+ * @throws {Error} an error raised by the template, a fault in it, or the limit that it exceeded
  */
 export function renderChatTemplate(template: string, variables: Record<string, unknown>): string {
   if (template.length > MAX_SOURCE) {
@@ -96,7 +96,7 @@ const globals = {
   strftime_now: (format: string) => new Template("{{ strftime_now(format) }}").render({ format }),
 };
 
-/** Python's range over integers, no longer than a list may be; jinja's own takes any step, however small. */
+/** Python's range over integers, bounded like lists; jinja's own accepts any step, however small. */
 function range(first: number, last?: number, step = 1): number[] {
   const [start, stop] = last === undefined ? [0, first] : [first, last];
   const length = Math.max(0, Math.ceil((stop - start) / step));

@@ -136,7 +136,7 @@ describe("pictures that are missing are counted", () => {
     const options = { skipMissing: true, images: join(folder, "empty") };
     await expect(ids("textvqa", write("textvqa/all.json", textvqa(TEXTVQA)), options)).rejects.toMatchObject({
       code: "DATA_INVALID",
-      message: expect.stringContaining("where not one of the data's pictures is"),
+      message: expect.stringContaining("where none of the data's pictures is"),
     });
   });
 });
