@@ -90,7 +90,7 @@ export async function* readItems(format: DataFormat, data: string, options: Read
     }
   }
   if (given === 0) {
-    throw missing ? missingPicture(missing, "not one of the data's pictures is") : dataInvalid({ file: files[0], line: 1, column: 1 }, "Expected at least one record but there is none");
+    throw missing ? missingPicture(missing, "none of the data's pictures is") : dataInvalid({ file: files[0], line: 1, column: 1 }, "Expected at least one record but there is none");
   }
 }
 
