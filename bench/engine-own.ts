@@ -1,8 +1,9 @@
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Engine as Core } from "#lib/engine/engine.js";
-import { internalsOf } from "#lib/model/engine-of.js";
+import { engineOf, pictureOf } from "#lib/model/engine-of.js";
 import { loadModel, type Model } from "#lib/model/model.js";
+import { viewOfPicture } from "#lib/roi/options.js";
 import { regionFromMap } from "#lib/roi/region-from-map.js";
 import type { Session } from "#lib/model/session.js";
 import type { Timings } from "#lib/base/types.js";
@@ -12,7 +13,7 @@ import { fixRegionAndLength } from "./region.js";
 /** This library, with a fixed region and answers of a fixed length (see {@link fixRegionAndLength}). */
 export async function loadOwn({ files, threads, contextSize, parallel }: EngineConfig): Promise<Engine> {
   const model = await loadModel({ ...files, threads, contextSize, parallel, gpuLayers: 0, sessionCacheBytes: 0 });
-  const core = internalsOf(model).engine();
+  const core = engineOf(model);
   fixRegionAndLength(core);
   const own = new Own(model, core);
   return {
@@ -75,18 +76,15 @@ class Own {
     // the second pass keeps the first one's picture features: its session gets them before the clock starts
     const second = await core.openSession((await core.read(image)).view);
     const start = performance.now();
-    const { picture, view } = await core.read(image);
+    const { picture, layout, view } = await core.read(image);
     const first = await core.openSession(view);
     const roi = await core.roi(first.id, question, 0);
-    const { grid, side } = core.info.vision;
-    const { width, height } = picture;
-    const sizes = { grid: { width: grid, height: grid }, image: { width, height }, model: { width: side, height: side } };
-    const { crop } = regionFromMap(roi.logits, { ...sizes, threshold: core.defaultThreshold });
+    const { crop } = regionFromMap(roi.logits, { ...viewOfPicture(layout, picture), threshold: core.defaultThreshold });
     if (!crop) {
       throw new Error("the fixed map has no region");
     }
     core.dropSession(first.id);
-    const views = [{ rgb: await picture.crop(crop, side), keep: null }];
+    const views = [{ rgb: await picture.crop(crop, layout.pixels), keep: null }];
     const params = { maxTokens: tokens, temperature: 0, topP: 1, topK: 0, seed: 0, ignoreEos: true, stop: [] };
     const answer = await core.answer(second.id, question, views, params, undefined);
     const ms = performance.now() - start;
@@ -123,10 +121,10 @@ class Own {
     const { core } = this;
     const layers = [Math.floor(core.info.layers / 2)];
     const { session, opened } = await this.open(image);
-    const subject = await internalsOf(session).subject!();
+    const { id } = pictureOf(session)!.session;
     const look = async (question: string): Promise<Sample> => {
       const start = performance.now();
-      const { timings } = await core.attention(subject.session.id, question, { layers, maxTokens: 1, question: false });
+      const { timings } = await core.attention(id, question, { layers, maxTokens: 1, question: false });
       return { ms: performance.now() - start, llm: timings.prefill + timings.generate, vision: timings.vision };
     };
     const first = plus(await look(questions[0]), opened);
@@ -206,8 +204,7 @@ class Own {
     const start = performance.now();
     const session = await this.model.open(image);
     const ms = performance.now() - start;
-    const { session: handle } = await internalsOf(session).subject!();
-    return { session, opened: { ms, vision: handle.visionMs } };
+    return { session, opened: { ms, vision: pictureOf(session)!.session.visionMs } };
   }
 }
 

@@ -1,15 +1,16 @@
+import type { Size } from "#lib/base/types.js";
 import type { Engine } from "#lib/engine/engine.js";
 
 /** Where the second look goes in every measurement, as shares of the picture. */
 const REGION = { left: 0.375, top: 0.5, right: 0.625, bottom: 0.75 };
 
 /** Logits of a map with one clear region, which `regionFromMap` makes a crop of. */
-export function regionLogits(grid: number): Float32Array {
-  const logits = new Float32Array(grid * grid).fill(-8);
-  const rows = [Math.round(REGION.top * grid), Math.round(REGION.bottom * grid)];
-  const columns = [Math.round(REGION.left * grid), Math.round(REGION.right * grid)];
+export function regionLogits({ width, height }: Size): Float32Array {
+  const logits = new Float32Array(width * height).fill(-8);
+  const rows = [Math.round(REGION.top * height), Math.round(REGION.bottom * height)];
+  const columns = [Math.round(REGION.left * width), Math.round(REGION.right * width)];
   for (let y = rows[0]; y < rows[1]; y++) {
-    logits.fill(6, y * grid + columns[0], y * grid + columns[1]);
+    logits.fill(6, y * width + columns[0], y * width + columns[1]);
   }
   return logits;
 }
@@ -21,6 +22,6 @@ export function regionLogits(grid: number): Float32Array {
 export function fixRegionAndLength(engine: Engine): void {
   const roi = engine.roi.bind(engine);
   const answer = engine.answer.bind(engine);
-  engine.roi = async (...args) => ({ ...(await roi(...args)), logits: regionLogits(engine.info.vision.grid) });
+  engine.roi = async (...args) => ({ ...(await roi(...args)), logits: regionLogits(engine.layout.grid) });
   engine.answer = (session, question, views, params, ...rest) => answer(session, question, views, { ...params, ignoreEos: true }, ...rest);
 }

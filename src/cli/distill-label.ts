@@ -5,7 +5,7 @@ import { HEAD_PRESETS, type HeadChoice, type HeadPreset, readHeadsFile } from ".
 import { labelSchema, type LabelConstants } from "../distill/label.js";
 import { labelFile, type LabelFileOptions, type LabelProgress } from "../distill/label-run.js";
 import { modelIdentity } from "../distill/model-identity.js";
-import { internalsOf } from "../model/engine-of.js";
+import { engineOf } from "../model/engine-of.js";
 import type { Model } from "../model/model.js";
 import { UsageError } from "./exit.js";
 import { addModelOptions, type ModelOptions, withModel } from "./model.js";
@@ -65,7 +65,7 @@ async function distillLabel(options: Options, signal: AbortSignal): Promise<void
 }
 
 function readHeads(model: Model, file: string): Promise<HeadChoice> {
-  return readHeadsFile(file, modelIdentity(internalsOf(model).engine().info));
+  return readHeadsFile(file, modelIdentity(engineOf(model)));
 }
 
 function summary({ done, total, kept, ignored, failed }: LabelProgress, out: string): [string, string][] {

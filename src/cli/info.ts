@@ -16,7 +16,7 @@ function describe(info: ModelInfo): [string, string][] {
     ["model", `${info.name || "without a name"}, ${info.architecture}, ${info.layers} layers, width ${info.embeddingLength}, vocabulary ${info.vocabSize}`],
     ["context", `${info.contextSize} tokens (trained with ${info.trainedContext})`],
     ["prompt", info.prompt],
-    ["vision", `${info.imageSize} x ${info.imageSize} px, grid ${info.grid.width} x ${info.grid.height}, ${info.imageTokens} tokens, projector ${info.projector}`],
+    ["vision", `${info.view.width} x ${info.view.height} px, grid ${info.grid.width} x ${info.grid.height}, ${info.imageTokens} tokens, projector ${info.projector}`],
     [
       "rpn",
       rpn === null

@@ -14,7 +14,6 @@ export function checkOverlayPossible(model: Model): void {
 
 /** @throws {SdRpnError} IO_ERROR */
 export async function writeOverlay(model: Model, image: ImageInput, roi: RoI, file: string): Promise<void> {
-  const side = model.info.imageSize;
-  const png = await renderOverlay(image, roi, { model: { width: side, height: side } });
+  const png = await renderOverlay(image, roi, { model: model.info.view });
   await withIoError("write the overlay", () => writeFile(file, png));
 }

@@ -1,7 +1,7 @@
 import { open } from "node:fs/promises";
 import type { z } from "zod";
 import { type DataPlace, dataInvalid, SdRpnError } from "../base/errors.js";
-import { throwIfAborted } from "../native/job.js";
+import { throwIfAborted } from "../base/abort.js";
 import { parseOptions } from "../base/validate.js";
 import { locate } from "./json-place.js";
 

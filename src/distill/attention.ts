@@ -1,7 +1,7 @@
 import { z } from "zod";
-import type { OpenSubject } from "../answer/answer-question.js";
 import type { Engine } from "../engine/engine.js";
-import { internalsOf } from "../model/engine-of.js";
+import type { OpenedPicture } from "../engine/opened-picture.js";
+import { engineOf, pictureOf } from "../model/engine-of.js";
 import type { Model } from "../model/model.js";
 import type { NativeTimings } from "../native/binding.js";
 import { questionSchema, signalSchema } from "../base/schemas.js";
@@ -62,28 +62,27 @@ export interface Attention {
 export function attention(model: Model, image: ImageInput, question: string, options?: AttentionOptions): Promise<Attention>;
 export function attention(session: Session, question: string, options?: AttentionOptions): Promise<Attention>;
 export async function attention(owner: Model | Session, ...rest: unknown[]): Promise<Attention> {
-  const { engine, subject } = internalsOf(owner);
-  const [question, options] = subject ? rest : rest.slice(1);
-  const open: OpenSubject = subject ?? ((signal) => engine().subject(rest[0] as ImageInput, signal));
-  return captureAttention(engine(), open, question, options as AttentionOptions | undefined);
+  const engine = engineOf(owner);
+  const opened = pictureOf(owner);
+  const [picture, question, options] = opened ? [opened, ...rest] : rest;
+  return captureAttention(engine, picture as ImageInput | OpenedPicture, question, options as AttentionOptions | undefined);
 }
 
-/** As {@link attention}, for wherever the picture comes from. */
-export async function captureAttention(engine: Engine, open: OpenSubject, question: unknown, options: AttentionOptions = {}): Promise<Attention> {
+async function captureAttention(engine: Engine, picture: ImageInput | OpenedPicture, question: unknown, options: AttentionOptions = {}): Promise<Attention> {
   const { layers: asked, maxTokens, question: withQuestion, signal } = parseOptions(schema, options);
   const text = parseOptions(z.strictObject({ question: questionSchema }), { question }).question;
   const layers = checkLayers(asked, engine.info.layers);
   engine.checkFits(text, 0);
   const start = performance.now();
-  const subject = await open(signal);
+  const used = await engine.usePicture(picture, signal);
   try {
-    const { grid } = engine.info.vision;
-    const result = await engine.attention(subject.session.id, text, { layers, maxTokens, question: withQuestion }, signal);
+    const { grid } = used.picture.layout;
+    const result = await engine.attention(used.picture.session.id, text, { layers, maxTokens, question: withQuestion }, signal);
     const { heads, output, question: asking, text: answer, tokens, logLikelihood } = result;
-    const timings = { decode: subject.decodeMs, ...phases(result.timings, subject.visionMs), total: performance.now() - start };
-    return { layers, heads, grid: { width: grid, height: grid }, output, question: asking, text: answer, tokens, logLikelihood, timings };
+    const timings = { decode: used.decodeMs, ...phases(result.timings, used.visionMs), total: performance.now() - start };
+    return { layers, heads, grid: { ...grid }, output, question: asking, text: answer, tokens, logLikelihood, timings };
   } finally {
-    subject.release(0);
+    used.release(0);
   }
 }
 

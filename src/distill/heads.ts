@@ -3,13 +3,13 @@ import { z } from "zod";
 import { ahead } from "../data/read-ahead.js";
 import type { Engine } from "../engine/engine.js";
 import type { SdRpnError } from "../base/errors.js";
-import { internalsOf } from "../model/engine-of.js";
+import { engineOf } from "../model/engine-of.js";
 import type { Model } from "../model/model.js";
-import type { NativeRankedHead } from "../native/binding.js";
 import { runJob } from "../native/job.js";
 import { signalSchema } from "../base/schemas.js";
 import { parseOptions } from "../base/validate.js";
-import { type HeadChoice, HEADS_FORMAT, type HeadPair } from "./head-choice.js";
+import { chooseHeads } from "./grounding-and-sink-heads.js";
+import { type HeadChoice, HEADS_FORMAT } from "./head-choice.js";
 import { isItemError } from "./item-error.js";
 import { type ModelIdentity, modelIdentity } from "./model-identity.js";
 import { type CheckedPair, type Pairs, readPairs } from "./pairs.js";
@@ -75,14 +75,6 @@ export interface HeadRanking {
   failed: { id: string; code: string; message: string }[];
 }
 
-/** A head points if it has at least this part of the best one's grounding. */
-const MIN_GROUNDING = 0.8;
-/** Sinks need no removal where less than this share of the pointing heads' own attention piles up. */
-const CLEAN = 0.02;
-/** A head is a sink if at least this share of all its attention piles up, and it does not point. */
-const MIN_SINK = 0.2;
-const MAX_SINKS = 32;
-
 /**
  * Ranks the model's attention heads by how well they point at what is asked for, without answers or boxes: the picture is
  * probed with crops on a lattice, and a head is good where it looks at places that, looked at again, make the model sure of
@@ -93,7 +85,7 @@ const MAX_SINKS = 32;
  * @throws {SdRpnError} DATA_INVALID where no pair is of use, INVALID_ARGUMENT, IO_ERROR, OUT_OF_MEMORY, ABORTED, DISPOSED
  */
 export async function heads(model: Model, pairs: Pairs, options: HeadsOptions = {}): Promise<HeadRanking> {
-  const engine = internalsOf(model).engine();
+  const engine = engineOf(model);
   const checked = parseOptions(headsSchema, options);
   const { signal, pairs: wanted } = checked;
   const all: CheckedPair[] = [];
@@ -102,7 +94,7 @@ export async function heads(model: Model, pairs: Pairs, options: HeadsOptions = 
   }
   const ordered = typeof pairs === "string" ? scatter(all) : all;
 
-  const { native, prompt, info } = engine;
+  const { native, prompt } = engine;
   const { window, uncertainty, maxTokens } = checked;
   const ranking = await runJob(native, () => native.headsStart({ lattice: checked.lattice ?? 0, window, uncertainty, maxTokens }), signal);
   try {
@@ -130,23 +122,10 @@ export async function heads(model: Model, pairs: Pairs, options: HeadsOptions = 
       }
     }
     const result = await runJob(native, () => native.headsRank(ranking), signal);
-    return { model: modelIdentity(info), heads: result.heads, chosen: chooseHeads(result.heads, checked.count), used, passed, failed };
+    return { model: modelIdentity(engine), heads: result.heads, chosen: chooseHeads(result.heads, checked.count), used, passed, failed };
   } finally {
     native.headsDrop(ranking).promise.catch(() => {}); // a model disposed meanwhile has dropped it
   }
-}
-
-/**
- * The best `count` that point. Sinks, the heads whose attention piles up uselessly, are chosen where those that point have
- * some of it themselves; otherwise they could only take away what is right.
- */
-export function chooseHeads(ranked: readonly NativeRankedHead[], count: number): HeadChoice {
-  const least = MIN_GROUNDING * ranked[0].grounding;
-  const grounding = ranked.filter((head) => head.grounding >= least).slice(0, count);
-  const clean = grounding.reduce((sum, { sink }) => sum + sink, 0) < CLEAN * grounding.length;
-  const sinks = ranked.filter((head) => head.sink >= MIN_SINK && head.grounding < least).sort((a, b) => b.sink - a.sink);
-  const pair = ({ layer, head }: NativeRankedHead): HeadPair => [layer, head];
-  return { grounding: grounding.map(pair), sink: clean ? [] : sinks.slice(0, MAX_SINKS).map(pair) };
 }
 
 /** The ranking as `sd-rpn distill heads --out` writes it. */

@@ -5,7 +5,7 @@ import { mergeLogs } from "../data/merge.js";
 import { groupByPicture, type QuestionItem, readQuestions } from "../data/questions.js";
 import { type Shard, takeShard } from "../data/shard.js";
 import type { Engine } from "../engine/engine.js";
-import { internalsOf } from "../model/engine-of.js";
+import { engineOf } from "../model/engine-of.js";
 import type { Model } from "../model/model.js";
 import { parseOptions } from "../base/validate.js";
 import { type CheckedLabelOptions, checkLabelOptions, type LabelOptions, labelPairs, type LabelResult, labelSchema } from "./label.js";
@@ -51,7 +51,7 @@ export interface LabelProgress {
 export async function labelFile(model: Model, options: LabelFileOptions): Promise<LabelProgress> {
   const { data, out, shard, onProgress, ...rest } = options;
   const run = parseOptions(runSchema, { data, out, shard, onProgress });
-  const engine = internalsOf(model).engine();
+  const engine = engineOf(model);
   const checked = checkLabelOptions(engine, rest);
   const { signal } = checked;
 
@@ -78,12 +78,12 @@ async function* pairsOf(items: readonly QuestionItem[]) {
   }
 }
 
-function headerOf({ info }: Engine, { data, out, shard }: z.output<typeof runSchema>, options: CheckedLabelOptions): LabelHeader {
+function headerOf(engine: Engine, { data, out, shard }: z.output<typeof runSchema>, options: CheckedLabelOptions): LabelHeader {
   const { heads, maxTokens, sinkThreshold, foregroundRatio, backgroundRatio, maxForegroundArea, minAttention } = options;
   return {
     format: LABEL_FORMAT,
     version: LABEL_VERSION,
-    model: modelIdentity(info),
+    model: modelIdentity(engine),
     heads,
     constants: { sinkThreshold, foregroundRatio, backgroundRatio, maxForegroundArea, minAttention },
     maxTokens,

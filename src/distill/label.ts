@@ -2,7 +2,7 @@ import { z } from "zod";
 import { ahead } from "../data/read-ahead.js";
 import type { Engine } from "../engine/engine.js";
 import type { SdRpnError } from "../base/errors.js";
-import { internalsOf } from "../model/engine-of.js";
+import { engineOf } from "../model/engine-of.js";
 import type { Model } from "../model/model.js";
 import { signalSchema } from "../base/schemas.js";
 import { parseOptions } from "../base/validate.js";
@@ -91,7 +91,7 @@ export type CheckedLabelOptions = Omit<z.output<typeof labelSchema>, "heads"> & 
 /** @throws {SdRpnError} INVALID_ARGUMENT, also for heads that the model lacks */
 export function checkLabelOptions(engine: Engine, options: LabelOptions): CheckedLabelOptions {
   const checked = parseOptions(labelSchema, options);
-  const model = modelIdentity(engine.info);
+  const model = modelIdentity(engine);
   const heads = typeof checked.heads === "string" ? headPreset(checked.heads, model) : checkHeads(checked.heads, model);
   return { ...checked, heads };
 }
@@ -106,7 +106,7 @@ export function checkLabelOptions(engine: Engine, options: LabelOptions): Checke
  * @throws {SdRpnError} INVALID_ARGUMENT, DATA_INVALID and IO_ERROR of a question file, OUT_OF_MEMORY, ABORTED, DISPOSED
  */
 export async function* label(model: Model, pairs: Pairs, options: LabelOptions): AsyncGenerator<LabelResult, void, undefined> {
-  const engine = internalsOf(model).engine();
+  const engine = engineOf(model);
   const checked = checkLabelOptions(engine, options);
   yield* labelPairs(engine, readPairs(pairs, checked.images, checked.signal), checked);
 }
@@ -152,11 +152,10 @@ async function labelOne(engine: Engine, session: number, { id, question }: Check
 }
 
 /** The rule with a model's grid. */
-export function labelsOf(engine: Engine, grounding: Float32Array, sink: Float32Array, options: Required<LabelConstants>) {
-  const { grid: side } = engine.info.vision;
+export function labelsOf({ layout }: Engine, grounding: Float32Array, sink: Float32Array, options: Required<LabelConstants>) {
   const { sinkThreshold, foregroundRatio, backgroundRatio, maxForegroundArea, minAttention } = options;
   const { labels, foregroundBox } = pseudoLabels(sink, grounding, {
-    grid: { width: side, height: side },
+    grid: layout.grid,
     sinkThreshold,
     foregroundRatio,
     backgroundRatio,

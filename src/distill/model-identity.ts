@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { NativeModelInfo } from "../native/binding.js";
+import type { Engine } from "../engine/engine.js";
 
 /** What attention heads and labels depend on, as files keep it. Files may be renamed and quantized: it stays the same model. */
 export const modelIdentitySchema = z.object({
@@ -15,10 +15,9 @@ export const modelIdentitySchema = z.object({
 
 export type ModelIdentity = z.output<typeof modelIdentitySchema>;
 
-export function modelIdentity(info: NativeModelInfo): ModelIdentity {
+export function modelIdentity({ info, layout }: Pick<Engine, "info" | "layout">): ModelIdentity {
   const { name, architecture, layers, headCount, embeddingLength } = info;
-  const { grid } = info.vision;
-  return { name, architecture, layers, heads: headCount, embeddingLength, grid: { width: grid, height: grid } };
+  return { name, architecture, layers, heads: headCount, embeddingLength, grid: layout.grid };
 }
 
 /** The first thing in which a model differs from the one that a file was made with; undefined where it is the same. */

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { access } from "node:fs/promises";
 import type { Engine } from "../engine/engine.js";
 import { type DataPlace, dataInvalid, SdRpnError } from "../base/errors.js";
-import { throwIfAborted } from "../native/job.js";
+import { throwIfAborted } from "../base/abort.js";
 import { type LabelEntry, readLabels } from "./label-file.js";
 import { modelIdentity } from "./model-identity.js";
 
@@ -29,7 +29,7 @@ export async function readTrainLabels(engine: Engine, { labels, images, signal }
   const pairs: LabelEntry[] = [];
   let unusable = 0;
   for (const file of files) {
-    const set = await readLabels(file, { images, model: modelIdentity(engine.info), signal });
+    const set = await readLabels(file, { images, model: modelIdentity(engine), signal });
     const usable = set.entries.filter((entry) => entry.labels.some((label) => label !== -100));
     unusable += set.ignored + set.failed + set.entries.length - usable.length;
     pairs.push(...usable);

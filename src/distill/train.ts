@@ -1,17 +1,17 @@
-import { access, constants, readdir, rm, stat } from "node:fs/promises";
+import { access, constants, rm } from "node:fs/promises";
 import { availableParallelism } from "node:os";
-import { basename, dirname, join, resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import type { Engine } from "../engine/engine.js";
 import { SdRpnError } from "../base/errors.js";
-import { internalsOf } from "../model/engine-of.js";
+import { engineOf } from "../model/engine-of.js";
 import type { Model } from "../model/model.js";
-import { runJob, throwIfAborted } from "../native/job.js";
+import { throwIfAborted } from "../base/abort.js";
 import { parseOptions } from "../base/validate.js";
 import type { LabelEntry } from "./label-file.js";
 import { modelIdentity } from "./model-identity.js";
 import { TrainFeed } from "./train-feed.js";
 import { hashPairs, readTrainLabels } from "./train-labels.js";
-import { checkBasis, readNote, type TrainBasis, type TrainNote, writeNote } from "./train-note.js";
+import { findCheckpoint, removeParts, type TrainBasis, type TrainNote, writeNote } from "./train-checkpoint.js";
 import { type CheckedTrainOptions, type TrainEvaluation, type TrainOptions, type TrainResult, trainSchema } from "./train-options.js";
 import { TrainPace } from "./train-pace.js";
 import { makePlan, type TrainPlan } from "./train-plan.js";
@@ -36,7 +36,7 @@ export async function train(model: Model, options: TrainOptions): Promise<TrainR
   const checked = parseOptions(trainSchema, options);
   const { signal, out } = checked;
   const checkpoint = checked.checkpoint ?? `${out}.checkpoint`;
-  const engine = internalsOf(model).engine();
+  const engine = engineOf(model);
   throwIfAborted(signal);
   const network = chooseNetwork(engine, checked);
   await checkWritable(out);
@@ -192,31 +192,11 @@ function chooseCores({ info }: Engine, asked: number | undefined): { workers: nu
   return { workers, threads: Math.max(1, Math.floor(info.threads / workers)) };
 }
 
-function basisOf({ info }: Engine, pairs: readonly LabelEntry[], network: { branchLayer: number; blockCount: number }, plan: TrainPlan, options: CheckedTrainOptions): TrainBasis {
+function basisOf(engine: Engine, pairs: readonly LabelEntry[], network: { branchLayer: number; blockCount: number }, plan: TrainPlan, options: CheckedTrainOptions): TrainBasis {
   const { epochs, learningRate, beta1, beta2, epsilon, weightDecay, warmup, maxGradNorm, seed, heldOut } = options;
-  const model = JSON.stringify(modelIdentity(info));
+  const model = JSON.stringify(modelIdentity(engine));
   const optimizer = { epochs, batchSize: plan.batchSize, learningRate, beta1, beta2, epsilon, weightDecay, warmup, maxGradNorm, seed, heldOut };
   return { labels: hashPairs(pairs), model, ...network, ...optimizer };
-}
-
-/** The note of the checkpoint to go on from, or undefined for a new training. */
-async function findCheckpoint({ native }: Engine, path: string, basis: TrainBasis, { resume, signal }: CheckedTrainOptions): Promise<TrainNote | undefined> {
-  if (resume === false) {
-    return undefined;
-  }
-  const exists = await stat(path).then(
-    () => true,
-    () => false,
-  );
-  if (!exists) {
-    if (resume) {
-      throw new SdRpnError("IO_ERROR", `There is no training checkpoint ${path} to go on from: leave out resume to start anew`);
-    }
-    return undefined;
-  }
-  const note = readNote(await runJob(native, () => native.trainNote(path), signal), path);
-  checkBasis(basis, note.basis, path);
-  return note;
 }
 
 /** Told before hours of work: the folder is there and can be written to. */
@@ -227,12 +207,4 @@ async function checkWritable(path: string): Promise<void> {
   } catch (error) {
     throw new SdRpnError("IO_ERROR", `Cannot write to the folder ${folder}: ${(error as Error).message}`, { cause: error });
   }
-}
-
-/** What a process that was killed while it wrote a checkpoint has left. */
-async function removeParts(path: string): Promise<void> {
-  const folder = dirname(resolve(path));
-  const name = basename(path);
-  const parts = (await readdir(folder)).filter((file) => file.startsWith(`${name}.`) && /\.[0-9a-f]{8}\.part$/.test(file));
-  await Promise.all(parts.map((file) => rm(join(folder, file), { force: true })));
 }

@@ -1,6 +1,7 @@
 import { CallQueue } from "./call-queue.js";
 import { SdRpnError } from "../base/errors.js";
 import { openPicture, type Picture } from "../image/picture.js";
+import { cellCount, type PlanView, sameViewForAll, type ViewLayout } from "../image/view-layout.js";
 import type {
   NativeAnswer,
   NativeAttention,
@@ -11,21 +12,12 @@ import type {
   NativeRoI,
   NativeView,
 } from "../native/binding.js";
-import { attempt, inThisRealm, orAborted, runJob, runJobWithCallback, throwIfAborted } from "../native/job.js";
+import { orAborted, throwIfAborted } from "../base/abort.js";
+import { attempt, inThisRealm, runJob, runJobWithCallback } from "../native/job.js";
 import type { Prompt } from "../prompt/prompt.js";
+import { OpenedPicture, type PictureInUse } from "./opened-picture.js";
 import { SessionCache, type SessionHandle } from "./session-cache.js";
 import type { ImageInput } from "../base/types.js";
-
-/** A picture ready to be asked about: decoded, its state at hand in the model. */
-export interface Subject {
-  picture: Picture;
-  session: SessionHandle;
-  /** milliseconds that this call spent on decoding and on the vision tower; 0 where it was done before */
-  decodeMs: number;
-  visionMs: number;
-  /** to be called once, with what keeping the session costs */
-  release(bytes: number): void;
-}
 
 /** What `loadModel` was told to keep to. */
 export interface EngineLimits {
@@ -37,10 +29,20 @@ export interface EngineLimits {
   maxQueue: number;
 }
 
-/** The native model with its prompt and session cache: what Model and Session share. */
+/** The view of LLaVA-1.5, the one family so far, as the addon reports it. */
+function layoutOf({ grid, side }: NativeModelInfo["vision"]): ViewLayout {
+  return { grid: { width: grid, height: grid }, pixels: { width: side, height: side } };
+}
+
+/** The native model with its prompt, call queue and session cache: what Model and Session share. */
 export class Engine {
   readonly cache: SessionCache;
   readonly calls: CallQueue;
+  /** the largest view that a picture may get */
+  readonly layout: ViewLayout;
+  /** the view of a given picture */
+  readonly plan: PlanView;
+  private refused = false;
   /** tokens of [system][image] */
   private readonly prefixTokens: number;
 
@@ -50,14 +52,42 @@ export class Engine {
     readonly prompt: Prompt,
     private readonly limits: EngineLimits,
   ) {
+    this.layout = layoutOf(info.vision);
+    this.plan = sameViewForAll(this.layout);
     this.prefixTokens = this.count(prompt.prefix, prompt.addBos) + this.imageTokens;
     this.cache = new SessionCache(limits.sessionCacheBytes, (view) => this.openSession(view), (id) => this.dropSession(id));
     // twice as many as are decoded together, so that pictures are read while answers are written, and two for regions
     this.calls = new CallQueue(2 * limits.parallel + 2, limits.maxQueue);
   }
 
+  /** the most tokens that a picture takes */
   get imageTokens(): number {
-    return this.info.vision.grid ** 2;
+    return cellCount(this.layout);
+  }
+
+  /**
+   * Whether calls are taken.
+   *
+   * @param picture what the call is about; one that a session holds may have been let go
+   * @throws {SdRpnError} DISPOSED
+   */
+  checkUsable(picture?: unknown): void {
+    if (picture instanceof OpenedPicture && picture.closing?.aborted) {
+      throw new SdRpnError("DISPOSED", "The session was disposed: open the image again");
+    }
+    if (this.refused) {
+      throw new SdRpnError("DISPOSED", "The model was disposed: load it again");
+    }
+  }
+
+  /** From now on no call is taken. */
+  refuseCalls(): void {
+    this.refused = true;
+  }
+
+  /** Frees the native model. Calls under way reject with DISPOSED. */
+  close(): Promise<void> {
+    return this.native.close();
   }
 
   /** Tokens of a prompt with one view: [system][image] and the question. */
@@ -99,23 +129,29 @@ export class Engine {
   }
 
   /** Decodes a picture and scales it to the model's view. */
-  async read(image: ImageInput, signal?: AbortSignal): Promise<{ picture: Picture; view: Buffer; ms: number }> {
+  async read(image: ImageInput, signal?: AbortSignal): Promise<{ picture: Picture; layout: ViewLayout; view: Buffer; ms: number }> {
     throwIfAborted(signal);
     const start = performance.now();
     const picture = await openPicture(image, this.limits);
     throwIfAborted(signal);
-    const view = await picture.view(this.info.vision.side, this.info.vision.fill);
+    const layout = this.plan(picture);
+    const view = await picture.view(layout.pixels, this.info.vision.fill);
     throwIfAborted(signal);
-    return { picture, view, ms: performance.now() - start };
+    return { picture, layout, view, ms: performance.now() - start };
   }
 
-  /** A picture given with the call itself, through the session cache. */
-  async subject(image: ImageInput, signal?: AbortSignal): Promise<Subject> {
-    const { picture, view, ms } = await this.read(image, signal);
+  /** The picture of a call: one that a session holds, or an image that came with the call, through the session cache. */
+  async usePicture(picture: ImageInput | OpenedPicture, signal?: AbortSignal): Promise<PictureInUse> {
+    this.checkUsable(picture);
+    if (picture instanceof OpenedPicture) {
+      return { picture, decodeMs: 0, visionMs: 0, release: () => {} };
+    }
+    const { picture: source, layout, view, ms } = await this.read(picture, signal);
+    this.checkUsable();
     const acquired = this.cache.acquire(view);
     try {
       const { session, fresh, release } = await orAborted(acquired, signal);
-      return { picture, session, decodeMs: ms, visionMs: fresh ? session.visionMs : 0, release };
+      return { picture: new OpenedPicture(source, layout, session), decodeMs: ms, visionMs: fresh ? session.visionMs : 0, release };
     } catch (error) {
       acquired.then(({ release }) => release(0)).catch(() => {});
       throw error;
@@ -123,6 +159,7 @@ export class Engine {
   }
 
   async openSession(view: Uint8Array, signal?: AbortSignal): Promise<SessionHandle & { bytes: number }> {
+    this.checkUsable();
     const { prefix, addBos, parseSpecial } = this.prompt;
     const opened = await runJob(this.native, () => this.native.open(prefix, addBos, parseSpecial, view), signal);
     return { id: opened.session, tokens: opened.tokens, visionMs: opened.timings.vision, bytes: opened.bytes };
@@ -133,6 +170,7 @@ export class Engine {
   }
 
   async encode(view: Uint8Array, signal?: AbortSignal): Promise<Float32Array> {
+    this.checkUsable();
     return inThisRealm(await runJob(this.native, () => this.native.encode(view), signal));
   }
 

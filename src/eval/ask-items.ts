@@ -1,7 +1,9 @@
 import type { AppendLog } from "../data/append-log.js";
 import type { Engine } from "../engine/engine.js";
 import { SdRpnError } from "../base/errors.js";
+import { OpenedPicture } from "../engine/opened-picture.js";
 import type { Picture } from "../image/picture.js";
+import type { ViewLayout } from "../image/view-layout.js";
 import type { Method, MethodAnswer } from "./methods/method.js";
 import { failedPrediction, type Prediction, type TimingLine, toPrediction } from "./prediction.js";
 import type { EvalItem, ScoreOptions, Task } from "./task.js";
@@ -68,6 +70,7 @@ export async function askItems({ engine, task, methods, items, strict, maxTokens
 
 interface ReadItem {
   picture: Picture;
+  layout: ViewLayout;
   view: Buffer;
   /** of decoding and scaling */
   ms: number;
@@ -91,7 +94,7 @@ async function askOnce(
   engine: Engine,
   method: Method,
   item: EvalItem,
-  { picture, view, ms }: ReadItem,
+  { picture: source, layout, view, ms }: ReadItem,
   maxTokens: number,
   signal?: AbortSignal,
 ): Promise<{ answer: MethodAnswer } | Failed> {
@@ -99,7 +102,7 @@ async function askOnce(
   const session = await engine.openSession(view, signal);
   try {
     const { id, prompt, boxes = [] } = item;
-    const answer = await method.answer({ id, picture, session, prompt, boxes, maxTokens, signal });
+    const answer = await method.answer({ id, picture: new OpenedPicture(source, layout, session), prompt, boxes, maxTokens, signal });
     return { answer: { ...answer, timings: { ...answer.timings, decode: ms, total: performance.now() - start } } };
   } catch (error) {
     // one question that is too long for the context is that question's failure, not the run's

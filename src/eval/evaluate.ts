@@ -1,5 +1,5 @@
 import { takeShard } from "../data/shard.js";
-import { internalsOf } from "../model/engine-of.js";
+import { engineOf } from "../model/engine-of.js";
 import type { Model } from "../model/model.js";
 import { parseOptions } from "../base/validate.js";
 import { askItems } from "./ask-items.js";
@@ -29,7 +29,7 @@ import { taskOf } from "./tasks/index.js";
 export async function evaluate(model: Model, options: EvaluateOptions): Promise<EvalReport> {
   const checked = parseOptions(evaluateSchema, options);
   const { data, images, split, skipMissing, strict, limit, development, signal } = checked;
-  const engine = internalsOf(model).engine();
+  const engine = engineOf(model);
   const task = taskOf(checked.task);
   const read = await readItems(task, { data, images, split, skipMissing, limit, development, signal });
   const { config, files } = await makeConfig(model, engine, task, checked, read);

@@ -107,7 +107,7 @@ function sweepOf({ sweep, development, shard, threshold }: CheckedEvaluateOption
 
 /** Published heads, told by the model's shape, or those of the demo model. */
 async function headsOf(engine: Engine, heads: CheckedEvaluateOptions["heads"]): Promise<HeadChoice> {
-  const identity = modelIdentity(engine.info);
+  const identity = modelIdentity(engine);
   if (typeof heads === "string") {
     return heads in HEAD_PRESETS ? headPreset(heads, identity) : readHeadsFile(heads, identity);
   }
@@ -129,13 +129,13 @@ async function headsOf(engine: Engine, heads: CheckedEvaluateOptions["heads"]): 
 }
 
 /** The authors' for LLaVA-1.5 7B: layer 14 of 32, the input size of 336 pixels. */
-function vicropOf({ info }: Engine, { layer, inputSize, suffix }: CheckedEvaluateOptions["vicrop"]): VicropOptions {
+function vicropOf({ info, layout }: Engine, { layer, inputSize, suffix }: CheckedEvaluateOptions["vicrop"]): VicropOptions {
   if (layer !== undefined && layer >= info.layers) {
     throw invalidArgument(`layer below ${info.layers}`, "vicrop.layer", layer);
   }
   return {
     layer: layer ?? Math.round((14 / 32) * info.layers),
-    inputSize: inputSize ?? info.vision.side,
+    inputSize: inputSize ?? Math.max(layout.pixels.width, layout.pixels.height),
     suffix: suffix ?? SINGLE_WORD_OR_PHRASE,
   };
 }

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { Box, HeatMap } from "../base/types.js";
+import type { Box, HeatMap, Size } from "../base/types.js";
 import type { MethodAnswer, MethodTimings } from "./methods/method.js";
 import type { ItemScore } from "./task.js";
 
@@ -90,12 +90,7 @@ export function cropsOf({ crops }: Prediction): Box[] {
   return crops.map(([x0, y0, x1, y1]) => ({ x: x0, y: y0, width: x1 - x0, height: y1 - y0 }));
 }
 
-/** The heat map of a square grid, as it was written. */
-export function mapOf({ map }: Prediction): HeatMap | null {
-  if (map === null) {
-    return null;
-  }
-  const bytes = Buffer.from(map, "base64");
-  const side = Math.round(Math.sqrt(bytes.length));
-  return { width: side, height: side, data: Float32Array.from(bytes, (value) => value / 255) };
+/** The heat map over a model's grid, as it was written. */
+export function mapOf({ map }: Prediction, { width, height }: Size): HeatMap | null {
+  return map === null ? null : { width, height, data: Float32Array.from(Buffer.from(map, "base64"), (value) => value / 255) };
 }

@@ -1,5 +1,7 @@
 import type { AppendLog } from "../data/append-log.js";
 import type { Engine } from "../engine/engine.js";
+import { OpenedPicture } from "../engine/opened-picture.js";
+import { viewOfPicture } from "../roi/options.js";
 import { SdRpnError } from "../base/errors.js";
 import { proposeRegion } from "../roi/propose-region.js";
 import type { Asked } from "./methods/method.js";
@@ -79,14 +81,12 @@ type Answers = Map<number, Awaited<ReturnType<Rpn["answer"]>>>;
 
 async function askThresholds(engine: Engine, asked: Asked, thresholds: readonly number[]): Promise<Answers> {
   engine.checkFits(asked.prompt, 1);
-  const { grid, side } = engine.info.vision;
-  const { width, height } = asked.picture;
-  const sizes = { grid: { width: grid, height: grid }, image: { width, height }, model: { width: side, height: side } };
-  const { logits } = await engine.roi(asked.session.id, asked.prompt, 0, asked.signal);
+  const { source, layout, session } = asked.picture;
+  const { logits } = await engine.roi(session.id, asked.prompt, 0, asked.signal);
   const seen = new Map<string, Awaited<ReturnType<Rpn["answer"]>>>();
   const answers: Answers = new Map();
   for (const threshold of thresholds) {
-    const region = JSON.stringify(proposeRegion(logits, { ...sizes, threshold }).region);
+    const region = JSON.stringify(proposeRegion(logits, { ...viewOfPicture(layout, source), threshold }).region);
     const answer = seen.get(region) ?? (await new Rpn(engine, threshold).answer(asked));
     seen.set(region, answer);
     answers.set(threshold, answer);
@@ -95,10 +95,10 @@ async function askThresholds(engine: Engine, asked: Asked, thresholds: readonly 
 }
 
 async function withSession(engine: Engine, { id, image, prompt, boxes = [] }: EvalItem, maxTokens: number, signal: AbortSignal | undefined, ask: (asked: Asked) => Promise<Answers>): Promise<Answers> {
-  const { picture, view } = await engine.read(typeof image === "string" ? image : await image(), signal);
+  const { picture: source, layout, view } = await engine.read(typeof image === "string" ? image : await image(), signal);
   const session = await engine.openSession(view, signal);
   try {
-    return await ask({ id, picture, session, prompt, boxes, maxTokens, signal });
+    return await ask({ id, picture: new OpenedPicture(source, layout, session), prompt, boxes, maxTokens, signal });
   } catch (error) {
     if (error instanceof SdRpnError && error.code === "CONTEXT_OVERFLOW") {
       return new Map();

@@ -2,6 +2,7 @@ import sharp from "sharp";
 import { SdRpnError } from "../base/errors.js";
 import { openPicture } from "./picture.js";
 import type { Color, RgbPixels } from "./resample.js";
+import { pixelsOfGrid } from "./view-layout.js";
 import type { Box, HeatMap, ImageInput, RoI, Size } from "../base/types.js";
 
 export interface OverlayOptions {
@@ -37,7 +38,7 @@ const HEAT_SIDE = 768;
 /**
  * Draws what the region proposal network saw over the picture: its probabilities as a heat map, its boxes as solid
  * outlines, and around the crop that the second look reads a dashed outline. The map covers the picture as the model
- * saw it, in the middle of a padded square; cells of the padding fall outside.
+ * saw it, in the middle of its view; cells of the padding fall outside.
  *
  * @returns the bytes of a PNG file, of the picture's size after EXIF rotation
  * @throws SdRpnError `INVALID_ARGUMENT` if the map's data does not have width x height values; for the picture as
@@ -56,7 +57,7 @@ export async function renderOverlay(image: ImageInput, roi: Pick<RoI, "map" | "b
     );
   }
   const picture = (await openPicture(image, { maxImagePixels: options.maxImagePixels })).pixels();
-  const model = options.model ?? { width: map.width * 14, height: map.height * 14 };
+  const model = options.model ?? pixelsOfGrid(map);
   const canvas = await layHeat(picture, map, model, opacity);
 
   const line = Math.max(1, Math.round(Math.sqrt(picture.width * picture.height) / 400));

@@ -4,24 +4,25 @@ import type { Box, ImageInput, RawImage, Size } from "../base/types.js";
 import { DEFAULT_MAX_IMAGE_PIXELS, checkImageSize } from "./limits.js";
 import { resample, type Color, type RgbPixels } from "./resample.js";
 import { readSource } from "./source.js";
+import { windowOfView } from "./view-layout.js";
 
 /** A decoded picture at full resolution; its size is the one after EXIF rotation. */
 export interface Picture extends Size {
   /**
-   * The whole picture in the middle of a square of the colour `fill`, scaled bicubically: the model's first view
-   * (LLaVA's expand2square and CLIP's resize).
+   * The whole picture in the middle of a view of `size`, what it leaves free having the colour `fill`, scaled bicubically:
+   * the model's first look (with a square view LLaVA's expand2square and CLIP's resize).
    *
-   * @returns RGB, side * side * 3 bytes
+   * @returns RGB, width * height * 3 bytes
    */
-  view(side: number, fill: Color): Promise<Buffer>;
+  view(size: Size, fill: Color): Promise<Buffer>;
   /**
-   * The pixels under `box` scaled bilinearly to a square, their aspect ratio not kept: the model's second look. The box
+   * The pixels under `box` scaled bilinearly to `size`, their aspect ratio not kept: the model's second look. The box
    * is clipped to the picture and cut to whole pixels.
    *
-   * @returns RGB, side * side * 3 bytes
+   * @returns RGB, width * height * 3 bytes
    * @throws SdRpnError `INVALID_ARGUMENT` if no whole pixel of the picture is in the box
    */
-  crop(box: Box, side: number): Promise<Buffer>;
+  crop(box: Box, size: Size): Promise<Buffer>;
   /** The picture itself, not a copy: read only. */
   pixels(): RgbPixels;
 }
@@ -51,14 +52,11 @@ class DecodedPicture implements Picture {
     this.height = rgb.height;
   }
 
-  view(side: number, fill: Color): Promise<Buffer> {
-    const square = Math.max(this.width, this.height);
-    const x = -Math.floor((square - this.width) / 2);
-    const y = -Math.floor((square - this.height) / 2);
-    return resample(this.rgb, { x, y, width: square, height: square }, side, "bicubic", fill);
+  view(size: Size, fill: Color): Promise<Buffer> {
+    return resample(this.rgb, windowOfView(this, size), size, "bicubic", fill);
   }
 
-  async crop(box: Box, side: number): Promise<Buffer> {
+  async crop(box: Box, size: Size): Promise<Buffer> {
     const [x, right] = clip(box.x, box.x + box.width, this.width);
     const [y, bottom] = clip(box.y, box.y + box.height, this.height);
     const inside = { x, y, width: right - x, height: bottom - y };
@@ -69,7 +67,7 @@ class DecodedPicture implements Picture {
         `Expected a box that covers pixels of the ${this.width}x${this.height} image but received ${JSON.stringify(box)}`,
       );
     }
-    return resample(this.rgb, inside, side, "bilinear");
+    return resample(this.rgb, inside, size, "bilinear");
   }
 
   pixels(): RgbPixels {
@@ -77,8 +75,8 @@ class DecodedPicture implements Picture {
   }
 }
 
-function clip(from: number, to: number, size: number): [from: number, to: number] {
-  return [Math.trunc(Math.min(size, Math.max(0, from))), Math.trunc(Math.min(size, Math.max(0, to)))];
+function clip(from: number, to: number, limit: number): [from: number, to: number] {
+  return [Math.trunc(Math.min(limit, Math.max(0, from))), Math.trunc(Math.min(limit, Math.max(0, to)))];
 }
 
 async function copyRaw({ data, width, height, channels }: RawImage, maxPixels: number): Promise<RgbPixels> {

@@ -18,18 +18,18 @@ export type Filter = "bicubic" | "bilinear";
 let resampler: NativeResampler | undefined;
 
 /**
- * Scales the part of a picture under `window` to `side` x `side` pixels, each axis on its own, on a native thread.
+ * Scales the part of a picture under `window` to `size`, each axis on its own, on a native thread.
  *
  * `window` is in whole pixels of the picture and may reach over its borders, where everything has the colour `fill`; it is
  * never built in memory. The source is not copied: it must not change meanwhile. The arithmetic is that of Pillow's
  * `Image.resize`, bit for bit. libvips' kernels are not: they shrink by a box filter first, place samples on a grid of
  * 1/64 pixel, and are off by half a pixel where just one axis is enlarged.
  *
- * @returns RGB, side * side * 3 bytes
+ * @returns RGB, width * height * 3 bytes
  * @throws SdRpnError `INVALID_ARGUMENT` if the data is not width x height x 3 bytes or a side is out of range (picture and
  * window 1..65536, result 1..8192); `BINARY_NOT_FOUND` where the addon is missing
  */
-export async function resample(source: RgbPixels, window: Box, side: number, filter: Filter, fill: Color = [0, 0, 0]): Promise<Buffer> {
+export async function resample(source: RgbPixels, window: Box, size: Size, filter: Filter, fill: Color = [0, 0, 0]): Promise<Buffer> {
   const worker = (resampler ??= new (binding().Resampler)());
-  return runJob(worker, () => worker.run(source.data, source.width, source.height, window, side, filter, fill));
+  return runJob(worker, () => worker.run(source.data, source.width, source.height, window, size.width, filter, fill));
 }

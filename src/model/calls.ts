@@ -1,23 +1,17 @@
 import { z } from "zod";
-import { ask, type OpenSubject, predict } from "../answer/answer-question.js";
+import { answerQuestion } from "../answer/answer-question.js";
 import { streamAnswer } from "../answer/answer-stream.js";
-import type { Engine } from "../engine/engine.js";
+import { answerSchema, type AnswerOptions, type PredictOptions, predictSchema } from "../answer/options.js";
+import { predictRegion } from "../answer/predict-region.js";
 import { SdRpnError } from "../base/errors.js";
-import { type AnswerOptions, answerSchema, type PredictOptions, predictSchema } from "../answer/options.js";
 import { questionSchema } from "../base/schemas.js";
-import type { Answer, AnswerEvent, RoI } from "../base/types.js";
+import type { Answer, AnswerEvent, ImageInput, RoI } from "../base/types.js";
 import { parseOptions } from "../base/validate.js";
+import type { Engine } from "../engine/engine.js";
+import { OpenedPicture } from "../engine/opened-picture.js";
 
-/** What a call needs of the model or session that it was made on. */
-export interface Host {
-  /** @throws {SdRpnError} DISPOSED */
-  engine: () => Engine;
-  subject: OpenSubject;
-  /** whose turn a call takes: calls about one picture belong together */
-  client: unknown;
-  /** of a session: aborted when it is disposed */
-  closing?: AbortSignal;
-}
+// The calls that a model and a session have in common. A model passes on the image that its caller gave, a session the
+// picture that it has opened; everything below takes either.
 
 const question = z.strictObject({ question: questionSchema });
 
@@ -25,17 +19,28 @@ function checkQuestion(value: unknown): string {
   return parseOptions(question, { question: value }).question;
 }
 
-/** Runs a call when its turn has come. A session disposed meanwhile ends it with DISPOSED. */
+/**
+ * Runs a call when its turn has come; calls about one picture wait in one row. A session disposed meanwhile ends its calls
+ * with DISPOSED.
+ *
+ * @param work gets a signal of the call's own, aborted with the caller's and with the session
+ */
 export async function inTurn<T>(
-  { engine, closing, client }: Pick<Host, "engine" | "closing" | "client">,
+  engine: Engine,
+  picture: ImageInput | OpenedPicture,
   signal: AbortSignal | undefined,
-  work: (engine: Engine, signal: AbortSignal) => Promise<T>,
+  work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
+  engine.checkUsable(picture);
+  const closing = picture instanceof OpenedPicture ? picture.closing : undefined;
   // one of the call's own: many calls may share the caller's, and Node warns of signals with many listeners
   const either = AbortSignal.any([signal, closing].filter((each) => each !== undefined));
-  const { calls } = engine();
+  const start = async (): Promise<T> => {
+    engine.checkUsable(picture);
+    return work(either);
+  };
   try {
-    return await calls.run(either, () => work(engine(), either), client);
+    return await engine.calls.run(either, start, picture);
   } catch (error) {
     if (closing?.aborted && !signal?.aborted && error instanceof SdRpnError && error.code === "ABORTED") {
       throw new SdRpnError("DISPOSED", "The session was disposed while the call was under way");
@@ -44,20 +49,24 @@ export async function inTurn<T>(
   }
 }
 
-/** The checked calls that a model (with its image argument) and a session (without) have in common. */
-export async function predictRoI(host: Host, text: unknown, options: PredictOptions = {}): Promise<RoI> {
+export async function predictRoI(engine: Engine, picture: ImageInput | OpenedPicture, text: unknown, options: PredictOptions = {}): Promise<RoI> {
   const checked = parseOptions(predictSchema, options);
   const asked = checkQuestion(text);
-  return inTurn(host, checked.signal, (engine, signal) => predict(engine, host.subject, asked, { ...checked, signal }));
+  return inTurn(engine, picture, checked.signal, (signal) => predictRegion(engine, picture, asked, { ...checked, signal }));
 }
 
-export async function answer(host: Host, text: unknown, options: AnswerOptions = {}): Promise<Answer> {
+export async function answer(engine: Engine, picture: ImageInput | OpenedPicture, text: unknown, options: AnswerOptions = {}): Promise<Answer> {
   const checked = parseOptions(answerSchema, options);
   const asked = checkQuestion(text);
-  return inTurn(host, checked.signal, (engine, signal) => ask(engine, host.subject, asked, { ...checked, signal }));
+  return inTurn(engine, picture, checked.signal, (signal) => answerQuestion(engine, picture, asked, { ...checked, signal }));
 }
 
-export async function* answerStream(host: Host, text: unknown, options: AnswerOptions = {}): AsyncGenerator<AnswerEvent, void, undefined> {
+export async function* answerStream(
+  engine: Engine,
+  picture: ImageInput | OpenedPicture,
+  text: unknown,
+  options: AnswerOptions = {},
+): AsyncGenerator<AnswerEvent, void, undefined> {
   const checked = parseOptions(answerSchema, options);
   const asked = checkQuestion(text);
   yield* streamAnswer((on, left) => {
@@ -65,6 +74,6 @@ export async function* answerStream(host: Host, text: unknown, options: AnswerOp
       on.text(piece);
       checked.onToken?.(piece);
     };
-    return inTurn(host, left, (engine, signal) => ask(engine, host.subject, asked, { ...checked, onToken, signal }, on.roi));
+    return inTurn(engine, picture, left, (signal) => answerQuestion(engine, picture, asked, { ...checked, onToken, signal }, on.roi));
   }, checked.signal);
 }

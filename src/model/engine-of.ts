@@ -1,26 +1,41 @@
-import type { OpenSubject } from "../answer/answer-question.js";
-import type { Engine } from "../engine/engine.js";
 import { invalidArgument } from "../base/validate.js";
+import type { Engine } from "../engine/engine.js";
+import type { OpenedPicture } from "../engine/opened-picture.js";
 
-/** What the rest of the library reaches of a model or a session and its users do not. */
-export interface Internals {
-  /** @throws {SdRpnError} DISPOSED */
-  engine(): Engine;
-  /** of a session: its picture */
-  subject?: OpenSubject;
+interface Behind {
+  engine: Engine;
+  /** of a session */
+  picture?: OpenedPicture;
 }
 
-const internals = new WeakMap<object, Internals>();
+/**
+ * The engine behind each model and session, for eval, distill and cli, which need more of it than the public methods give.
+ * A map beside the objects rather than a property of theirs: it appears in no type, log or copy that users see, and that
+ * an object is found in it proves that this library made it.
+ */
+const behind = new WeakMap<object, Behind>();
 
-export function setInternals(owner: object, value: Internals): void {
-  internals.set(owner, value);
+/** To be called by the constructors of Model and Session. */
+export function setEngineOf(owner: object, engine: Engine, picture?: OpenedPicture): void {
+  behind.set(owner, { engine, picture });
 }
 
-/** @throws {SdRpnError} INVALID_ARGUMENT where `owner` is no model or session of this library */
-export function internalsOf(owner: unknown, name = "model"): Internals {
-  const found = typeof owner === "object" && owner !== null ? internals.get(owner) : undefined;
+/** @throws {SdRpnError} INVALID_ARGUMENT where `owner` is no model or session of this library; DISPOSED */
+export function engineOf(owner: unknown): Engine {
+  const { engine, picture } = lookUp(owner);
+  engine.checkUsable(picture);
+  return engine;
+}
+
+/** The picture that a session holds; undefined for a model. */
+export function pictureOf(owner: unknown): OpenedPicture | undefined {
+  return lookUp(owner).picture;
+}
+
+function lookUp(owner: unknown): Behind {
+  const found = typeof owner === "object" && owner !== null ? behind.get(owner) : undefined;
   if (!found) {
-    throw invalidArgument("a model that loadModel gave, or a session that it opened,", name, owner);
+    throw invalidArgument("a model that loadModel gave, or a session that it opened,", "model", owner);
   }
   return found;
 }

@@ -1,9 +1,9 @@
 import * as calls from "./calls.js";
 import { demoModel } from "./demo-model.js";
 import { Engine } from "../engine/engine.js";
-import { SdRpnError } from "../base/errors.js";
-import { setInternals } from "./engine-of.js";
-import { binding, type NativeModel } from "../native/binding.js";
+import { OpenedPicture } from "../engine/opened-picture.js";
+import { setEngineOf } from "./engine-of.js";
+import { binding } from "../native/binding.js";
 import { runJobWithCallback } from "../native/job.js";
 import type { AnswerOptions, PredictOptions } from "../answer/options.js";
 import { type LoadOptions, loadSchema } from "./load-options.js";
@@ -31,7 +31,9 @@ export interface ModelInfo {
   /** cells of the model's view, one token each */
   grid: Size;
   imageTokens: number;
-  /** side of the square view in pixels */
+  /** pixels of the model's view */
+  view: Size;
+  /** its longer side */
   imageSize: number;
   projector: string;
   /** where the prompt comes from */
@@ -68,7 +70,7 @@ export async function loadModel(options: LoadOptions = {}): Promise<Model> {
     };
     const info = await runJobWithCallback(native, (report) => native.load(params, report), checked.onProgress, checked.signal);
     const engine = new Engine(native, info, makePrompt(info), checked);
-    return new Model(native, engine);
+    return new Model(engine);
   } catch (error) {
     await native.close();
     throw error;
@@ -99,14 +101,10 @@ export class Model extends ThreadBound {
   private disposing: Promise<void> | undefined;
 
   /** @internal use {@link loadModel} */
-  constructor(
-    private readonly native: NativeModel,
-    private readonly ownEngine: Engine,
-  ) {
+  constructor(private readonly engine: Engine) {
     super("model");
-    setInternals(this, { engine: () => this.engine() });
-    const { info } = ownEngine;
-    const { grid, side, projector } = info.vision;
+    setEngineOf(this, engine);
+    const { info, layout } = engine;
     this.info = Object.freeze({
       architecture: info.architecture,
       name: info.name,
@@ -117,10 +115,11 @@ export class Model extends ThreadBound {
       trainedContext: info.trainedContext,
       parallel: info.parallel,
       threads: info.threads,
-      grid: { width: grid, height: grid },
-      imageTokens: grid * grid,
-      imageSize: side,
-      projector,
+      grid: { ...layout.grid },
+      imageTokens: engine.imageTokens,
+      view: { ...layout.pixels },
+      imageSize: Math.max(layout.pixels.width, layout.pixels.height),
+      projector: info.vision.projector,
       prompt: info.chatTemplate === null ? "vicuna_v1" : "chat template",
       backend: info.backend,
       device: info.device,
@@ -128,7 +127,7 @@ export class Model extends ThreadBound {
         branchLayer: info.rpn.branchLayer,
         blockCount: info.rpn.blockCount,
         type: info.rpn.type,
-        threshold: ownEngine.defaultThreshold,
+        threshold: engine.defaultThreshold,
         baseName: info.rpn.baseName,
         baseVocabSize: info.rpn.baseVocabSize,
       },
@@ -144,7 +143,7 @@ export class Model extends ThreadBound {
    * @throws {SdRpnError} RPN_NOT_LOADED, INVALID_ARGUMENT, IMAGE_INVALID, IMAGE_TOO_LARGE, CONTEXT_OVERFLOW, ABORTED, DISPOSED
    */
   predictRoI(image: ImageInput, question: string, options?: PredictOptions): Promise<RoI> {
-    return calls.predictRoI(this.host(image), question, options);
+    return calls.predictRoI(this.engine, image, question, options);
   }
 
   /**
@@ -155,12 +154,12 @@ export class Model extends ThreadBound {
    * @throws {SdRpnError} as {@link predictRoI}, RPN_NOT_LOADED for roi "always" only
    */
   answer(image: ImageInput, question: string, options?: AnswerOptions): Promise<Answer> {
-    return calls.answer(this.host(image), question, options);
+    return calls.answer(this.engine, image, question, options);
   }
 
   /** The answer as it comes: the region (where one was looked for), pieces of text, and the whole answer last. */
   answerStream(image: ImageInput, question: string, options?: AnswerOptions): AsyncGenerator<AnswerEvent, void, undefined> {
-    return calls.answerStream(this.host(image), question, options);
+    return calls.answerStream(this.engine, image, question, options);
   }
 
   /**
@@ -170,13 +169,15 @@ export class Model extends ThreadBound {
    */
   async open(image: ImageInput, options: { signal?: AbortSignal } = {}): Promise<Session> {
     const { signal } = parseOptions(signalSchema, options);
-    return calls.inTurn({ engine: this.engine, client: image }, signal, async (engine) => {
-      const { picture, view } = await engine.read(image, signal);
-      const handle = await this.engine().openSession(view, signal);
-      const session = new Session(this.engine, picture, view, handle, (closed) => {
+    return calls.inTurn(this.engine, image, signal, async () => {
+      const { picture, layout, view } = await this.engine.read(image, signal);
+      const handle = await this.engine.openSession(view, signal);
+      const closing = new AbortController();
+      const opened = new OpenedPicture(picture, layout, handle, closing.signal);
+      const session = new Session(this.engine, opened, view, closing, (closed) => {
         this.sessions.delete(closed);
         if (!this.disposing) {
-          engine.dropSession(handle.id);
+          this.engine.dropSession(handle.id);
         }
       });
       this.sessions.add(session);
@@ -187,15 +188,16 @@ export class Model extends ThreadBound {
   /** The projector's output for a picture's view, Float32Array [tokens * n_embd], row-major over the grid. */
   async encodeImage(image: ImageInput, options: { signal?: AbortSignal } = {}): Promise<Float32Array> {
     const { signal } = parseOptions(signalSchema, options);
-    return calls.inTurn({ engine: this.engine, client: image }, signal, async (engine) => {
-      const { view } = await engine.read(image, signal);
-      return this.engine().encode(view, signal);
+    return calls.inTurn(this.engine, image, signal, async () => {
+      const { view } = await this.engine.read(image, signal);
+      return this.engine.encode(view, signal);
     });
   }
 
   /** Frees the model and its sessions. Calls under way reject with DISPOSED, as later ones do. Disposing twice is fine. */
   dispose(): Promise<void> {
-    this.disposing ??= Promise.all([...this.sessions].map((session) => session.dispose())).then(() => this.native.close());
+    this.engine.refuseCalls();
+    this.disposing ??= this.free();
     return this.disposing;
   }
 
@@ -203,14 +205,8 @@ export class Model extends ThreadBound {
     return this.dispose();
   }
 
-  private readonly engine = (): Engine => {
-    if (this.disposing) {
-      throw new SdRpnError("DISPOSED", "The model was disposed: load it again");
-    }
-    return this.ownEngine;
-  };
-
-  private host(image: ImageInput): calls.Host {
-    return { engine: this.engine, client: image, subject: (signal) => this.engine().subject(image, signal) };
+  private async free(): Promise<void> {
+    await Promise.all([...this.sessions].map((session) => session.dispose()));
+    await this.engine.close();
   }
 }

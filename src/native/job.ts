@@ -1,4 +1,5 @@
 import { abortError, ERROR_CODES, type ErrorCode, SdRpnError } from "../base/errors.js";
+import { throwIfAborted } from "../base/abort.js";
 import type { NativeJob, NativeWorker } from "./binding.js";
 
 /**
@@ -49,30 +50,6 @@ export async function runJobWithCallback<T, A>(
     throw result.reason;
   }
   return result.value;
-}
-
-/** @throws {SdRpnError} ABORTED */
-export function throwIfAborted(signal?: AbortSignal): void {
-  if (signal?.aborted) {
-    throw abortError(signal);
-  }
-}
-
-/** The promise, or ABORTED as soon as the signal is aborted; for work that others share and that therefore goes on. */
-export function orAborted<T>(promise: Promise<T>, signal?: AbortSignal): Promise<T> {
-  if (!signal) {
-    return promise;
-  }
-  return new Promise((resolve, reject) => {
-    const abort = (): void => reject(abortError(signal));
-    if (signal.aborted) {
-      promise.catch(() => {});
-      abort();
-      return;
-    }
-    signal.addEventListener("abort", abort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
-  });
 }
 
 /** What a native method that answers at once returns, its error as the library's own. */

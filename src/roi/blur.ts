@@ -8,15 +8,6 @@ const SIDE = Math.fround(TAIL / SUM);
 const CENTRE = Math.fround(1 / SUM);
 const KERNEL = [SIDE, CENTRE, SIDE].map((row) => [SIDE, CENTRE, SIDE].map((column) => Math.fround(row * column)));
 
-/** Probabilities of a map of logits: 1 / (1 + e^-x) in float32, every step rounded. */
-export function sigmoid(logits: NumberArray): Float32Array {
-  const probabilities = new Float32Array(logits.length);
-  for (let i = 0; i < logits.length; i++) {
-    probabilities[i] = 1 / Math.fround(1 + Math.fround(Math.exp(-Math.fround(logits[i]))));
-  }
-  return probabilities;
-}
-
 /**
  * The 3x3 Gaussian blur (sigma 1) of a row-major map: the border is mirrored without repeating the edge, as torchvision's
  * `gaussian_blur` does; a side of one cell, which that cannot mirror, repeats its only cell. Summed in float32 by rows,

@@ -1,12 +1,10 @@
 import { z } from "zod";
 import type { Size } from "../base/types.js";
-
-/** The side of a CLIP patch in pixels; the default size of a cell. */
-const PATCH = 14;
+import { pixelsOfGrid, type ViewLayout } from "../image/view-layout.js";
 
 const size = z.strictObject({ width: z.int().min(1), height: z.int().min(1) });
 
-/** What the peak region needs: the grid of the map, the picture's size, and the size of the model's square view. */
+/** What the peak region needs: the grid of the map, the picture's size, and the size of the model's view. */
 export const viewSchema = z.strictObject({ grid: size, image: size, model: size.optional() });
 
 export const roiSchema = viewSchema.extend({
@@ -40,5 +38,10 @@ export interface RoIOptions extends ViewOptions {
 
 /** The view of checked options. */
 export function viewOf({ grid, image, model }: ViewOptions): View {
-  return { grid, image, model: model ?? { width: grid.width * PATCH, height: grid.height * PATCH } };
+  return { grid, image, model: model ?? pixelsOfGrid(grid) };
+}
+
+/** The view that a model has of a picture. */
+export function viewOfPicture({ grid, pixels }: ViewLayout, { width, height }: Size): View {
+  return { grid, image: { width, height }, model: pixels };
 }

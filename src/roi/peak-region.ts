@@ -1,11 +1,12 @@
 import type { Box } from "../base/types.js";
 import { parseOptions } from "../base/validate.js";
-import { blur, sigmoid } from "./blur.js";
+import { blur } from "./blur.js";
 import type { GridBox } from "./components.js";
 import { scaleOf, toImageBox } from "./geometry.js";
 import { checkCells, type NumberArray } from "./number-array.js";
 import { type View, viewOf, type ViewOptions, viewSchema } from "./options.js";
 import type { Proposal } from "./propose-region.js";
+import { sigmoid } from "./sigmoid.js";
 
 /**
  * The region where nothing passes the threshold but a second look is wanted all the same: the 3x3 cells, clipped to the

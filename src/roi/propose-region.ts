@@ -1,11 +1,13 @@
 import type { Region, ScoredBox } from "../base/types.js";
 import { parseOptions } from "../base/validate.js";
-import { blur, sigmoid } from "./blur.js";
-import { type Component, components, enclosingBox, type GridBox } from "./components.js";
+import { blur } from "./blur.js";
+import { type Component, components, type GridBox } from "./components.js";
 import { hasArea, toImageBox } from "./geometry.js";
+import { regionOf } from "./masked-region.js";
 import { checkCells, type NumberArray } from "./number-array.js";
 import { type RoIOptions, roiSchema, type View, viewOf } from "./options.js";
-import { resampledMask } from "./resample-mask.js";
+import { sigmoid } from "./sigmoid.js";
+import { foreground } from "./threshold.js";
 
 /** The region proposal network's map, read: its boxes and what the second look is to see. */
 export interface Proposal {
@@ -47,20 +49,6 @@ function scoredBoxes(gridBoxes: readonly GridBox[], blurred: Float32Array, view:
   return gridBoxes.map((box) => ({ ...toImageBox(box, view), score: maximumIn(box, blurred, view) })).filter(hasArea);
 }
 
-/** Which cells are foreground: strict, and in float32 like the probabilities. */
-function foreground(blurred: Float32Array, threshold: number): boolean[] {
-  let maximum = 0;
-  for (const probability of blurred) {
-    maximum = Math.max(maximum, probability);
-  }
-  const limit = Math.fround(threshold < 0 ? maximum * Math.fround(-threshold) : threshold);
-  const mask: boolean[] = [];
-  for (let cell = 0; cell < blurred.length; cell++) {
-    mask.push(blurred[cell] > limit);
-  }
-  return mask;
-}
-
 /**
  * A small component, grown around its centre to at least an eighth of either side (3 of 24 cells). Kept from the
  * reference: the size counts one cell too many and the far edge stops short of the last cell, so boxes at the right or
@@ -76,23 +64,6 @@ function grown(from: number, to: number, side: number): [number, number] {
   const centre = (from + to) / 2;
   const length = Math.max(1, Math.round((3 * side) / 24), to - from + 1);
   return [Math.max(0, Math.trunc(centre - length / 2)), Math.min(Math.max(1, side - 1), Math.trunc(centre + length / 2))];
-}
-
-/**
- * No box: nothing to look at. One: that box, whole. Several: the box around the whole foreground, dropped components
- * included, of which only the cells that are foreground are kept (the reference's upscale method "mask").
- */
-function regionOf(gridBoxes: readonly GridBox[], mask: boolean[], view: View): Region {
-  const enclosing = gridBoxes.length > 1 ? enclosingBox(mask, view.grid) : (gridBoxes[0] ?? null);
-  const crop = enclosing && toImageBox(enclosing, view);
-  if (!enclosing || !crop || !hasArea(crop)) {
-    return { kind: "none", crop: null, keep: null };
-  }
-  if (gridBoxes.length === 1) {
-    return { kind: "crop", crop, keep: null };
-  }
-  const keep = resampledMask(mask, enclosing, view.grid);
-  return keep.length > 0 ? { kind: "masked", crop, keep } : { kind: "none", crop: null, keep: null };
 }
 
 function maximumIn([x0, y0, x1, y1]: GridBox, map: Float32Array, { grid }: View): number {

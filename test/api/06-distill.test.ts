@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { distill, loadModel, type Model, pseudoLabels } from "../../src";
-import { chooseHeads } from "../../src/distill/heads";
+import { chooseHeads } from "../../src/distill/grounding-and-sink-heads";
 import { readLabels } from "../../src/distill/label-file";
 import { demoQuestions, ROOT } from "../helpers/demo";
 

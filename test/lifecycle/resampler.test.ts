@@ -13,10 +13,10 @@ const PRELUDE = `
   const { openPicture } = require(${PICTURE});
   const blank = (side) => openPicture({ data: new Uint8Array(side * side * 3), width: side, height: side, channels: 3 });
   async function begin() {
-    await (await blank(8)).view(8, [0, 0, 0]);
+    await (await blank(8)).view({ width: 8, height: 8 }, [0, 0, 0]);
     const large = await blank(6000);
     const settled = { value: false };
-    const done = Promise.all([1, 2, 3].map(() => large.view(8192, [0, 0, 0]))).finally(() => { settled.value = true; });
+    const done = Promise.all([1, 2, 3].map(() => large.view({ width: 8192, height: 8192 }, [0, 0, 0]))).finally(() => { settled.value = true; });
     return { done, settled };
   }
   const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -41,7 +41,7 @@ describe("a program that ends while a picture is scaled", () => {
   });
 
   it("by nothing else to do: not before the picture is there", () => {
-    const script = `blank(4000).then((p) => p.view(336, [0, 0, 0])).then((view) => console.log(view.length));`;
+    const script = `blank(4000).then((p) => p.view({ width: 336, height: 336 }, [0, 0, 0])).then((view) => console.log(view.length));`;
     expect(run(script)).toEqual(clean(`${336 * 336 * 3}\n`));
   });
 
@@ -59,14 +59,14 @@ describe("worker_threads", () => {
       const source = ${JSON.stringify(PRELUDE)} + 'begin().then(() => require("node:worker_threads").parentPort.postMessage("started"));';
       (async () => {
         const mine = await blank(100);
-        const before = await mine.view(14, [1, 2, 3]);
+        const before = await mine.view({ width: 14, height: 14 }, [1, 2, 3]);
         for (const ms of [0, 50]) {
           const worker = new Worker(source, { eval: true });
           await new Promise((resolve) => worker.once("message", resolve));
           await sleep(ms);
           console.log("worker", await worker.terminate());
         }
-        console.log("same", before.equals(await mine.view(14, [1, 2, 3])));
+        console.log("same", before.equals(await mine.view({ width: 14, height: 14 }, [1, 2, 3])));
       })();`;
     expect(run(script)).toEqual(clean("worker 1\nworker 1\nsame true\n"));
   });

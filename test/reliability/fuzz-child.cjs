@@ -69,7 +69,7 @@ async function images() {
   return (next) => {
     const [name, good] = bytes[next(bytes.length)];
     const { bytes: broken, what } = mutateBytes(good, next, next(2) ? 300 : good.length);
-    return { what: `${name}, ${what}`, write: () => {}, open: async () => (await openPicture(broken)).view(168, [0, 0, 0]) };
+    return { what: `${name}, ${what}`, write: () => {}, open: async () => (await openPicture(broken)).view({ width: 168, height: 168 }, [0, 0, 0]) };
   };
 }
 

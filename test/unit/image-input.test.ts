@@ -113,7 +113,7 @@ describe("formats", () => {
     const image = await sharp({ create: { width, height, channels: 3, background: "#102030" } }).png().toBuffer();
     const picture = await openPicture(image);
     expect([picture.width, picture.height]).toEqual([width, height]);
-    expect((await picture.view(14, [0, 0, 0])).subarray(0, 3)).toEqual(Buffer.from([0x10, 0x20, 0x30]));
+    expect((await picture.view({ width: 14, height: 14 }, [0, 0, 0])).subarray(0, 3)).toEqual(Buffer.from([0x10, 0x20, 0x30]));
   });
 });
 

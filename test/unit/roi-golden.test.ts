@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { blur, sigmoid } from "../../src/roi/blur";
+import { blur } from "../../src/roi/blur";
+import { sigmoid } from "../../src/roi/sigmoid";
 import { boxesFromMap } from "../../src/roi/boxes-from-map";
 import { hasArea, toImageBox } from "../../src/roi/geometry";
 import { proposeRegion } from "../../src/roi/propose-region";

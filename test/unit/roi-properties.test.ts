@@ -1,4 +1,5 @@
-import { blur, sigmoid } from "../../src/roi/blur";
+import { blur } from "../../src/roi/blur";
+import { sigmoid } from "../../src/roi/sigmoid";
 import { boxesFromMap } from "../../src/roi/boxes-from-map";
 import type { RoIOptions } from "../../src/roi/options";
 import { peakRegion } from "../../src/roi/peak-region";

@@ -1,6 +1,6 @@
 import { types } from "node:util";
 import { type DataPlace, dataInvalid, SdRpnError } from "../../base/errors.js";
-import { throwIfAborted } from "../../native/job.js";
+import { throwIfAborted } from "../../base/abort.js";
 import { loadHyparquet } from "./hyparquet.js";
 import { bytesOf, type ParquetData, type PictureCache, readPictures } from "./parquet-pictures.js";
 import { DataRecord, type EmbeddedPicture } from "./record.js";

@@ -2,7 +2,7 @@ import { access } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { z } from "zod";
 import { type DataPlace, dataInvalid } from "../../base/errors.js";
-import { throwIfAborted } from "../../native/job.js";
+import { throwIfAborted } from "../../base/abort.js";
 import type { Box } from "../../base/types.js";
 import { parseOptions } from "../../base/validate.js";
 import type { EvalItem, ReadOptions } from "../task.js";

@@ -1,6 +1,6 @@
 import { open } from "node:fs/promises";
 import { dataInvalid, SdRpnError } from "../../base/errors.js";
-import { throwIfAborted } from "../../native/job.js";
+import { throwIfAborted } from "../../base/abort.js";
 
 const TAB = 9;
 const LINE_FEED = 10;

@@ -2,7 +2,8 @@ import type { HeadChoice } from "../../distill/head-choice.js";
 import { pseudoLabels } from "../../distill/pseudo-labels.js";
 import type { Engine } from "../../engine/engine.js";
 import { hasArea, toImageBox } from "../../roi/geometry.js";
-import type { Box, HeatMap } from "../../base/types.js";
+import { viewOfPicture } from "../../roi/options.js";
+import type { Box } from "../../base/types.js";
 import { answerLookingAt, type Asked, type Method, type MethodAnswer, withLook } from "./method.js";
 
 /** The longest answer whose attention is read, as in the published evaluation of this rival. */
@@ -28,29 +29,23 @@ export class Attention implements Method {
     const start = performance.now();
     const { grounding, sink } = this.heads;
     const params = { grounding: grounding.flat(), sink: sink.flat(), maxTokens: Math.min(ATTENTION_MAX_TOKENS, asked.maxTokens) };
-    const maps = await this.engine.labelMaps(asked.session.id, asked.prompt, params, asked.signal);
+    const maps = await this.engine.labelMaps(asked.picture.session.id, asked.prompt, params, asked.signal);
     const crop = this.cropOf(maps, asked);
     const spent = performance.now() - start;
-    const map = this.heat(maps.grounding);
+    const map = { ...asked.picture.layout.grid, data: relativeToMaximum(maps.grounding) };
     const answer = await answerLookingAt(this.engine, asked, crop ? [crop] : [], map);
     return withLook(answer, this.engine.promptTokens(asked.prompt) + maps.tokens, spent);
   }
 
   private cropOf(maps: { grounding: Float32Array; sink: Float32Array }, { picture }: Asked): Box | null {
-    const { grid, side } = this.engine.info.vision;
-    const cells = { width: grid, height: grid };
-    const { labels, foregroundBox } = pseudoLabels(maps.sink, maps.grounding, { grid: cells, sinkThreshold: this.sinkThreshold });
+    const { source, layout } = picture;
+    const { labels, foregroundBox } = pseudoLabels(maps.sink, maps.grounding, { grid: layout.grid, sinkThreshold: this.sinkThreshold });
     if (!labels.includes(1)) {
       return null; // spread over half the picture or more: it points at nothing
     }
     const [y0, x0, y1, x1] = foregroundBox;
-    const box = toImageBox([x0, y0, x1 + 1, y1 + 1], { grid: cells, image: picture, model: { width: side, height: side } });
+    const box = toImageBox([x0, y0, x1 + 1, y1 + 1], viewOfPicture(layout, source));
     return hasArea(box) ? box : null;
-  }
-
-  private heat(grounding: Float32Array): HeatMap {
-    const { grid } = this.engine.info.vision;
-    return { width: grid, height: grid, data: relativeToMaximum(grounding) };
   }
 }
 

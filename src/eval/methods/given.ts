@@ -14,7 +14,7 @@ export class Given implements Method {
 
   answer(asked: Asked): Promise<MethodAnswer> {
     const crops = this.boxesOf(asked)
-      .map((box) => inside(box, asked.picture))
+      .map((box) => inside(box, asked.picture.source))
       .filter(({ width, height }) => width > 0 && height > 0);
     return answerLookingAt(this.engine, asked, crops);
   }

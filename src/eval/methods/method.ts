@@ -1,16 +1,15 @@
-import { ask } from "../../answer/answer-question.js";
+import { answerQuestion } from "../../answer/answer-question.js";
 import type { Engine } from "../../engine/engine.js";
-import type { Picture } from "../../image/picture.js";
 import { answerSchema } from "../../answer/options.js";
-import type { SessionHandle } from "../../engine/session-cache.js";
+import type { OpenedPicture } from "../../engine/opened-picture.js";
 import type { Answer, Box, FinishReason, HeatMap, Timings } from "../../base/types.js";
 
-/** One question as a method gets it: the picture decoded, and its session opened for this method alone. */
+/** One question as a method gets it. */
 export interface Asked {
   /** what files of regions know it by */
   id: string;
-  picture: Picture;
-  session: SessionHandle;
+  /** opened for this method alone */
+  picture: OpenedPicture;
   /** the whole user text, as the task has it */
   prompt: string;
   /** where the answer can be read, in pixels of the picture; empty where the data does not say */
@@ -58,10 +57,10 @@ export interface Method {
 }
 
 /** The library's own answer, greedy. The session's vision time counts for it. */
-export function answerWith(engine: Engine, asked: Asked, roi: "auto" | "never" | Box[], threshold?: number): Promise<Answer> {
-  const { picture, session, prompt, maxTokens, signal } = asked;
-  const subject = { picture, session, decodeMs: 0, visionMs: session.visionMs, release: () => {} };
-  return ask(engine, async () => subject, prompt, answerSchema.parse({ roi, threshold, maxTokens, signal }));
+export async function answerWith(engine: Engine, asked: Asked, roi: "auto" | "never" | Box[], threshold?: number): Promise<Answer> {
+  const { picture, prompt, maxTokens, signal } = asked;
+  const answer = await answerQuestion(engine, picture, prompt, answerSchema.parse({ roi, threshold, maxTokens, signal }));
+  return { ...answer, timings: { ...answer.timings, vision: answer.timings.vision + picture.session.visionMs } };
 }
 
 /** The answer with a look at each of `crops`, or with one view where there are none. */

@@ -1,4 +1,5 @@
 import type { Engine } from "../../engine/engine.js";
+import { viewOfPicture } from "../../roi/options.js";
 import { answerLookingAt, type Asked, type Method, type MethodAnswer, withLook } from "./method.js";
 import { relativeToMaximum } from "./attention.js";
 import { vicropWindow } from "./vicrop-window.js";
@@ -36,19 +37,18 @@ export class Vicrop implements Method {
     const own = await this.lastTokenMap(prompt, asked);
     const generic = await this.lastTokenMap(GENERIC + suffix, asked);
     const relative = own.map((value, cell) => value / Math.max(generic[cell], Number.MIN_VALUE));
-    const { grid, side } = this.engine.info.vision;
-    const cells = { width: grid, height: grid };
-    const crop = vicropWindow(relative, { grid: cells, image: asked.picture, model: { width: side, height: side } }, inputSize);
+    const { source, layout } = asked.picture;
+    const crop = vicropWindow(relative, viewOfPicture(layout, source), inputSize);
     const spent = performance.now() - start;
     const tokens = this.engine.promptTokens(prompt) + this.engine.promptTokens(GENERIC + suffix);
-    const map = { ...cells, data: relativeToMaximum(relative) };
+    const map = { ...layout.grid, data: relativeToMaximum(relative) };
     return withLook(await answerLookingAt(this.engine, asked, [crop], map), tokens, spent);
   }
 
   /** Attention of the prompt's last token to the picture, mean over the heads of the layer. */
-  private async lastTokenMap(prompt: string, { session, signal }: Asked): Promise<Float32Array> {
+  private async lastTokenMap(prompt: string, { picture, signal }: Asked): Promise<Float32Array> {
     // one generated token: the prompt's last token is the only row there is
-    const { output, heads, cells } = await this.engine.attention(session.id, prompt, { layers: [this.options.layer], maxTokens: 1, question: false }, signal);
+    const { output, heads, cells } = await this.engine.attention(picture.session.id, prompt, { layers: [this.options.layer], maxTokens: 1, question: false }, signal);
     return Float32Array.from({ length: cells }, (_, cell) => {
       let sum = 0;
       for (let head = 0; head < heads; head++) {

@@ -33,7 +33,7 @@ ${looks.join("\n")}
 async function lookHtml(name: string, row: Prediction, picture: ItemPicture | null, { model }: RunConfig): Promise<string> {
   const right = row.score !== null && row.score >= RIGHT_FROM;
   const crops = cropsOf(row);
-  const map = mapOf(row);
+  const map = mapOf(row, model.grid);
   const images: string[] = [];
   if (picture) {
     const whole = map || crops.length > 0 ? await picture.overlay(map, crops, model.grid, model.imageSize) : await picture.plain();

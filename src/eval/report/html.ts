@@ -1,4 +1,4 @@
-import { throwIfAborted } from "../../native/job.js";
+import { throwIfAborted } from "../../base/abort.js";
 import type { RunConfig } from "../config.js";
 import type { Prediction } from "../prediction.js";
 import type { EvalItem } from "../task.js";

@@ -1,5 +1,6 @@
 import sharp from "sharp";
 import { type Picture, openPicture } from "../../image/picture.js";
+import { pixelsOfGrid } from "../../image/view-layout.js";
 import { renderOverlay } from "../../image/overlay.js";
 import type { Box, HeatMap, Size } from "../../base/types.js";
 import type { EvalItem } from "../task.js";
@@ -29,12 +30,12 @@ export class ItemPicture {
     return toUrl(sharp(this.small.data, { raw: this.small }));
   }
 
-  /** The picture with heat map and boxes. `model`: side of the model's view in pixels */
-  async overlay(map: HeatMap | null, boxes: readonly Box[], grid: Size, model: number): Promise<string> {
+  /** The picture with heat map and boxes. `longest`: the longer side of the model's view in pixels */
+  async overlay(map: HeatMap | null, boxes: readonly Box[], grid: Size, longest: number): Promise<string> {
     const scale = this.small.width / this.picture.width;
     const scaled = boxes.map(({ x, y, width, height }) => ({ x: x * scale, y: y * scale, width: width * scale, height: height * scale, score: 1 }));
     const heat = map ?? { ...grid, data: new Float32Array(grid.width * grid.height) };
-    const png = await renderOverlay(this.small, { map: heat, boxes: scaled, region: { kind: "none", crop: null, keep: null } }, { model: { width: model, height: model } });
+    const png = await renderOverlay(this.small, { map: heat, boxes: scaled, region: { kind: "none", crop: null, keep: null } }, { model: pixelsOfGrid(grid, longest) });
     return toUrl(sharp(png));
   }
 

@@ -84,14 +84,14 @@ describe("files of regions", () => {
 
 test("a prediction keeps crops and map as far as a page needs them", () => {
   const timings = { decode: 0, vision: 0, prefill: 0, rpn: 0, crop: 0, generate: 0, look: 0, total: 0 };
-  const map = { width: 2, height: 2, data: Float32Array.of(0, 0.25, 1, 2) };
+  const map = { width: 4, height: 1, data: Float32Array.of(0, 0.25, 1, 2) };
   const crops = [{ x: 1, y: 2, width: 30, height: 40 }];
   const tokens = { prompt: 1, roi: 1, completion: 1, look: 0 };
   const row = toPrediction({ index: 0, id: "a", method: "rpn" }, { text: "x", finishReason: "stop", crops, keep: [1, 2, 3], map, tokens, timings }, null);
   expect(row).toMatchObject({ crops: [[1, 2, 31, 42]], kept: 3, score: null, parsed: true });
   expect(cropsOf(row)).toEqual(crops);
-  const back = mapOf(row)!;
-  expect([back.width, back.height]).toEqual([2, 2]);
+  const back = mapOf(row, { width: 4, height: 1 })!;
+  expect([back.width, back.height]).toEqual([4, 1]);
   expect([...back.data].map((value) => Math.round(value * 100))).toEqual([0, 25, 100, 100]);
 });
 

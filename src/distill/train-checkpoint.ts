@@ -1,6 +1,10 @@
+import { readdir, rm, stat } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
 import { z } from "zod";
 import { SdRpnError } from "../base/errors.js";
-import type { TrainEvaluation, TrainStep } from "./train-options.js";
+import type { Engine } from "../engine/engine.js";
+import { runJob } from "../native/job.js";
+import type { CheckedTrainOptions, TrainEvaluation, TrainStep } from "./train-options.js";
 
 /** All that the weights depend on. A checkpoint goes on only where none of it has changed. */
 const basisSchema = z.strictObject({
@@ -49,7 +53,7 @@ export function writeNote({ basis, workers, steps, evaluations }: TrainNote): st
 }
 
 /** @throws {SdRpnError} RPN_INVALID where the note is none of this version */
-export function readNote(text: string, path: string): TrainNote {
+function readNote(text: string, path: string): TrainNote {
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -69,7 +73,7 @@ export function readNote(text: string, path: string): TrainNote {
  *
  * @throws {SdRpnError} INVALID_ARGUMENT that names the first difference
  */
-export function checkBasis(asked: TrainBasis, note: TrainBasis, path: string): void {
+function checkBasis(asked: TrainBasis, note: TrainBasis, path: string): void {
   for (const key of Object.keys(asked) as (keyof TrainBasis)[]) {
     if (asked[key] !== note[key]) {
       const difference = WORDS[key] ?? `${key} ${note[key]}, not ${asked[key]}`;
@@ -79,4 +83,32 @@ export function checkBasis(asked: TrainBasis, note: TrainBasis, path: string): v
       );
     }
   }
+}
+
+/** The note of the checkpoint to go on from, or undefined for a new training. */
+export async function findCheckpoint({ native }: Engine, path: string, basis: TrainBasis, { resume, signal }: CheckedTrainOptions): Promise<TrainNote | undefined> {
+  if (resume === false) {
+    return undefined;
+  }
+  const exists = await stat(path).then(
+    () => true,
+    () => false,
+  );
+  if (!exists) {
+    if (resume) {
+      throw new SdRpnError("IO_ERROR", `There is no training checkpoint ${path} to go on from: leave out resume to start anew`);
+    }
+    return undefined;
+  }
+  const note = readNote(await runJob(native, () => native.trainNote(path), signal), path);
+  checkBasis(basis, note.basis, path);
+  return note;
+}
+
+/** What a process that was killed while it wrote a checkpoint has left. */
+export async function removeParts(path: string): Promise<void> {
+  const folder = dirname(resolve(path));
+  const name = basename(path);
+  const parts = (await readdir(folder)).filter((file) => file.startsWith(`${name}.`) && /\.[0-9a-f]{8}\.part$/.test(file));
+  await Promise.all(parts.map((file) => rm(join(folder, file), { force: true })));
 }

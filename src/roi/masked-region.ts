@@ -1,5 +1,24 @@
-import type { Size } from "../base/types.js";
-import type { GridBox } from "./components.js";
+import type { Region, Size } from "../base/types.js";
+import { enclosingBox, type GridBox } from "./components.js";
+import { hasArea, toImageBox } from "./geometry.js";
+import type { View } from "./options.js";
+
+/**
+ * No box: nothing to look at. One: that box, whole. Several: the box around the whole foreground, dropped components
+ * included, of which only the cells that are foreground are kept (the reference's upscale method "mask").
+ */
+export function regionOf(gridBoxes: readonly GridBox[], mask: readonly boolean[], view: View): Region {
+  const enclosing = gridBoxes.length > 1 ? enclosingBox(mask, view.grid) : (gridBoxes[0] ?? null);
+  const crop = enclosing && toImageBox(enclosing, view);
+  if (!enclosing || !crop || !hasArea(crop)) {
+    return { kind: "none", crop: null, keep: null };
+  }
+  if (gridBoxes.length === 1) {
+    return { kind: "crop", crop, keep: null };
+  }
+  const keep = resampledMask(mask, enclosing, view.grid);
+  return keep.length > 0 ? { kind: "masked", crop, keep } : { kind: "none", crop: null, keep: null };
+}
 
 /** One output cell's two sources along an axis, and the weight of either. */
 interface Tap {
@@ -15,7 +34,7 @@ interface Tap {
  * Exact halves occur at sides of 8, 12 and 16 cells, so the rounding is that of PyTorch's `interpolate` with
  * `align_corners=False`: positions in double from a float32 scale, float32 weights and sums, columns first.
  */
-export function resampledMask(mask: ArrayLike<boolean>, [x0, y0, x1, y1]: GridBox, { width, height }: Size): number[] {
+function resampledMask(mask: ArrayLike<boolean>, [x0, y0, x1, y1]: GridBox, { width, height }: Size): number[] {
   const columns = taps(x1 - x0, width);
   const rows = taps(y1 - y0, height);
   const value = (x: number, y: number): number => (mask[(y0 + y) * width + x0 + x] ? 1 : 0);

@@ -1,0 +1,26 @@
+import type { Timings } from "../base/types.js";
+import type { PictureInUse } from "../engine/opened-picture.js";
+import type { NativeTimings } from "../native/binding.js";
+
+/** Collects the phases of one call. */
+export class Clock {
+  readonly timings: Timings = { decode: 0, vision: 0, prefill: 0, rpn: 0, crop: 0, generate: 0, total: 0 };
+  private readonly start = performance.now();
+
+  add({ decodeMs, visionMs }: PictureInUse): void {
+    this.timings.decode += decodeMs;
+    this.timings.vision += visionMs;
+  }
+
+  addNative({ vision, prefill, rpn, generate }: NativeTimings): void {
+    this.timings.vision += vision;
+    this.timings.prefill += prefill;
+    this.timings.rpn += rpn;
+    this.timings.generate += generate;
+  }
+
+  /** The phases so far, with the time since the call began as total. */
+  stop(): Timings {
+    return { ...this.timings, total: performance.now() - this.start };
+  }
+}

@@ -1,0 +1,60 @@
+import { SdRpnError } from "../base/errors.js";
+import type { Box, RoI, Size } from "../base/types.js";
+import type { OpenedPicture } from "../engine/opened-picture.js";
+import type { Engine } from "../engine/engine.js";
+import type { NativeView } from "../native/binding.js";
+import { throwIfAborted } from "../base/abort.js";
+import { viewOfPicture } from "../roi/options.js";
+import { peakRegion } from "../roi/peak-region.js";
+
+/** One place of a picture to be looked at again. */
+export interface Look {
+  box: Box;
+  /** cells of the crop's own grid whose tokens are fed; null: all */
+  keep: Int32Array | null;
+}
+
+/** Where the proposed region asks for a second look; `always`: around the map's maximum where it asks for none. */
+export function looksOfRegion({ region }: Pick<RoI, "region">, logits: Float32Array, { source, layout }: OpenedPicture, always: boolean): Look[] {
+  if (region.crop) {
+    return [{ box: region.crop, keep: region.keep && Int32Array.from(region.keep) }];
+  }
+  if (!always) {
+    return [];
+  }
+  const { region: peak } = peakRegion(logits, viewOfPicture(layout, source));
+  return peak.crop ? [{ box: peak.crop, keep: null }] : [];
+}
+
+/**
+ * A look at each of the caller's boxes, cut to the picture.
+ *
+ * @throws {SdRpnError} INVALID_ARGUMENT where one lies outside
+ */
+export function looksAtBoxes(boxes: readonly Box[], { source }: OpenedPicture): Look[] {
+  return boxes.map((box) => ({ box: inside(box, source), keep: null }));
+}
+
+/** Cuts the looks out of the picture and scales each to its view. */
+export async function cutViews(engine: Engine, { source }: OpenedPicture, looks: readonly Look[], signal?: AbortSignal): Promise<NativeView[]> {
+  const views: NativeView[] = [];
+  for (const { box, keep } of looks) {
+    throwIfAborted(signal);
+    views.push({ rgb: await source.crop(box, engine.plan(box).pixels), keep });
+  }
+  return views;
+}
+
+function inside({ x, y, width, height }: Box, picture: Size): Box {
+  const left = Math.max(0, Math.floor(x));
+  const top = Math.max(0, Math.floor(y));
+  const right = Math.min(picture.width, Math.ceil(x + width));
+  const bottom = Math.min(picture.height, Math.ceil(y + height));
+  if (left >= right || top >= bottom) {
+    throw new SdRpnError(
+      "INVALID_ARGUMENT",
+      `Expected boxes that overlap the ${picture.width}x${picture.height} picture for roi but received one at ${x},${y} of size ${width}x${height}`,
+    );
+  }
+  return { x: left, y: top, width: right - left, height: bottom - top };
+}

@@ -1,0 +1,40 @@
+import type { Box, Size } from "../base/types.js";
+
+/** How a picture lies in front of the model: `grid` cells, one token each, over a view of `pixels`. */
+export interface ViewLayout {
+  readonly grid: Size;
+  readonly pixels: Size;
+}
+
+/** A model family's rule: which view a picture of this size gets. A crop is a picture too. */
+export type PlanView = (picture: Size) => ViewLayout;
+
+/** The rule of LLaVA-1.5: every picture is fitted into the middle of the same view. */
+export function sameViewForAll(layout: ViewLayout): PlanView {
+  return () => layout;
+}
+
+export function cellCount({ grid }: Pick<ViewLayout, "grid">): number {
+  return grid.width * grid.height;
+}
+
+/** The side of a cell in pixels where nobody says: that of a CLIP ViT-L/14 patch. */
+const DEFAULT_CELL = 14;
+
+/** The pixels of a view of which just the grid is known. Cells are squares; `longest` is the view's longer side. */
+export function pixelsOfGrid({ width, height }: Size, longest?: number): Size {
+  const cell = longest === undefined ? DEFAULT_CELL : longest / Math.max(width, height);
+  return { width: width * cell, height: height * cell };
+}
+
+/**
+ * The part of the picture's plane that the whole view shows, in whole pixels of the picture: the smallest window of the
+ * view's aspect ratio with the picture in its middle. It reaches over the picture where their aspect ratios differ.
+ */
+export function windowOfView(picture: Size, { width, height }: Size): Box {
+  const window = {
+    width: Math.max(picture.width, Math.ceil((picture.height * width) / height)),
+    height: Math.max(picture.height, Math.ceil((picture.width * height) / width)),
+  };
+  return { x: -Math.floor((window.width - picture.width) / 2), y: -Math.floor((window.height - picture.height) / 2), ...window };
+}
