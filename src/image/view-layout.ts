@@ -36,5 +36,6 @@ export function windowOfView(picture: Size, { width, height }: Size): Box {
     width: Math.max(picture.width, Math.ceil((picture.height * width) / height)),
     height: Math.max(picture.height, Math.ceil((picture.width * height) / width)),
   };
-  return { x: -Math.floor((window.width - picture.width) / 2), y: -Math.floor((window.height - picture.height) / 2), ...window };
+  const before = (outer: number, inner: number): number => 0 - Math.floor((outer - inner) / 2); // 0, never -0
+  return { x: before(window.width, picture.width), y: before(window.height, picture.height), ...window };
 }
