@@ -12,7 +12,7 @@ module.exports = {
     "^.+\\.ts$": ["ts-jest", { tsconfig: "test/tsconfig.json" }],
   },
   transformIgnorePatterns: [`/node_modules/(?!(${MODULES})/)`],
-  moduleNameMapper: { "^(\\.{1,2}/.*)\\.js$": "$1" },
+  moduleNameMapper: { "^#echarts$": "echarts/dist/echarts.common.min.js", "^(\\.{1,2}/.*)\\.js$": "$1" },
   testEnvironmentOptions: { globalsCleanup: "off" },
   testTimeout: 60000,
 };

@@ -32,7 +32,7 @@ export const HELP = `npm run bench -- [options]
   --pairs N        runs side by side with each peer (10)
   --tokens N       of an answer (16)
   --phase NAME     only this part: ${PHASES.join(", ")}; may be given again
-  --out DIR        where report.md, report.json and chart.png go (bench/out/SHAPE-SCALE-TYPE)
+  --out DIR        where report.md, report.json and chart.svg go (bench/out/SHAPE-SCALE-TYPE)
 `;
 
 /** @throws {Error} with a message for the user */

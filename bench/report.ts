@@ -32,7 +32,7 @@ const ROWS: [label: string, phase: string, name: string][] = [
   ["region from attention, repeat on the image", "attention", "attentionRepeat"],
 ];
 
-/** Writes report.json, with every single measurement, report.md, and chart.png where there is something to draw. */
+/** Writes report.json, with every single measurement, report.md, and chart.svg where there is something to draw. */
 export async function writeReport(input: ReportInput): Promise<{ markdown: string; paths: string[] }> {
   const { options, results } = input;
   const prompt = promptOf(input);
@@ -60,8 +60,8 @@ export async function writeReport(input: ReportInput): Promise<{ markdown: strin
   const { flow } = results.measured;
   if (flow) {
     const { shape, scale, type } = options;
-    paths.push(join(options.out, "chart.png"));
-    writeFileSync(paths[2], await ratioChart(flow, `${shape}, widths / ${scale}, ${type}: time of a call compared with the reference flow`));
+    paths.push(join(options.out, "chart.svg"));
+    writeFileSync(paths[2], ratioChart(flow, `${shape}, widths / ${scale}, ${type}: time of a call compared with the reference flow`));
   }
   return { markdown, paths };
 }

@@ -5,7 +5,7 @@ import { RPN_TYPES } from "../rpn/convert-checkpoint.js";
 import { train } from "../distill/train.js";
 import { trainCurve } from "../distill/train-curve.js";
 import { type TrainOptions, type TrainProgress, type TrainResult, trainSchema } from "../distill/train-options.js";
-import { withIoError } from "./exit.js";
+import { UsageError, withIoError } from "./exit.js";
 import { addModelOptions, type ModelOptions, withModel } from "./model.js";
 import { collect, numberParser } from "./parse.js";
 import { printJson, printTable } from "./print.js";
@@ -18,7 +18,7 @@ A checkpoint is kept beside the output while the training runs. After Ctrl-C, a 
 same command goes on from it and comes to the same network, to the last bit; --no-resume starts anew.
 
 Example:
-  sd-rpn distill train --model llava.gguf --mmproj mmproj.gguf --labels labels.jsonl --out rpn.gguf --plot curve.png`;
+  sd-rpn distill train --model llava.gguf --mmproj mmproj.gguf --labels labels.jsonl --out rpn.gguf --plot curve.svg`;
 
 /** The numeric options: name on the command line, key of {@link TrainOptions}, help. */
 const NUMBERS = [
@@ -53,11 +53,19 @@ export function distillTrainCommand(signal: AbortSignal): Command {
     .option("--checkpoint <file>", "file of the checkpoint (default: the output with .checkpoint behind it)")
     .option("--resume", "go on from the checkpoint, which must be there (default: where there is one)")
     .option("--no-resume", "start anew")
-    .option("--plot <png>", "write the loss curve to this file")
+    .option("--plot <svg>", "write the loss curve to this file", svgName)
     .option("--json", "print one JSON document instead of the table");
   return addModelOptions(command, false)
     .addHelpText("after", NOTES)
     .action((options: Options) => distillTrain(options, signal));
+}
+
+/** @throws {UsageError} before the training rather than after it */
+function svgName(path: string): string {
+  if (!path.toLowerCase().endsWith(".svg")) {
+    throw new UsageError(`Expected file name ending in .svg for --plot but received ${path}`);
+  }
+  return path;
 }
 
 async function distillTrain(options: Options, signal: AbortSignal): Promise<void> {
@@ -69,7 +77,7 @@ async function distillTrain(options: Options, signal: AbortSignal): Promise<void
     try {
       const result = await train(loaded, { ...rest, onProgress, signal }).finally(() => progress.stop());
       if (plot !== undefined) {
-        await withIoError("write the loss curve", async () => writeFile(plot, await trainCurve(result)));
+        await withIoError("write the loss curve", async () => writeFile(plot, trainCurve(result)));
       }
       json ? printJson(result) : printTable(summary(result, plot));
     } catch (error) {

@@ -1,9 +1,9 @@
+import { stackSvg } from "../plot/echarts.js";
 import { lineChart } from "../plot/line-chart.js";
-import { chartsToPng } from "../plot/png.js";
 import type { TrainEvaluation, TrainStep } from "./train-options.js";
 
-/** The course of a training as a picture: loss of the steps and of the held-out pairs, and precision and recall of the latter. */
-export async function trainCurve({ steps, evaluations }: { steps: readonly TrainStep[]; evaluations: readonly TrainEvaluation[] }): Promise<Buffer> {
+/** The course of a training as an SVG document: loss of the steps and of the held-out pairs, and precision and recall of the latter. */
+export function trainCurve({ steps, evaluations }: { steps: readonly TrainStep[]; evaluations: readonly TrainEvaluation[] }): string {
   const losses = steps.map(({ step, loss }) => [step, loss] as const);
   const window = Math.max(1, Math.round(steps.length / 40));
   const charts = [
@@ -35,7 +35,7 @@ export async function trainCurve({ steps, evaluations }: { steps: readonly Train
       }),
     );
   }
-  return chartsToPng(charts);
+  return stackSvg(charts);
 }
 
 /** Each point as the mean of the `window` points that end with it, fewer at the start. */

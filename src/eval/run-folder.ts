@@ -19,7 +19,7 @@ export const RUN_FILES = {
   machine: "machine.json",
   report: { json: "report.json", markdown: "report.md", html: "report.html" },
   speed: { json: "speed.json", markdown: "speed.md" },
-  chart: "sweep.png",
+  chart: "sweep.svg",
 } as const;
 
 /** A folder that a run is written into. */

@@ -45,7 +45,7 @@ test("the benchmark measures a tiny model, and writes what it found for people a
   expect(rows.next[0].promptTokens).toBeGreaterThan(report.prompt.prefix + 64);
   expect(report.peakMemoryMiB["sd-rpn"]).toBeGreaterThan(10);
 
-  expect(readFileSync(join(out, "chart.png")).subarray(1, 4).toString()).toBe("PNG");
+  expect(readFileSync(join(out, "chart.svg"), "utf8")).toMatch(/^<svg [\s\S]*>reference flow<\/text>[\s\S]*<\/svg>$/);
   const markdown = readFileSync(join(out, "report.md"), "utf8");
   expect(markdown).toMatch(/\| answer with RoI, next question on the image \| [\d.]+ \([\d.]+-[\d.]+\) \|/);
   expect(markdown).toMatch(/\| 4 sessions decoding at once \/ in a row \| [\d.]+ .*\| <= 0.75 \| (yes|\*\*no\*\*) \|/);

@@ -208,8 +208,10 @@ describe("thresholds", () => {
     expect([0.1, 0.15]).toContain(sweep.best);
     expect(threshold).toBe(sweep.best);
     expect(items.evaluated + items.development).toBe(demoQuestions().length);
-    const png = readFileSync(join(out, "sweep.png"));
-    expect(png.subarray(1, 4).toString()).toBe("PNG");
+    const svg = readFileSync(join(out, "sweep.svg"), "utf8");
+    expect(svg).toContain(`best ${sweep.best}</text>`);
+    expect(readFileSync(join(out, "report.html"), "utf8")).toContain(svg);
+    expect(readFileSync(join(out, "report.md"), "utf8")).toContain("](sweep.svg)");
     expect(stdout).toContain("Thresholds");
     const swept = readFileSync(join(out, "sweep.jsonl"), "utf8").trim().split("\n").map((line) => (JSON.parse(line) as Row).id);
     const imageOf = new Map(demoQuestions().map(({ id, image }) => [id, image]));

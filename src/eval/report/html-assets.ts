@@ -12,7 +12,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .8rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
 th:first-child { text-align: left; }
 .note, .dim { color: var(--dim); font-size: .87rem; margin: .4rem 0; }
-.chart { max-width: 100%; margin-top: 1rem; background: #fff; }
+.chart svg { max-width: 100%; height: auto; margin-top: 1rem; }
 .filter label { margin-right: 1rem; }
 article { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: .9rem 1rem; margin: 1rem 0; }
 .truth { margin: 0 0 .6rem; white-space: pre-line; }

@@ -15,8 +15,8 @@ export interface HtmlInput {
   config: RunConfig;
   items: readonly { index: number; item: EvalItem }[];
   predictions: ReadonlyMap<string, readonly Prediction[]>;
-  /** PNG bytes of the sweep's curve */
-  chart: Uint8Array | null;
+  /** the sweep's curve, an SVG document */
+  chart: string | null;
   signal?: AbortSignal;
 }
 
@@ -67,9 +67,9 @@ function examplesIntroduction({ methods }: RunConfig, shown: number, total: numb
 <span id="count" role="status"></span></p>`;
 }
 
-function tableHtml({ title, head, rows, notes }: Table, chart: Uint8Array | null): string {
+function tableHtml({ title, head, rows, notes }: Table, chart: string | null): string {
   const cells = (row: readonly string[]): string => row.map((cell, i) => (i === 0 ? `<th scope="row">${escapeHtml(cell)}</th>` : `<td>${escapeHtml(cell)}</td>`)).join("");
-  const image = chart ? `<img class="chart" alt="Accuracy against threshold" src="data:image/png;base64,${Buffer.from(chart).toString("base64")}">` : "";
+  const image = chart ? `<div class="chart" role="img" aria-label="Accuracy against threshold">${chart}</div>\n` : "";
   return `<section>
 <h2>${escapeHtml(title)}</h2>
 <div class="wide"><table><thead><tr>${head.map((cell) => `<th scope="col">${escapeHtml(cell)}</th>`).join("")}</tr></thead>

@@ -1,12 +1,11 @@
 import { lineChart } from "../../plot/line-chart.js";
-import { chartsToPng } from "../../plot/png.js";
 import type { SweepCurve } from "../sweep.js";
 
-/** The curve of accuracy against threshold with its interval, PNG bytes. */
-export function sweepChart({ figure, points, items, best }: SweepCurve): Promise<Buffer> {
+/** The curve of accuracy against threshold with its interval, an SVG document. */
+export function sweepChart({ figure, points, items, best }: SweepCurve): string {
   const scale = figure.unit === "share" ? 100 : 1;
   const line = (value: (point: SweepCurve["points"][number]) => number) => points.map((point) => [point.threshold, scale * value(point)] as const);
-  const chart = lineChart({
+  return lineChart({
     title: `Threshold on ${items} items of the development part, best ${best}`,
     xLabel: "threshold",
     yLabel: figure.unit === "share" ? `${figure.label}, %` : figure.label,
@@ -18,5 +17,4 @@ export function sweepChart({ figure, points, items, best }: SweepCurve): Promise
       ...(figure.unit === "share" ? [{ name: "regions found", points: line(({ found }) => found), style: "line" as const }] : []),
     ],
   });
-  return chartsToPng([chart]);
 }

@@ -30,7 +30,7 @@ export async function writeReport({ folder, task, config, items, development, sw
   const file = folder.file(RUN_FILES.predictions);
   const predictions = byMethod(await folder.readPredictions(signal), config.methods, items, file);
   const report = await summarize({ task, config, items: items.map(({ item }) => item), predictions, developmentItems: development, sweep, signal });
-  const chart = sweep && (await sweepChart(sweep));
+  const chart = sweep && sweepChart(sweep);
   if (chart) {
     await folder.write(RUN_FILES.chart, chart);
   }
