@@ -30,12 +30,12 @@ const files = JSON.parse(execFileSync(synth, ["--shape", values.shape, "--scale"
 const threads = values.threads === undefined ? undefined : Number(values.threads);
 const maxTokens = Number(values["max-tokens"]);
 const model = await loadModel({ model: files.model, mmproj: files.mmproj, rpn: files.rpn, threads });
-const { layers, imageTokens, imageSize, backend, device } = model.info;
+const { layers, grid, imageTokens, imageSize, backend, device } = model.info;
 
 const side = 2 * imageSize;
 const data = new Uint8Array(side * side * 3).map((_, i) => (i * 7919) % 251);
 const session = await model.open({ data, width: side, height: side, channels: 3 });
-const cell = side / Math.sqrt(imageTokens);
+const cell = side / Math.max(grid.width, grid.height);
 const box = [{ x: 10 * cell, y: 10 * cell, width: 3 * cell, height: 3 * cell }];
 const SUFFIX = "\nAnswer the question using a single word or phrase.";
 const layer = Math.round((14 / 32) * layers);

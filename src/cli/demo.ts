@@ -62,8 +62,8 @@ async function demo({ out, limit }: Options, signal: AbortSignal): Promise<void>
   await withModel({}, signal, run, { sessionCacheBytes: 0 });
 }
 
-function introduction({ name, imageSize, backend, device, threads }: ModelInfo): string {
-  return `${name} sees ${imageSize} x ${imageSize} px; ${backend} (${device}), ${threads === 1 ? "1 thread" : `${threads} threads`}`;
+function introduction({ name, view, backend, device, threads }: ModelInfo): string {
+  return `${name} sees ${view.width} x ${view.height} px; ${backend} (${device}), ${threads === 1 ? "1 thread" : `${threads} threads`}`;
 }
 
 function printTrial({ question, plain, looked }: Trial, number: string, overlay: string): void {

@@ -19,8 +19,8 @@ interface Placed {
  * neighbours wins. The crop is that many pixels square around the window's centre, moved inside the picture, and cut to it
  * where the picture is smaller.
  *
- * The authors stretch the map over the picture; here the model sees the picture in the middle of a padded square, so cells
- * are those of that square, and what lies in the padding counts as 0.
+ * The authors stretch the map over the picture; here the model sees the picture in the middle of its view, so cells
+ * are those of the view, and what lies in the padding counts as 0.
  *
  * @param map relative attention, row-major, one number a cell
  * @param inputSize pixels of the smallest window's side, in the source picture: the model's own input size
