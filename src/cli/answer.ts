@@ -60,7 +60,7 @@ async function answer(image: string, question: string, options: Options, signal:
   });
 }
 
-/** Text to stdout as it comes, with a line end behind it; no line where a call failed before it said anything. */
+/** Prints text to stdout as it arrives, followed by a line end; prints no line end where a call failed before any text. */
 class TextPrinter {
   private started = false;
 

@@ -10,14 +10,14 @@ export interface DemoQuestion {
   image: string;
   question: string;
   answer: string;
-  /** the code printed on an object or under a key word of a form; coarse: what the small view shows as well */
+  /** the code printed on an object or under a key word of a form; coarse: visible in the small view too */
   kind: "object" | "form" | "coarse";
 }
 
-/** The order in which the demo takes turns; coarse questions are few because the plain model answers them anyway. */
+/** The order in which the demo alternates kinds; few are coarse, since the plain model answers those anyway. */
 const TURNS: readonly DemoQuestion["kind"][] = ["object", "form", "object", "form", "coarse"];
 
-/** @throws {SdRpnError} IO_ERROR where the package lacks the file */
+/** @throws {SdRpnError} IO_ERROR where the package does not have the file */
 export async function readDemoQuestions(): Promise<DemoQuestion[]> {
   const folder = dirname(demoModel().model);
   const text = await withIoError("read the demo's questions", () => readFile(join(folder, "questions.jsonl"), "utf8"));
@@ -28,7 +28,7 @@ export async function readDemoQuestions(): Promise<DemoQuestion[]> {
     .map((question) => ({ ...question, image: join(folder, question.image) }));
 }
 
-/** The first `limit` of them, kinds taking turns; a kind that has run out is passed over. */
+/** The first `limit` of them, alternating between kinds as long as each has questions left. */
 export function takeTurns(questions: readonly DemoQuestion[], limit: number): DemoQuestion[] {
   const left = [...questions];
   const taken: DemoQuestion[] = [];

@@ -24,11 +24,11 @@ export function distillHeadsCommand(signal: AbortSignal): Command {
     .requiredOption("--data <file>", "question file, JSONL with image and question")
     .option("--images <dir>", "folder that pictures are relative to (default: the question file's)")
     .option("--out <file>", "write ranking and choice to this file, for distill label --heads")
-    .option("--pairs <n>", "pairs of use to gather (default: 24)", numberParser(pairs, "--pairs"))
+    .option("--pairs <n>", "useful pairs to gather (default: 24)", numberParser(pairs, "--pairs"))
     .option("--count <n>", "grounding heads to choose, at most (default: 3)", numberParser(count, "--count"))
     .option("--lattice <n>", "probes per side of the view (default: half the grid)", numberParser(lattice, "--lattice"))
     .option("--window <share>", "side of a probe, as a share of the view (default: 0.25)", numberParser(window, "--window"))
-    .option("--uncertainty <nats>", "pairs whose answer is surer than this are passed over (default: 0.1)", numberParser(uncertainty, "--uncertainty"))
+    .option("--uncertainty <nats>", "pairs whose answer is surer than this are skipped (default: 0.1)", numberParser(uncertainty, "--uncertainty"))
     .option("--max-tokens <n>", "of every answer (default: 32)", numberParser(maxTokens, "--max-tokens"))
     .option("--json", "print one JSON document");
   return addModelOptions(command, false)

@@ -19,7 +19,7 @@ type Options = Omit<ModelOptions, "rpn"> &
 
 const NOTES = `
 Killed or interrupted, the same command goes on after the last pair that is in the file. A pair that fails is recorded
-with its error's code and passed over. Several machines take a part each and "sd-rpn distill merge" joins them:
+with its error's code and skipped. Several machines take a part each and "sd-rpn distill merge" joins them:
 
   sd-rpn distill label --heads heads.json --data qa.jsonl --images pictures --shard 1/4 --out labels-1.jsonl`;
 
@@ -27,8 +27,8 @@ const CONSTANTS = [
   ["--sink-threshold <a>", "sinkThreshold", "cells whose sink attention reaches this count as 0 (default: 0.001)"],
   ["--foreground-ratio <r>", "foregroundRatio", "foreground exceeds this part of the greatest attention (default: 0.2)"],
   ["--background-ratio <r>", "backgroundRatio", "background is below this part of it (default: 0.1)"],
-  ["--max-foreground-area <r>", "maxForegroundArea", "a foreground box of this part of the grid tells nothing (default: 0.5)"],
-  ["--min-attention <a>", "minAttention", "a pair whose greatest attention is below this tells nothing (default: 0)"],
+  ["--max-foreground-area <r>", "maxForegroundArea", "a pair whose foreground box covers this part of the grid is not used (default: 0.5)"],
+  ["--min-attention <a>", "minAttention", "a pair whose greatest attention is below this is not used (default: 0)"],
   ["--max-tokens <n>", "maxTokens", "of the answer (default: 128)"],
 ] as const;
 
@@ -36,10 +36,10 @@ export function distillLabelCommand(signal: AbortSignal): Command {
   const command = new Command("label")
     .description("make labels out of the attention with which a model answers questions")
     .requiredOption("--data <file>", "question file, JSONL with image and question")
-    .requiredOption("--out <file>", "the label file to write, or to go on with")
+    .requiredOption("--out <file>", "the label file to write, or to continue")
     .option("--images <dir>", "folder that pictures are relative to (default: the question file's)")
     .option("--heads <file>", "the heads, a file of `sd-rpn distill heads --out`")
-    .option("--preset <name>", `the heads that are known: ${Object.keys(HEAD_PRESETS).join(", ")}`)
+    .option("--preset <name>", `known heads: ${Object.keys(HEAD_PRESETS).join(", ")}`)
     .option("--shard <i/n>", "just the i-th of n parts", shardOf);
   for (const [flags, key, help] of CONSTANTS) {
     command.option(flags, help, numberParser(labelSchema.shape[key], flags.split(" ")[0]));

@@ -50,8 +50,8 @@ export function distillTrainCommand(signal: AbortSignal): Command {
     command.option(flags, help, numberParser(trainSchema.shape[key], flags.split(" ")[0]));
   }
   command
-    .option("--checkpoint <file>", "file of the checkpoint (default: the output with .checkpoint behind it)")
-    .option("--resume", "go on from the checkpoint, which must be there (default: where there is one)")
+    .option("--checkpoint <file>", "file of the checkpoint (default: the output with .checkpoint appended)")
+    .option("--resume", "continue from the checkpoint, which must exist (default: continue if there is one)")
     .option("--no-resume", "start anew")
     .option("--plot <svg>", "write the loss curve to this file", svgName)
     .option("--json", "print one JSON document instead of the table");
@@ -82,7 +82,7 @@ async function distillTrain(options: Options, signal: AbortSignal): Promise<void
       json ? printJson(result) : printTable(summary(result, plot));
     } catch (error) {
       if (existsSync(checkpoint)) {
-        process.stderr.write(`sd-rpn: what was done is in ${checkpoint}; the same command goes on from there\n`);
+        process.stderr.write(`sd-rpn: the work so far is in ${checkpoint}; the same command continues from there\n`);
       }
       throw error;
     }

@@ -63,7 +63,7 @@ export function evalCommand(signal: AbortSignal): Command {
     .option("--heads <name|file>", "heads of the attention method: a preset, or a file of `sd-rpn distill heads` (default: the preset of the model's shape)")
     .option("--vicrop-layer <n>", "layer whose attention vicrop reads, from 0 (default: at 14/32 of the depth)", numberParser(layer, "--vicrop-layer"))
     .option("--vicrop-size <px>", "smallest window of vicrop in pixels of the picture (default: the model's input size)", numberParser(inputSize, "--vicrop-size"))
-    .option("--vicrop-suffix <text>", "what both looking prompts of vicrop end with (default: the authors' wish for a single word or phrase)")
+    .option("--vicrop-suffix <text>", "ending of both prompts of vicrop (default: the authors' request for a single word or phrase)")
     .option("--threshold <t|best>", "of the network, -1 to 1, or the best of the sweep (default: the task's published one)", parseThreshold)
     .option("--sweep [list]", `accuracy against threshold on the development part (default: ${SWEEP_THRESHOLDS.join(",")})`, parseSweep)
     .option("--dev <share|file>", "the development part, which is never reported: a share of the pictures, 0 to 1, or another data file", parseDev)
@@ -71,11 +71,11 @@ export function evalCommand(signal: AbortSignal): Command {
     .option("--split <name>", "which part, where the data has several (default: the one that the papers report)")
     .option("--limit <n>", "the first n items only", numberParser(limit, "--limit"))
     .option("--max-tokens <n>", "longest answer (default: the task's)", numberParser(maxTokens, "--max-tokens"))
-    .option("--strict", "mend the quirks of the published scoring")
+    .option("--strict", "correct the known flaws of the published scoring")
     .option("--skip-missing", "count items whose picture is missing or broken instead of stopping")
     .option("--shard <i/n>", "the i-th of n parts, each a process of its own; join them with `sd-rpn eval merge`", checkShard)
     .option("--seed <n>", "of the bootstrap (default: 0)", numberParser(seed, "--seed"))
-    .option("--examples <n>", "items won and lost that report.html shows (default: 40)", numberParser(examples, "--examples"))
+    .option("--examples <n>", "how many items won and lost report.html shows (default: 40)", numberParser(examples, "--examples"))
     .addOption(new Option("--json", "print report.json instead of the tables"))
     .enablePositionalOptions()
     .addHelpText("after", NOTES)
@@ -136,7 +136,7 @@ function parseMethods(text: string): MethodName[] {
   });
 }
 
-/** `FILE` is the method `boxes`, or named after the file where that is taken; `NAME=FILE` is what it says. */
+/** `FILE` is the method `boxes`, or is named after the file if that name is taken; `NAME=FILE` gives the name. */
 function collectBoxes(text: string, previous: { name: string; file: string }[]): { name: string; file: string }[] {
   const named = /^([\w.-]+)=(.+)$/.exec(text);
   const name = named?.[1] ?? (previous.length === 0 ? "boxes" : basename(text).replace(/\.jsonl$/, "").replaceAll(/[^\w.-]/g, "-"));

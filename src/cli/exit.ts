@@ -1,12 +1,12 @@
 import { SdRpnError } from "../base/errors.js";
 
-/** What the process ends with; those above 2 are 128 and the number of the signal, as shells have it. */
+/** Exit codes of the process; those above 2 are 128 plus the number of the signal, as in shells. */
 export const EXIT = { ok: 0, error: 1, usage: 2, interrupted: 130, brokenPipe: 141 } as const;
 
 /** The command line does not make sense; the message says what was expected. */
 export class UsageError extends Error {}
 
-/** An operation of the file system, with its failure as IO_ERROR: "cannot write the overlay". */
+/** Runs an operation of the file system; its failure becomes IO_ERROR: "Cannot write the overlay". */
 export async function withIoError<T>(doing: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();

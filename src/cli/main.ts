@@ -6,10 +6,10 @@ import { createProgram } from "./program.js";
 const controller = new AbortController();
 let outputClosed = false;
 
-// The first Ctrl-C ends the work in order; a second one, without a listener by then, ends the process.
+// The first Ctrl-C aborts the work cleanly; a second one, for which there is no listener any more, ends the process.
 process.once("SIGINT", () => controller.abort());
 
-// Whoever read our output has left, as `head` does: stop without a word.
+// The reader of our output has closed it, as `head` does: stop without a message.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   outputClosed = true;
   controller.abort();
@@ -33,7 +33,7 @@ function report(error: unknown): void {
   finish(error instanceof UsageError ? EXIT.usage : controller.signal.aborted ? EXIT.interrupted : EXIT.error);
 }
 
-/** Leaves the exit itself to Node, which waits for what is still to be written; the first code set stands. */
+/** Sets the exit code but leaves the exit to Node, which waits for pending output; the first code set is kept. */
 function finish(code: number): void {
   process.exitCode ??= code;
 }

@@ -27,7 +27,7 @@ export function addModelOptions(command: Command, withRpn = true): Command {
 }
 
 /**
- * Loads the model, with a progress bar where that takes long, lets `use` work with it and frees it.
+ * Loads the model, with a progress bar where that takes long, calls `use` with it and frees it.
  *
  * @throws {UsageError} --mmproj or --rpn without --model, --model without --mmproj, an unknown level in SD_RPN_LOG
  */
@@ -50,7 +50,7 @@ export async function withModel(
   }
 }
 
-/** Prints messages of the level that SD_RPN_LOG names and above; undefined where it asks for none. */
+/** Prints messages of the level in SD_RPN_LOG and above; undefined where it is not set. */
 function logToStderr(): LoadOptions["log"] {
   const wanted = process.env.SD_RPN_LOG ?? "";
   if (wanted === "" || wanted === "0") {

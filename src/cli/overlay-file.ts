@@ -5,7 +5,7 @@ import { renderOverlay } from "../image/overlay.js";
 import type { ImageInput, RoI } from "../base/types.js";
 import { withIoError } from "./exit.js";
 
-/** @throws {SdRpnError} RPN_NOT_LOADED; before work starts that would be in vain */
+/** @throws {SdRpnError} RPN_NOT_LOADED, before any work is done */
 export function checkOverlayPossible(model: Model): void {
   if (model.info.rpn === null) {
     throw new SdRpnError("RPN_NOT_LOADED", "Expected a region proposal network for --overlay: pass the path of one with --rpn");

@@ -6,7 +6,7 @@ import { UsageError } from "./exit.js";
 
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 
-/** The number that the whole of `text` is, or the text itself, which no schema of numbers takes. */
+/** The number that `text` is as a whole, or else the text itself, which schemas of numbers reject. */
 function numberOrText(text: string): number | string {
   return NUMBER.test(text.trim()) ? Number(text) : text;
 }
@@ -20,7 +20,7 @@ function check<Schema extends z.ZodType>(schema: Schema, value: unknown, name: s
 }
 
 /**
- * A parser for commander of the number that the option `name` takes, within the bounds that the library sets.
+ * A parser for commander of a numeric option `name`, within the library's bounds.
  *
  * @throws {UsageError} from the parser, such as "Expected integer of at least 0 for --top-k but received 1x of type string"
  */

@@ -16,7 +16,7 @@ export function printJson(value: unknown): void {
   printLine(JSON.stringify(value, (_, part: unknown) => (ArrayBuffer.isView(part) ? Array.from(part as Float32Array) : part)));
 }
 
-/** Colours on a terminal that has them, unless NO_COLOR forbids. */
+/** Colours on a terminal that supports them, unless NO_COLOR is set. */
 export function styled(style: Style, text: string): string {
   return process.stdout.isTTY && process.stdout.hasColors() ? styleText(style, text) : text;
 }

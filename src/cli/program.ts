@@ -27,7 +27,7 @@ export function createProgram(signal: AbortSignal): Command {
     .version(version, "-V, --version", "print the version")
     .helpOption("-h, --help", "print this help")
     .helpCommand("help [command]", "explain a command")
-    .enablePositionalOptions() // what follows a command is its own: "eval" and "eval merge" both have --out
+    .enablePositionalOptions() // options after a command belong to it: "eval" and "eval merge" both have --out
     .addHelpText("after", EPILOGUE);
   const commands = [demoCommand(signal), answerCommand(signal), roiCommand(signal), infoCommand(signal), convertCommand(signal), distillCommand(signal), evalCommand(signal)];
   for (const command of commands) {

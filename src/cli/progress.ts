@@ -2,7 +2,7 @@ import { Presets, SingleBar } from "cli-progress";
 
 const PATIENCE_MS = 500;
 
-/** A progress bar on stderr, where that is a terminal, once the work has taken half a second. */
+/** A progress bar on stderr if that is a terminal, shown once the work has taken half a second. */
 export class Progress {
   private readonly start = performance.now();
   private bar: SingleBar | undefined;
@@ -19,8 +19,8 @@ export class Progress {
   };
 
   /**
-   * `done` of `total` things, with their rate and the time left, and what else there is to say. What was done before the
-   * first call does not count for the rate.
+   * `done` of `total` things, with their rate, the time left and an optional text. What was done before the first call does
+   * not count for the rate.
    */
   readonly count = (done: number, total: number, more = ""): void => {
     const now = performance.now();
@@ -29,7 +29,7 @@ export class Progress {
     this.show(done, total, `${done}/${total} ${this.unit} | ${formatPace(done - this.first.done, seconds, total - done)}${more === "" ? "" : ` | ${more}`}`);
   };
 
-  /** `done` of `total` things, with a text of the caller's. */
+  /** `done` of `total` things, with a given text. */
   readonly tell = (done: number, total: number, text: string): void => {
     this.show(done, total, text);
   };
@@ -42,7 +42,7 @@ export class Progress {
   private show(value: number, total: number, text: string): void {
     if (!this.bar && process.stderr.isTTY && performance.now() - this.start > PATIENCE_MS) {
       const format = `${this.label} [{bar}] {percentage}%${text === "" ? "" : " | {text}"}`;
-      // cli-progress would take signals over, which main.ts handles.
+      // cli-progress would install signal handlers, but main.ts handles signals.
       this.bar = new SingleBar({ format, stream: process.stderr, clearOnComplete: true, barsize: 30, gracefulExit: false }, Presets.legacy);
       this.bar.start(total, value, { text });
       return;
@@ -52,7 +52,7 @@ export class Progress {
   }
 }
 
-/** "23.1/s, 1:32 left"; a dash where nothing is known yet. */
+/** "23.1/s, 1:32 left"; a dash for what is not known yet. */
 export function formatPace(done: number, seconds: number, left: number): string {
   if (done <= 0 || seconds <= 0) {
     return "-/s, - left";

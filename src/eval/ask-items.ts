@@ -24,20 +24,20 @@ export interface AskOptions extends ScoreOptions {
   signal?: AbortSignal;
 }
 
-/** The code of the error that stands in the way of an answer and concerns this item alone. */
+/** The code of an error that concerns this item alone and leaves it without an answer. */
 interface Failed {
   error: string;
 }
 
-/** What tells the lines of predictions.jsonl and timings.jsonl apart. */
+/** The key of a line in predictions.jsonl and timings.jsonl. */
 export function lineKey({ index, method }: { index?: unknown; method?: unknown }): string {
   return `${String(index)} ${String(method)}`;
 }
 
 /**
- * Asks what the logs do not have yet, item by item in order, each method in turn. Every answer starts from nothing but the
- * decoded picture, so that none profits from what another one has computed, and an answer after a kill is what it would
- * have been. The prediction is written last: what it was timed with is there wherever it is.
+ * Asks what the logs do not have yet, item by item in order, each method in turn. Every answer starts from the decoded
+ * picture alone, so that no method uses state computed for another one, and a resumed run gives the same answers. The
+ * prediction is written after its timing, so that every prediction has one.
  */
 export async function askItems({ engine, task, methods, items, strict, maxTokens, skipMissing, predictions, timings, onPrediction, signal }: AskOptions): Promise<void> {
   let first = true;

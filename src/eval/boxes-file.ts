@@ -22,8 +22,8 @@ export interface BoxesFile {
  * Reads a file of regions: JSONL of `id` and `boxes`, an array of [x0, y0, x1, y1] in source pixels, empty where the system
  * found nothing.
  *
- * @throws {SdRpnError} DATA_INVALID with file, line and column for a broken line, a box without area, an id that comes twice,
- *   and an item of the run that the file lacks; IO_ERROR
+ * @throws {SdRpnError} DATA_INVALID with file, line and column for a broken line, a box without area, an id that occurs twice,
+ *   and an item of the run that the file does not have; IO_ERROR
  */
 export async function readBoxes(file: string, items: readonly EvalItem[], signal?: AbortSignal): Promise<BoxesFile> {
   const boxes = new Map<string, Box[]>();
@@ -31,7 +31,7 @@ export async function readBoxes(file: string, items: readonly EvalItem[], signal
   for await (const { value, line, at } of readJsonl(file, lineSchema, { signal })) {
     last = line;
     if (boxes.has(value.id)) {
-      throw dataInvalid(at(["id"]), `Expected each id once but ${value.id} comes twice`);
+      throw dataInvalid(at(["id"]), `Expected each id once but ${value.id} occurs twice`);
     }
     const empty = value.boxes.findIndex(([x0, y0, x1, y1]) => !(x1 > x0 && y1 > y0));
     if (empty >= 0) {

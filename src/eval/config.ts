@@ -5,8 +5,8 @@ import { TASK_NAMES } from "./task.js";
 const pair = z.tuple([z.int(), z.int()]);
 
 /**
- * config.json: all that the predictions of a run depend on. A folder is gone on with only where every part is the same, so
- * it holds nothing of the machine, and no times.
+ * config.json: everything that the predictions of a run depend on. A run is resumed only if all of it is the same, so it
+ * contains nothing about the machine and no times.
  */
 export const configSchema = z.object({
   format: z.literal(1),
@@ -21,7 +21,7 @@ export const configSchema = z.object({
   strict: z.boolean(),
   /** in the order of the report */
   methods: z.array(z.string()),
-  /** of the region proposal network; "best": the best of the sweep; null where it does not take part */
+  /** of the region proposal network; "best": the best of the sweep; null where the network is not used */
   threshold: z.union([z.number(), z.literal("best")]).nullable(),
   maxTokens: z.int(),
   /** of the attention method */
@@ -29,13 +29,13 @@ export const configSchema = z.object({
   vicrop: z.object({ layer: z.int(), inputSize: z.int(), suffix: z.string() }).nullable(),
   /** files of regions */
   boxes: z.array(z.object({ name: z.string(), file: z.string(), sha256: z.string() })),
-  /** what is set apart for choosing a threshold */
+  /** the part of the data used for choosing a threshold */
   development: z
     .union([z.object({ share: z.number() }), z.object({ data: z.string(), images: z.string().nullable(), items: z.int(), sha256: z.string() })])
     .nullable(),
   /** thresholds tried on it */
   sweep: z.array(z.number()).nullable(),
-  /** what is asked: how many items, how many were passed over, and a digest of all that is asked and of the answers */
+  /** the items: how many, how many were skipped, and a digest of the questions and answers */
   items: z.object({ count: z.int(), skipped: z.int(), sha256: z.string() }),
   shard: z.object({ index: z.int(), count: z.int() }).nullable(),
   seed: z.int(),
@@ -59,7 +59,7 @@ export const configSchema = z.object({
 
 export type RunConfig = z.output<typeof configSchema>;
 
-/** What of a model decides its answers, without the machine it runs on. */
+/** The properties of a model that its answers depend on; nothing about the machine. */
 export function configModel(info: Readonly<ModelInfo>): RunConfig["model"] {
   const { name, architecture, layers, embeddingLength, vocabSize, contextSize, grid, imageSize, prompt, rpn } = info;
   return { name, architecture, layers, embeddingLength, vocabSize, contextSize, grid, imageSize, prompt, rpn };

@@ -18,10 +18,10 @@ import { taskOf } from "./tasks/index.js";
 
 /**
  * Runs a benchmark on a model: any number of methods on the same items, greedily, one question at a time. The run is a
- * folder, which a call that was cut short, even by a kill, goes on in where it is called again with the same options; its
- * results are the same bytes then. docs/evaluation.md describes the files.
+ * folder. An interrupted call, even a killed one, is resumed by calling again with the same options, and the result files
+ * are the same to the byte. docs/evaluation.md describes the files.
  *
- * @returns what `report.json` holds
+ * @returns the contents of `report.json`
  * @throws {SdRpnError} INVALID_ARGUMENT (options that do not fit each other, the model, the data, or the run in the folder),
  *   RPN_NOT_LOADED, DATA_INVALID (file, line, column), IMAGE_INVALID and IMAGE_TOO_LARGE (unless `skipMissing`), IO_ERROR, ABORTED,
  *   DISPOSED

@@ -1,6 +1,6 @@
 import type { Figure, ScoredItem } from "./task.js";
 
-/** The mean score, NaN of nothing. */
+/** The mean score; NaN without items. */
 export function share(name: string, label: string, scored: readonly ScoredItem[]): Figure {
   return { name, label, value: mean(scored.map(({ score }) => score)), unit: "share", items: scored.length };
 }
@@ -11,8 +11,8 @@ export function count(name: string, label: string, scored: readonly ScoredItem[]
 }
 
 /**
- * A figure for each category that has items: in the order of `labels` (category to label), then by name those that it
- * does not know.
+ * A figure for each category that has items: in the order of `labels` (category to label), then other categories by
+ * name.
  */
 export function perCategory(
   scored: readonly ScoredItem[],

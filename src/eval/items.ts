@@ -3,13 +3,13 @@ import { resolve } from "node:path";
 import { invalidArgument } from "../base/validate.js";
 import type { EvalItem, ReadOptions, SkippedItem, Task } from "./task.js";
 
-/** What a run asks, in the order of the data. */
+/** The items of a run, in the order of the data. */
 export interface Items {
   /** the reported part */
   items: EvalItem[];
-  /** the development part; empty where none is set apart */
+  /** the development part; empty where there is none */
   development: EvalItem[];
-  /** passed over because their picture is missing */
+  /** skipped because their picture is missing */
   skipped: SkippedItem[];
 }
 
@@ -20,8 +20,8 @@ export interface ItemOptions extends Omit<ReadOptions, "onSkip"> {
 }
 
 /**
- * Reads what a run asks. A development part by share takes whole pictures, chosen by a digest of their names: the same
- * ones in every run, whatever the order of the data.
+ * Reads the items of a run. A development part given as a share consists of whole pictures, chosen by a digest of their
+ * names: the same ones in every run, in whatever order the data is.
  *
  * @throws {SdRpnError} INVALID_ARGUMENT where a development file shares pictures with the reported data, or a part is left
  *   without items; otherwise as {@link Task.read}
@@ -41,7 +41,7 @@ export async function readItems(task: Task, { data, limit, development, ...read 
     }
   }
   if (development && "data" in development) {
-    // what the other file lacks is no skipped item of the reported part
+    // a picture missing from the development file does not count as skipped in the reported part
     for await (const item of task.read(development.data, { ...read, images: development.images ?? read.images, onSkip: () => {} })) {
       result.development.push(item);
     }
@@ -69,12 +69,12 @@ function checkApart({ items, development }: Items, data: string, other: string):
   }
 }
 
-/** A number in 0..1 that a name always has. */
+/** A number in 0..1 that depends on the name alone. */
 function fraction(name: string): number {
   return createHash("sha256").update(name).digest().readUInt32BE(0) / 2 ** 32;
 }
 
-/** Of all that is asked and of the answers: two runs with the same digest have the same predictions to make. */
+/** A digest of questions and answers: two runs with the same one have the same predictions to make. */
 export function digestOf(items: readonly EvalItem[]): string {
   const hash = createHash("sha256");
   for (const { id, imageName, prompt, answers, options, category, boxes, extra } of items) {

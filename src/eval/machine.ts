@@ -46,7 +46,7 @@ export async function readMachines(folder: RunFolder): Promise<Machine[]> {
   try {
     return JSON.parse(await readFile(folder.file(RUN_FILES.machine), "utf8")) as Machine[];
   } catch {
-    return []; // none yet; nothing of a result depends on it
+    return []; // none yet; no result depends on it
   }
 }
 

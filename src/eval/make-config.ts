@@ -15,7 +15,7 @@ import { type CheckedEvaluateOptions, SWEEP_THRESHOLDS } from "./options.js";
 import { SINGLE_WORD_OR_PHRASE } from "./prompts.js";
 import type { Task } from "./task.js";
 
-/** Checks what is asked for against the model and the data, and settles every default. */
+/** Checks the options against the model and the data, and fills in every default. */
 export async function makeConfig(
   model: Model,
   engine: Engine,
@@ -68,7 +68,7 @@ function methodsOf(model: Model, { methods, boxes }: CheckedEvaluateOptions): st
   const all = [...named, ...boxes.map(({ name }) => name)];
   const twice = all.find((name, index) => all.indexOf(name) !== index);
   if (twice !== undefined) {
-    throw invalidArgument("methods that have each name once", "methods", twice);
+    throw invalidArgument("methods with distinct names", "methods", twice);
   }
   if (all.length === 0) {
     throw invalidArgument("at least one method", "methods", methods);
@@ -76,7 +76,7 @@ function methodsOf(model: Model, { methods, boxes }: CheckedEvaluateOptions): st
   return all;
 }
 
-/** "best" is settled after the sweep; until then it is what stands in the configuration too, so that resuming agrees. */
+/** "best" is resolved after the sweep; the configuration keeps "best", so that a resumed run has the same one. */
 function thresholdOf(engine: Engine, task: Task, { threshold }: CheckedEvaluateOptions): RunConfig["threshold"] {
   return threshold ?? task.defaults.threshold ?? engine.defaultThreshold;
 }
@@ -100,12 +100,12 @@ function sweepOf({ sweep, development, shard, threshold }: CheckedEvaluateOption
     throw new SdRpnError("INVALID_ARGUMENT", "Expected a sweep without shards: sweep first, then pass its threshold to each shard");
   }
   if (threshold === "best" && !sweep) {
-    throw new SdRpnError("INVALID_ARGUMENT", 'Expected a sweep for threshold "best", which is the best of one');
+    throw new SdRpnError("INVALID_ARGUMENT", 'Expected a sweep for threshold "best", which is the best threshold of the sweep');
   }
   return sweep ? [...(sweep === true ? SWEEP_THRESHOLDS : new Set(sweep))].sort((a, b) => a - b) : null;
 }
 
-/** Published heads, told by the model's shape, or those of the demo model. */
+/** The heads published for a model of this shape, or those of the demo model. */
 async function headsOf(engine: Engine, heads: CheckedEvaluateOptions["heads"]): Promise<HeadChoice> {
   const identity = modelIdentity(engine);
   if (typeof heads === "string") {

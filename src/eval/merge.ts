@@ -16,16 +16,16 @@ const schema = z.strictObject({ shards: z.array(z.string().min(1)).min(1), out: 
 
 /** Options of {@link mergeEvaluations}. */
 export interface MergeEvaluationsOptions {
-  /** folders of runs that were begun with `shard`, all of them */
+  /** the folders of all shards of the run */
   shards: string[];
-  /** the folder to write: that of a run without shards */
+  /** the folder to write, as of a run without shards */
   out: string;
   signal?: AbortSignal;
 }
 
 /**
- * Joins the shards of a run into what a single process would have written, to the byte, and makes its report. Needs the data
- * and its pictures, and no model.
+ * Joins the shards of a run into the files that a single process would have written, to the byte, and makes the report.
+ * Needs the data and its pictures, but no model.
  *
  * @throws {SdRpnError} INVALID_ARGUMENT where the folders are not all shards of one run; DATA_INVALID where one is not finished
  *   or the data has changed; IO_ERROR; ABORTED
@@ -36,7 +36,7 @@ export async function mergeEvaluations(options: MergeEvaluationsOptions): Promis
   const config = await commonConfig(folders);
   const task = taskOf(config.task);
   const { data, images, split, skipMissing, limit, development } = config;
-  const apart = development && "data" in development ? null : development; // a file was for sweeping, and shards do not sweep
+  const apart = development && "data" in development ? null : development; // a development file serves sweeps only, and shards do not sweep
   const read = await readItems(task, { data, images: images ?? undefined, split: split ?? undefined, skipMissing, limit: limit ?? undefined, development: apart ?? undefined, signal });
   if (digestOf(read.items) !== config.items.sha256) {
     throw new SdRpnError("DATA_INVALID", `Expected the data that the shards were made with but ${data} has changed since`);
@@ -58,7 +58,7 @@ export async function mergeEvaluations(options: MergeEvaluationsOptions): Promis
   return writeReport({ folder, task, config, items, development: read.development.length, sweep: null, signal });
 }
 
-/** The configuration of the whole, that all shards have in common. */
+/** The configuration of the whole run, which all shards share. */
 async function commonConfig(folders: readonly RunFolder[]): Promise<RunConfig> {
   const configs = await Promise.all(folders.map((folder) => folder.config()));
   const fail = (message: string): never => {
@@ -71,7 +71,7 @@ async function commonConfig(folders: readonly RunFolder[]): Promise<RunConfig> {
     const { path } = folders[i];
     const different = Object.keys(first).find((key) => key !== "shard" && !isDeepStrictEqual(first[key as keyof RunConfig], config[key as keyof RunConfig]));
     if (different !== undefined) {
-      fail(`Expected shards of one run but ${path} was begun with another ${different} than ${folders[0].path}`);
+      fail(`Expected shards of one run but ${path} was started with a different ${different} than ${folders[0].path}`);
     }
     if (config.shard?.count !== count) {
       fail(`Expected shards of ${count} but ${path} is ${config.shard ? `one of ${config.shard.count}` : "a whole run"}`);

@@ -9,7 +9,7 @@ export const METHOD_NAMES = ["none", "rpn", "attention", "vicrop", "oracle"] as 
 
 export type MethodName = (typeof METHOD_NAMES)[number];
 
-/** Thresholds that a sweep tries unless told otherwise: from where nearly everything is a region to where little is. */
+/** The thresholds of a sweep by default: from one that nearly every cell passes to one that few pass. */
 export const SWEEP_THRESHOLDS = [0.02, 0.03, 0.05, 0.075, 0.1, 0.125, 0.15, 0.175, 0.2, 0.25, 0.3, 0.4, 0.5] as const;
 
 const path = z.string().min(1);
@@ -43,11 +43,11 @@ export const evaluateSchema = z.strictObject({
 
 export type CheckedEvaluateOptions = z.output<typeof evaluateSchema>;
 
-/** How far a run is. */
+/** Progress of a run. */
 export interface EvalProgress {
-  /** "sweep": thresholds on the development part; "run": the part that is reported; "report": what is made of it */
+  /** "sweep": thresholds on the development part; "run": the part that is reported; "report": the files made from it */
   phase: "sweep" | "run" | "report";
-  /** answers there, those of earlier processes included, and answers wanted */
+  /** answers so far, those of earlier processes included, and in total */
   done: number;
   total: number;
   /** mean score so far of every method, 0..1; those that have not been scored yet are left out */
@@ -59,26 +59,26 @@ export interface EvaluateOptions {
   task: TaskName;
   /** the release file, or folder, as its publishers give it */
   data: string;
-  /** the folder of the run, made where it is missing; a run that was cut short goes on in it */
+  /** the folder of the run, created if missing; an interrupted run is resumed in it */
   out: string;
   /** folder of the pictures; by default the data file's own */
   images?: string;
   /** which part, where the data has several; by default the one that the papers report */
   split?: string;
-  /** count items whose picture is missing or broken instead of giving up at the first; default false */
+  /** count items whose picture is missing or broken instead of failing at the first; default false */
   skipMissing?: boolean;
-  /** mend the quirks of the published scoring; default false */
+  /** correct the known flaws of the published scoring; default false */
   strict?: boolean;
   /** the first items only */
   limit?: number;
   /**
    * "none": one view. "rpn": the region proposal network. "attention": the same maps without training. "vicrop": relative
    * attention (arXiv 2502.17422). "oracle": the boxes of the data. By default none and, with an RPN, rpn; each of `boxes`
-   * comes behind them.
+   * follows them.
    */
   methods?: MethodName[];
   /**
-   * Regions of other systems, each file a method of its own: JSONL with the item's `id` and `boxes`, an array of
+   * Regions of other systems, each file as a method of its own: JSONL with the item's `id` and `boxes`, an array of
    * [x0, y0, x1, y1] in pixels; an item without boxes is answered with one view.
    */
   boxes?: { name: string; file: string }[];
@@ -87,7 +87,7 @@ export interface EvaluateOptions {
   /** accuracy at these thresholds, on the development part; true: at {@link SWEEP_THRESHOLDS} */
   sweep?: boolean | number[];
   /**
-   * What is set apart for choosing a threshold, and never reported: a share of the pictures (0..1, the same ones in every
+   * The data for choosing a threshold, which is never reported: a share of the pictures (0..1, the same ones in every
    * run), or another file of the same task.
    */
   development?: { share: number } | { data: string; images?: string };
@@ -95,7 +95,7 @@ export interface EvaluateOptions {
   heads?: { grounding: HeadPair[]; sink?: HeadPair[] } | string;
   /**
    * Layer (from 0) whose attention is read, by default at 14/32 of the depth; pixels of the smallest window, by default the
-   * model's input size; what both looking prompts end with, by default the authors' wish for a single word or phrase
+   * model's input size; the ending of both prompts that look for the region, by default the authors' request for a single word or phrase
    */
   vicrop?: { layer?: number; inputSize?: number; suffix?: string };
   /** longest answer; by default the task's */
@@ -104,7 +104,7 @@ export interface EvaluateOptions {
   shard?: string;
   /** of the bootstrap; default 0 */
   seed?: number;
-  /** how many items the page shows, won and lost ones in turn; default 40 */
+  /** how many items the page shows, alternating won and lost ones; default 40 */
   examples?: number;
   onProgress?: (progress: EvalProgress) => void;
   signal?: AbortSignal;

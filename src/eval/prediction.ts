@@ -13,19 +13,19 @@ export const predictionSchema = z.object({
   method: z.string(),
   text: z.string(),
   finishReason: z.enum(["stop", "length", "aborted", "error"]),
-  /** code of the error that stood in the way of an answer, which counts as wrong */
+  /** code of the error that left the item without an answer, which counts as wrong */
   error: z.string().optional(),
-  /** 0..1; null where the data keeps its answers back */
+  /** 0..1; null where the data has no answers (test splits) */
   score: z.number().nullable(),
   /** false where no rule of the task could read the text */
   parsed: z.boolean(),
-  /** what it was read as */
+  /** what the text was read as */
   reading: z.string().optional(),
-  /** what was looked at again, [x0, y0, x1, y1] in pixels of the picture */
+  /** the crops of the second look, [x0, y0, x1, y1] in pixels of the picture */
   crops: z.array(z.tuple([z.number(), z.number(), z.number(), z.number()])),
-  /** of the crop's cells, how many were fed; null: all */
+  /** how many of the crop's cells were fed to the model; null: all */
   kept: count.nullable(),
-  /** the heat map, base64 of one byte a cell, 255 for 1; null where the method has none */
+  /** the heat map, base64 of one byte per cell, 255 for 1; null where the method has none */
   map: z.string().nullable(),
   tokens: z.object({ prompt: count, roi: count, completion: count, look: count }),
 });
@@ -37,7 +37,7 @@ export const timingSchema = z.object({
   index: count,
   id: z.string(),
   method: z.string(),
-  /** the first item of a process pays for what later ones find in place: it is left out of the speed */
+  /** the first item of a process includes one-time work: it is left out of the speed */
   first: z.boolean(),
   /** milliseconds */
   timings: z.object({
@@ -70,7 +70,7 @@ export function toPrediction(at: { index: number; id: string; method: string }, 
   };
 }
 
-/** What stands for an answer that an error has prevented. */
+/** The prediction of an item that an error left without an answer. */
 export function failedPrediction(at: { index: number; id: string; method: string }, code: string, scored: boolean): Prediction {
   return {
     ...at,
@@ -90,7 +90,7 @@ export function cropsOf({ crops }: Prediction): Box[] {
   return crops.map(([x0, y0, x1, y1]) => ({ x: x0, y: y0, width: x1 - x0, height: y1 - y0 }));
 }
 
-/** The heat map over a model's grid, as it was written. */
+/** The heat map over a model's grid, from its text. */
 export function mapOf({ map }: Prediction, { width, height }: Size): HeatMap | null {
   return map === null ? null : { width, height, data: Float32Array.from(Buffer.from(map, "base64"), (value) => value / 255) };
 }

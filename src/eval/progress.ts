@@ -6,7 +6,7 @@ export class ProgressReporter {
   private done = 0;
   private readonly scores = new Map<string, { sum: number; count: number }>();
 
-  /** `earlier`: what an earlier process has written */
+  /** `earlier`: predictions that an earlier process has written */
   constructor(
     private readonly phase: EvalProgress["phase"],
     private readonly total: number,

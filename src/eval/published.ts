@@ -51,7 +51,7 @@ export function publishedRow(model: PublishedModel | null, task: string): Publis
   return numbers ? { none: numbers[0], vicrop: numbers[1], rpn: numbers[2] } : null;
 }
 
-/** Which of the papers' models this is, told by its sizes, since files are renamed; null for any other. */
+/** Which of the papers' models this is, judged by its sizes, since files are renamed; null for any other. */
 export function publishedModel({ architecture, layers, embeddingLength, grid }: Pick<ModelInfo, "architecture" | "layers" | "embeddingLength" | "grid">): PublishedModel | null {
   if (architecture !== "llama" || grid.width !== 24 || grid.height !== 24) {
     return null;

@@ -1,8 +1,8 @@
 import type { Box } from "../base/types.js";
 
 /**
- * How much of what a question is about the second look has shown: the share of the area of `boxes`, each counted once,
- * that lies in any of `crops`. Exact, by the grid that the edges of all boxes make.
+ * How much of the object asked about the second look has shown: the share of the area of the union of `boxes` that lies in
+ * any of `crops`. Exact: computed on the grid made by the edges of all boxes.
  *
  * @returns 0..1; 0 without crops, NaN without boxes
  */

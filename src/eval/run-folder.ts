@@ -10,7 +10,7 @@ import { lineKey } from "./ask-items.js";
 import { configSchema, type RunConfig } from "./config.js";
 import { type Prediction, predictionSchema, type TimingLine, timingSchema } from "./prediction.js";
 
-/** The files of a run. Those of results depend on what was asked alone; times and the machine are in files of their own. */
+/** The files of a run. Result files depend only on the questions and the model; times and the machine are in separate files. */
 export const RUN_FILES = {
   config: "config.json",
   predictions: "predictions.jsonl",
@@ -22,7 +22,7 @@ export const RUN_FILES = {
   chart: "sweep.svg",
 } as const;
 
-/** A folder that a run is written into. */
+/** The folder of a run. */
 export class RunFolder {
   constructor(readonly path: string) {}
 
@@ -31,7 +31,7 @@ export class RunFolder {
   }
 
   /**
-   * Makes the folder for a run, or goes on in one that was begun for the very same.
+   * Creates the folder of a run, or opens it to resume the same run.
    *
    * @throws {SdRpnError} INVALID_ARGUMENT where it holds another run, naming the first difference; IO_ERROR
    */
@@ -44,11 +44,11 @@ export class RunFolder {
     if (found === undefined) {
       await this.write(RUN_FILES.config, text);
     } else if (found !== text) {
-      throw new SdRpnError("INVALID_ARGUMENT", `${this.path} holds another run: ${firstDifference(found, config)}; go on with the options it was begun with, or name another folder (out, --out)`);
+      throw new SdRpnError("INVALID_ARGUMENT", `${this.path} holds another run: ${firstDifference(found, config)}; use the same options to resume it, or give another folder (out, --out)`);
     }
   }
 
-  /** @throws {SdRpnError} DATA_INVALID where it is no folder of a run; IO_ERROR */
+  /** @throws {SdRpnError} DATA_INVALID where it is not the folder of a run; IO_ERROR */
   async config(): Promise<RunConfig> {
     const file = this.file(RUN_FILES.config);
     const text = await this.io("read its config.json", () => readFile(file, "utf8"));
@@ -59,7 +59,7 @@ export class RunFolder {
     }
   }
 
-  /** A file of lines to append to; what a kill left half written is cut off. */
+  /** A file of lines to append to; an incomplete last line is removed. */
   openLog(name: string, signal?: AbortSignal): Promise<AppendLog> {
     return AppendLog.open(this.file(name), { header: null, idOf: lineKey, name: `file of a run`, signal });
   }
@@ -76,7 +76,7 @@ export class RunFolder {
     return this.lines(RUN_FILES.timings, timingSchema, signal);
   }
 
-  /** Writes a whole file, which appears at once or not at all. */
+  /** Writes a whole file atomically: it appears complete or not at all. */
   async write(name: string, contents: string | Uint8Array): Promise<void> {
     await this.io(`write ${name}`, async () => {
       const partial = this.file(`${name}.partial`);
@@ -102,7 +102,7 @@ export class RunFolder {
   }
 }
 
-/** As all JSON files of a run are written. */
+/** The format of all JSON files of a run. */
 export function toJson(value: unknown): string {
   return `${JSON.stringify(value, null, 2)}\n`;
 }

@@ -8,7 +8,7 @@ export interface MethodSpeed {
   /** answers that were timed; the first item of each process is left out */
   items: number;
   perSecond: number;
-  /** items a second over those of `none` on the same items; null without it */
+  /** items per second relative to `none` on the same items; null without it */
   relative: number | null;
   tokensPerSecond: number;
   /** mean milliseconds of an answer, per phase */
@@ -19,7 +19,7 @@ const PHASES = ["decode", "vision", "prefill", "rpn", "look", "crop", "generate"
 
 /**
  * Throughput as the papers count it: the time of answering summed over the items (SD-RPN's evaluation times the call of
- * generate, with the second look in it). Only items that every method was timed on count, so that ratios compare like with like.
+ * generate, with the second look in it). Only items that every method was timed on count, so that ratios are over the same items.
  */
 export function speeds(methods: readonly string[], timings: readonly TimingLine[], predictions: ReadonlyMap<string, readonly Prediction[]>): MethodSpeed[] {
   const byMethod = new Map(methods.map((name) => [name, new Map<number, TimingLine>()]));
@@ -45,7 +45,7 @@ export function speeds(methods: readonly string[], timings: readonly TimingLine[
   });
 }
 
-/** Items that all methods have a time for, without the first ones of processes unless there are no others. */
+/** Items that were timed for all methods, without the first item of each process unless there are no others. */
 function indexesOfAll(lines: readonly ReadonlyMap<number, TimingLine>[]): number[] {
   const [one, ...others] = lines;
   const all = [...one.keys()].filter((index) => others.every((other) => other.has(index)));

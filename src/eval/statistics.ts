@@ -10,13 +10,13 @@ export interface Interval {
 /** Draws of the bootstrap; the ends of an interval move by about a twentieth of its width between seeds. */
 export const RESAMPLES = 1000;
 
-/** How long a bootstrap may keep the event loop from other work, in milliseconds. */
+/** How long a bootstrap may block the event loop at a time, in milliseconds. */
 const PATIENCE_MS = 30;
 
 /**
  * 95% percentile bootstrap intervals (Efron 1979) of several numbers made from the same `count` items: `statistics` gets the
- * items of a sample drawn with replacement, as indexes, and gives the numbers, NaN where a sample allows none. They all see
- * the same samples, so differences between methods are paired. The same seed gives the same intervals, to the last bit.
+ * items of a sample drawn with replacement, as indexes, and returns the numbers, NaN where a sample allows none. All numbers are
+ * computed from the same samples, so differences between methods are paired. The same seed gives the same intervals, to the last bit.
  *
  * @returns one interval per number, NaN where there are no items
  */

@@ -26,11 +26,11 @@ export interface SweepPoint {
 /** Accuracy against threshold, on the development part. */
 export interface SweepCurve {
   items: number;
-  /** what the values are */
+  /** name of the figure */
   figure: Pick<Figure, "label" | "unit">;
   /** by threshold, ascending */
   points: SweepPoint[];
-  /** the threshold of the best value; of equal ones the largest, which looks again least often */
+  /** the threshold of the best value; of equal ones the largest, which needs the fewest second looks */
   best: number;
 }
 
@@ -46,14 +46,14 @@ export interface SweepOptions {
   signal?: AbortSignal;
 }
 
-/** A threshold's line in sweep.jsonl is that of a method of this name. */
+/** The method name of a threshold's lines in sweep.jsonl. */
 export function sweepMethod(threshold: number): string {
   return `rpn@${threshold}`;
 }
 
 /**
- * Asks every item at every threshold, once for thresholds that give the same region: the map does not depend on the
- * threshold.
+ * Answers every item at every threshold; thresholds that give the same region share one answer, since the map does not depend
+ * on the threshold.
  *
  * @throws {SdRpnError} DATA_INVALID for an item without answers
  */
@@ -109,7 +109,7 @@ async function withSession(engine: Engine, { id, image, prompt, boxes = [] }: Ev
   }
 }
 
-/** The curve of what {@link askSweep} has written; `predictions` by method, in the order of the items. */
+/** The curve from the predictions that {@link askSweep} has written; `predictions` by method, in the order of the items. */
 export async function sweepCurve(
   task: Task,
   items: readonly EvalItem[],

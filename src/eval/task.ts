@@ -1,12 +1,12 @@
 import type { DataPlace } from "../base/errors.js";
 import type { Box } from "../base/types.js";
 
-/** The benchmarks that can be run, by the name that the command takes. */
+/** The names of the benchmarks, as the command takes them. */
 export const TASK_NAMES = ["textvqa", "docvqa", "infovqa", "chartqa", "ocrbench", "vstar", "pope", "hrbench4k", "hrbench8k", "custom"] as const;
 
 export type TaskName = (typeof TASK_NAMES)[number];
 
-/** One of the answers that a question leaves to choose from. */
+/** One of the choices of a question. */
 export interface Choice {
   letter: string;
   text: string;
@@ -14,45 +14,45 @@ export interface Choice {
 
 /** One question of a benchmark. */
 export interface EvalItem {
-  /** unique in its task, the same in every run; what the data calls the question where it names it */
+  /** unique in its task and the same in every run; the data's own id where it has one */
   id: string;
   /**
-   * Absolute path of the picture, or, for data that has its pictures inside, a function that reads the encoded bytes from
-   * the data file each time it is called: nothing is held in memory between.
+   * Absolute path of the picture, or, for data files that contain their pictures, a function that reads the encoded bytes from
+   * the data file each time it is called: nothing is kept in memory between calls.
    */
   image: string | (() => Promise<Uint8Array>);
   /**
-   * What questions are grouped by: two items of one name have one picture. The reverse holds where the data tells; a
-   * Parquet file that repeats a picture without naming it has as many names as rows.
+   * The key by which questions are grouped: items with the same name have the same picture. The reverse holds only where the
+   * data names its pictures; a Parquet file that repeats a picture without naming it has as many names as rows.
    */
   imageName: string;
-  /** what the model is asked, to the letter; `question` with the task's suffix and choices */
+  /** the exact text for the model: `question` with the task's suffix and choices */
   prompt: string;
   /** as the data has it */
   question: string;
-  /** what counts as right; empty where the data keeps the answers back (test splits), and then the item cannot be scored */
+  /** what counts as right; empty where the data has no answers (test splits): the item cannot be scored */
   answers: readonly string[];
   /** of letter tasks, in order of their letters */
   options?: readonly Choice[];
-  /** what the report splits the figures by: "human" and "augmented" of ChartQA */
+  /** by which the report splits its figures: "human" and "augmented" of ChartQA */
   category?: string;
-  /** what the question is about, in pixels of the picture; for `oracle` and region recall */
+  /** the object asked about, in pixels of the picture; for `oracle` and region recall */
   boxes?: readonly Box[];
   /** further fields of the data that scoring or the submission reads */
   extra?: Readonly<Record<string, string | number | boolean>>;
 }
 
-/** How one prediction did. */
+/** The score of one prediction. */
 export interface ItemScore {
   /** 0..1 */
   score: number;
-  /** false where no rule could read the prediction: it counts as wrong, and is counted apart */
+  /** false where no rule could read the prediction: it counts as wrong, and is also counted separately */
   parsed: boolean;
   /** what the prediction was read as: the letter, "yes", the text that was compared */
   reading?: string;
 }
 
-/** An item with its score; all that figures are made from. */
+/** An item with its score: the input of all figures. */
 export interface ScoredItem extends ItemScore {
   item: EvalItem;
 }
@@ -61,16 +61,16 @@ export interface ScoredItem extends ItemScore {
 export interface Figure {
   /** stable name: "accuracy", "anls", "f1", "fsp" */
   name: string;
-  /** what people read: "V* attribute" */
+  /** for display: "V* attribute" */
   label: string;
   /** a share in 0..1, or for OCRBench's total a count */
   value: number;
   unit: "share" | "count";
-  /** items that it was made from */
+  /** number of items behind it */
   items: number;
 }
 
-/** What a set of scored items comes to. */
+/** The figures of a set of scored items. */
 export interface Figures {
   /** the number that the papers print, over all items */
   main: Figure;
@@ -87,9 +87,9 @@ export interface ReadOptions {
   images?: string;
   /** which part, where the data has several: "validation", "test"; by default the one that the papers report */
   split?: string;
-  /** count items whose picture is missing instead of giving up at the first */
+  /** count items whose picture is missing instead of failing at the first */
   skipMissing?: boolean;
-  /** called for every item passed over by `skipMissing` */
+  /** called for every item skipped because of `skipMissing` */
   onSkip?: (skipped: SkippedItem) => void;
   signal?: AbortSignal;
 }
@@ -101,11 +101,11 @@ export interface SkippedItem {
 }
 
 export interface ScoreOptions {
-  /** mend the quirks of the published scoring; off, numbers compare with the papers' */
+  /** correct the known flaws of the published scoring; without it, numbers are comparable with the papers' */
   strict?: boolean;
 }
 
-/** A file that a test server takes. */
+/** A submission file for a test server. */
 export interface Submission {
   fileName: string;
   contents: string;
@@ -114,7 +114,7 @@ export interface Submission {
 /** A benchmark: how its release files are read, what is asked, and how answers are scored. */
 export interface Task {
   name: TaskName;
-  /** as the papers write it */
+  /** the name used in the papers */
   title: string;
   /** one line: what it asks, and where the data comes from */
   description: string;
@@ -125,7 +125,7 @@ export interface Task {
     threshold: number | null;
     /** the part that the papers report */
     split: string | null;
-    /** how many questions that part has as it was released; null: the data decides */
+    /** how many questions that part has in its release; null: whatever the data has */
     items: number | null;
   };
 
@@ -134,7 +134,7 @@ export interface Task {
    * on disk are looked up (not decoded) before the item is given.
    *
    * @throws {SdRpnError} DATA_INVALID with file, line and column: a broken line, a missing column, a missing picture (unless
-   *   `skipMissing`), an id that comes twice, data without items; IO_ERROR; ABORTED
+   *   `skipMissing`), an id that occurs twice, data without items; IO_ERROR; ABORTED
    */
   read(data: string, options?: ReadOptions): AsyncIterable<EvalItem>;
 
@@ -142,7 +142,7 @@ export interface Task {
   score(item: EvalItem, prediction: string, options?: ScoreOptions): ItemScore;
 
   /**
-   * Pure, and fast enough for a bootstrap; the order of `scored` does not count. Of no items all figures are NaN.
+   * Pure, and fast enough for a bootstrap; the order of `scored` does not matter. Without items all figures are NaN.
    */
   aggregate(scored: readonly ScoredItem[], options?: ScoreOptions): Figures;
 

@@ -38,7 +38,7 @@ test("wrong usage and wrong data end with 2 and 1, and tell of a checkpoint that
   expect(existsSync(at("curve.png"))).toBe(false);
   const failed = await train("--learning-rate", "100000", "--max-grad-norm", "0", "--out", at("huge.gguf"), "--batch-size", "6", "--epochs", "2", "--held-out", "0");
   expect(failed.code).toBe(1);
-  expect(failed.stderr).toMatch(/what was done is in .*huge\.gguf\.checkpoint; the same command goes on from there\nsd-rpn: INVALID_ARGUMENT: Expected weights of at most 65504/);
+  expect(failed.stderr).toMatch(/the work so far is in .*huge\.gguf\.checkpoint; the same command continues from there\nsd-rpn: INVALID_ARGUMENT: Expected weights of at most 65504/);
   expect(existsSync(at("huge.gguf"))).toBe(false);
   expect(readFileSync(at("huge.gguf.checkpoint")).subarray(0, 4).toString()).toBe("GGUF");
 });

@@ -8,17 +8,17 @@ import type { PictureCache } from "./parquet-pictures.js";
 import type { DataRecord } from "./record.js";
 import { readTsvFile } from "./tsv-file.js";
 
-/** Names under which a part of a data set is released; of alternatives in a list, the first that is there is read. */
+/** File names under which a part of a data set is released; of a list of alternatives, the first that exists is read. */
 export type SplitFiles = Readonly<Record<string, readonly (readonly string[])[]>>;
 
-/** What Hugging Face calls the parts, by the names that its Parquet files begin with. */
+/** The names of the parts on Hugging Face, with which its Parquet files begin. */
 const PARQUET_PREFIXES: Readonly<Record<string, readonly string[]>> = { validation: ["validation", "val"], test: ["test"], train: ["train"] };
 
 /**
- * The files of a data set: `data` itself where it is a file; in a folder, or its `data` folder, those that its publishers
- * name, or else the Parquet files of the part that was asked for.
+ * The files of a data set: `data` itself where it is a file; in a folder, or its `data` folder, the published files,
+ * or else the Parquet files of the requested part.
  *
- * @throws {SdRpnError} INVALID_ARGUMENT for a part that the task does not have; IO_ERROR where there is nothing
+ * @throws {SdRpnError} INVALID_ARGUMENT for a part that the task does not have; IO_ERROR where there are no files
  */
 export async function dataFiles(data: string, splits: SplitFiles, split: string | null): Promise<string[]> {
   const known = Object.keys(splits);
@@ -41,7 +41,7 @@ export async function dataFiles(data: string, splits: SplitFiles, split: string 
   throw new SdRpnError("IO_ERROR", `Expected ${expected === "" ? "" : `${expected} or `}Parquet files in ${path}, but there are none; give the data file itself`);
 }
 
-/** The records of a data file, by the kind that its name ends with. */
+/** The records of a data file, whose type is told by its extension. */
 export function readRecords(file: string, options: { base64: ReadonlySet<string>; cache: PictureCache; signal?: AbortSignal }): AsyncGenerator<DataRecord> {
   switch (extname(file).toLowerCase()) {
     case ".parquet":
@@ -73,7 +73,7 @@ function named(names: readonly string[], files: readonly (readonly string[])[]):
   });
 }
 
-/** The part's, or all of them where their names tell no parts. */
+/** Those of the part, or all of them if their names do not tell parts apart. */
 function parquet(names: readonly string[], split: string | null): string[] {
   const files = names.filter((name) => name.toLowerCase().endsWith(".parquet")).sort();
   const isOf = (name: string, part: string): boolean => PARQUET_PREFIXES[part].some((prefix) => new RegExp(`^${prefix}[-._0-9]`).test(name));

@@ -7,8 +7,8 @@ import { DataRecord } from "./record.js";
 
 /**
  * The records of a JSON file: an array of objects, or an object with such an array as `data`, as TextVQA, DocVQA, ChartQA
- * and OCRBench are released. The file is read whole; the largest of them has 25 MB. What has one object a line and is
- * named .json all the same (POPE) is read line by line.
+ * and OCRBench are released. The file is read whole; the largest of them has 25 MB. Files with one object per line that
+ * are named .json (POPE) are read line by line.
  *
  * @throws {SdRpnError} DATA_INVALID, IO_ERROR
  */
@@ -28,7 +28,7 @@ export async function* readJsonFile(file: string, signal?: AbortSignal): AsyncGe
   }
 }
 
-/** The records of a JSONL file, one object a line, read as they are asked for. */
+/** The records of a JSONL file, one object per line, read while they are consumed. */
 export async function* readJsonlFile(file: string, signal?: AbortSignal): AsyncGenerator<DataRecord> {
   let position = 0;
   for await (const { value, at } of readJsonl(file, z.looseObject({}), { signal })) {
@@ -45,7 +45,7 @@ async function read(file: string, signal?: AbortSignal): Promise<string> {
   }
 }
 
-/** Whether the first line is an object of its own, and no document that fits on one line. */
+/** Whether the first line is one record rather than a whole document on one line. */
 function isJsonLines(text: string): boolean {
   const first = text.slice(0, text.indexOf("\n") >>> 0).trim();
   if (!first.startsWith("{") || !first.endsWith("}")) {

@@ -17,9 +17,9 @@ export interface ParquetOptions {
 
 /**
  * The records of a Parquet file, row group by row group. Pictures (structs with `bytes`, as Hugging Face exports them,
- * bytes, or base64) are left where they are until asked for. Places have the row as line and the number of the column.
+ * bytes, or base64) are read only when asked for. In places, the line is the row and the column is the number of the column.
  *
- * @throws {SdRpnError} DATA_INVALID for a file that is no Parquet; IO_ERROR; ABORTED
+ * @throws {SdRpnError} DATA_INVALID for a file that is not Parquet; IO_ERROR; ABORTED
  */
 export async function* readParquetFile(file: string, { base64, cache, signal }: ParquetOptions): AsyncGenerator<DataRecord> {
   const data = await openParquet(file, base64);
@@ -52,7 +52,7 @@ export async function* readParquetFile(file: string, { base64, cache, signal }: 
   }
 }
 
-/** Rows of a group without a picture; told by the statistics where they say that there are none. */
+/** The rows of a group that have no picture; read from the statistics where these say that there are none. */
 async function emptyCells(data: ParquetData, cache: PictureCache, name: string, group: ParquetData["groups"][number]): Promise<ReadonlySet<number>> {
   if (group.nulls(name) === 0) {
     return new Set();

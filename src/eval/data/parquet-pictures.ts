@@ -2,7 +2,7 @@ import { types } from "node:util";
 import type { DataPlace } from "../../base/errors.js";
 import { decodeBase64 } from "./base64.js";
 
-/** Groups whose pictures come to more than this are read row by row, where the file has an index of its pages. */
+/** Groups with more bytes of pictures than this are read row by row, if the file has a page index. */
 const MAX_GROUP_BYTES = 512 * 1024 * 1024;
 
 /** An open Parquet file. Rows count from 0 over the whole file. */
@@ -12,11 +12,11 @@ export interface ParquetData {
   groups: {
     start: number;
     end: number;
-    /** empty cells of a column, NaN where the file does not say */
+    /** number of empty cells of a column, NaN where the file does not have it */
     nulls(name: string): number;
     /** uncompressed bytes of a column */
     size(name: string): number;
-    /** whether single rows of a column can be found */
+    /** whether single rows of a column can be read */
     indexed(name: string): boolean;
   }[];
   readRows(names: string[], start: number, end: number): Promise<Record<string, unknown>[]>;
@@ -29,8 +29,8 @@ export interface PictureCells {
 }
 
 /**
- * The pictures that were read last: a row group's, since a column is decoded by the group and questions come in the order
- * of the data. One for all files of a data set.
+ * A cache of the pictures read last, one row group: a column is decoded in groups, and questions come in the order of the
+ * data. Shared by all files of a data set.
  */
 export class PictureCache {
   private key = "";
@@ -46,7 +46,7 @@ export class PictureCache {
   }
 }
 
-/** The cells of a column that hold `row`: its row group's, or its own alone where the group is too large. */
+/** The cells of a column around `row`: those of its row group, or only its own where the group is too large. */
 export function readPictures(data: ParquetData, cache: PictureCache, name: string, row: number): Promise<PictureCells> {
   const index = data.groups.findIndex(({ end }) => row < end);
   const group = data.groups[index];

@@ -10,19 +10,19 @@ import { dataFiles, readRecords, type SplitFiles } from "./data-files.js";
 import { PictureCache } from "./parquet-pictures.js";
 import type { DataRecord, EmbeddedPicture } from "./record.js";
 
-/** An item but for its picture, and where that is. */
+/** An item without its picture, and where to find that. */
 export interface ItemDraft extends Omit<EvalItem, "image" | "imageName"> {
   picture: PictureDraft;
 }
 
 export interface PictureDraft {
-  /** name of the column that may hold the picture itself, or tells its name */
+  /** name of the column that may hold the picture itself, or its name */
   column: string;
-  /** as the data names it, relative to the folder of pictures; undefined where only a column can have it */
+  /** name in the data, relative to the folder of pictures; undefined where only a column can hold the picture */
   name: string | undefined;
-  /** further folders where a picture of that name may be, relative to the folder of pictures: as the publishers' archives have them */
+  /** other folders in which to look for that name, relative to the folder of pictures: those of the publishers' archives */
   folders?: readonly string[];
-  /** what tells pictures inside the data apart, where the data has it */
+  /** identifies a picture inside the data, where the data has such a key */
   key?: string;
 }
 
@@ -32,9 +32,9 @@ export interface DataFormat {
   defaultSplit: string | null;
   /** columns of TSV and Parquet files that hold a picture in base64 */
   base64?: readonly string[];
-  /** the question that a record asks; its file tells the part where the record does not */
+  /** the question of a record; `file` tells the part where the record does not */
   item(record: DataRecord): ItemDraft;
-  /** what stands beside a picture on disk about where the answer is */
+  /** boxes from a file beside a picture on disk */
   boxesBeside?(picturePath: string): Promise<Box[] | undefined>;
 }
 
@@ -82,7 +82,7 @@ export async function* readItems(format: DataFormat, data: string, options: Read
       onSkip?.({
         id: item.id,
         imageName: picture.name ?? picture.column,
-        // found out when asked for: in a JSON file it takes a scan
+        // computed on demand: in a JSON file it takes a scan
         get place() {
           return record.at(picture.column);
         },
@@ -113,7 +113,7 @@ function missingPicture({ draft, place, folder }: { draft: ItemDraft; place: Dat
   if (name === undefined) {
     return dataInvalid(place, `Expected a picture for ${column} of question ${draft.id} but there is none`);
   }
-  return dataInvalid(place, `Expected the picture ${name} in ${folder}, where ${what}: name the folder of pictures (images, --images), or pass over what is missing (skipMissing, --skip-missing)`);
+  return dataInvalid(place, `Expected the picture ${name} in ${folder}, where ${what}: give the folder of pictures (images, --images), or skip missing ones (skipMissing, --skip-missing)`);
 }
 
 /** Looks pictures up on disk, each name once. */
@@ -138,7 +138,7 @@ async function firstThere(paths: readonly string[]): Promise<string | null> {
       await access(path);
       return path;
     } catch {
-      // the next one may be there
+      // another folder may have it
     }
   }
   return null;

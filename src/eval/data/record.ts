@@ -1,10 +1,10 @@
 import { type DataPlace, dataInvalid } from "../../base/errors.js";
 
-/** A picture inside a data file. Reading it touches the file again; nothing of it is held. */
+/** A picture inside a data file. Reading it reads the file again; nothing is cached here. */
 export interface EmbeddedPicture {
-  /** the encoded bytes, as a picture file has them */
+  /** the encoded bytes, as in a picture file */
   read(): Promise<Uint8Array>;
-  /** the same for the same bytes, where the reader came by them; else the picture is taken for one of its own */
+  /** a digest of the bytes, where the reader has computed one; without it the picture counts as different from all others */
   key?: string;
 }
 
@@ -15,13 +15,13 @@ export interface RecordSource {
   values: Readonly<Record<string, unknown>>;
   /** of the picture columns; null where the cell is empty */
   pictures?: ReadonlyMap<string, EmbeddedPicture | null>;
-  /** where the value of a column stands, or the record itself; for a column that is not there, where it should be */
+  /** the place of the value of a column, or of the record itself; for a missing column, where it should be */
   at(column?: string): DataPlace;
 }
 
 /**
- * One record of a data file (a line, an element, a row), read by column. A column may go by several names; the first one
- * that is there counts. What is missing or of another type is DATA_INVALID with its place.
+ * One record of a data file (a line, an element, a row), read by column. A column may have several names; the first one
+ * that exists is used. A missing value or one of another type is DATA_INVALID with its place.
  */
 export class DataRecord {
   readonly file: string;
@@ -36,7 +36,7 @@ export class DataRecord {
     return this.find(names) !== undefined;
   }
 
-  /** a string, or a number as one */
+  /** a string; a number is converted */
   text(...names: string[]): string {
     return asText(this.required(names)) ?? this.fail(names, "a string");
   }
@@ -45,13 +45,13 @@ export class DataRecord {
     return this.has(...names) ? this.text(...names) : undefined;
   }
 
-  /** a string that says something */
+  /** a string that is not blank */
   filledText(...names: string[]): string {
     const text = this.text(...names);
     return text.trim() === "" ? this.fail(names, "a non-empty string") : text;
   }
 
-  /** strings; a single one stands for a list of one */
+  /** a list of strings; a single string counts as a list of one */
   texts(...names: string[]): string[] {
     const value = this.required(names);
     const list = (Array.isArray(value) ? value : [value]).map(asText);
@@ -97,7 +97,7 @@ export class DataRecord {
     throw dataInvalid(this.source.at(names[0]), `Expected the column ${names.join(" or ")} but there ${there.length === 0 ? "is none" : `are only ${there.slice(0, 12).join(", ")}`}`);
   }
 
-  /** the first name whose value is there */
+  /** the first name that has a value */
   private find(names: readonly string[]): string | undefined {
     return names.find((name) => this.source.values[name] !== undefined && this.source.values[name] !== null);
   }

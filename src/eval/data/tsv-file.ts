@@ -7,9 +7,9 @@ import { readTsvRows, type TsvCell, type TsvRow } from "./tsv-rows.js";
 
 /**
  * The records of a file of tab-separated values whose first row names the columns, read row by row. Cells of `pictures`
- * columns hold a picture in base64; of these only the place is kept, and a digest, since HR-Bench repeats its pictures.
+ * columns hold a picture in base64; only their place is kept, and a digest, since HR-Bench repeats its pictures.
  *
- * @throws {SdRpnError} DATA_INVALID for a row of another length, cells that are no UTF-8, names that come twice; IO_ERROR; ABORTED
+ * @throws {SdRpnError} DATA_INVALID for a row of another length, cells that are not UTF-8, duplicate names; IO_ERROR; ABORTED
  */
 export async function* readTsvFile(file: string, pictures: ReadonlySet<string>, signal?: AbortSignal): AsyncGenerator<DataRecord> {
   let names: string[] | undefined;
@@ -27,7 +27,7 @@ function readNames(row: TsvRow, file: string): string[] {
   const names = row.cells.map((cell) => decode(cell, row, file).replace(/^\uFEFF/, "").trim());
   names.forEach((name, index) => {
     if (names.indexOf(name) < index) {
-      throw dataInvalid(placeOf(row.cells[index], row, file), `Expected each column once but ${name} comes twice`);
+      throw dataInvalid(placeOf(row.cells[index], row, file), `Expected each column once but ${name} occurs twice`);
     }
   });
   return names;
@@ -51,13 +51,13 @@ function readRecord(row: TsvRow, names: readonly string[], pictureNames: Readonl
   const columns = cells.map(({ column }) => column);
   const at = (name?: string): DataPlace => {
     const index = name === undefined ? 0 : names.indexOf(name);
-    // what the first row does not name is missing there
+    // the first row has no cell for a missing column
     return index < 0 ? { file, line: 1, column: 1 } : { file, line, column: columns[index] };
   };
   return new DataRecord({ file, position, values, pictures, at });
 }
 
-/** Keeps nothing of the cell's bytes. */
+/** Does not keep the cell's bytes. */
 function pictureOf({ bytes, offset }: TsvCell, place: DataPlace): EmbeddedPicture {
   const { length } = bytes;
   return {
@@ -82,7 +82,7 @@ function decode(cell: TsvCell, row: TsvRow, file: string): string {
     const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(cell.bytes);
     return cell.quoted ? text.replaceAll('""', '"') : text;
   } catch (error) {
-    throw dataInvalid(placeOf(cell, row, file), "Expected UTF-8 but received bytes that are none", error);
+    throw dataInvalid(placeOf(cell, row, file), "Expected UTF-8 but received bytes that are not valid UTF-8", error);
   }
 }
 

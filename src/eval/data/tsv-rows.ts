@@ -9,7 +9,7 @@ const QUOTE = 34;
 const CHUNK_BYTES = 1 << 20;
 
 export interface TsvCell {
-  /** without its quotes; doubled ones are still doubled */
+  /** without its quotes; doubled quotes inside stay doubled */
   bytes: Buffer;
   quoted: boolean;
   /** of the bytes, in the file */
@@ -51,7 +51,7 @@ export async function* readTsvRows(file: string, signal?: AbortSignal): AsyncGen
         }
         return;
       } else {
-        // as much again as the row has already, so that a long one is not copied over and over
+        // read as much as the row has already, so that a long row is copied only a few times
         const more = await handle.read({ buffer: Buffer.allocUnsafe(Math.max(CHUNK_BYTES, buffer.length)) });
         ended = more.bytesRead === 0;
         buffer = Buffer.concat([buffer, more.buffer.subarray(0, more.bytesRead)]);
@@ -64,7 +64,7 @@ export async function* readTsvRows(file: string, signal?: AbortSignal): AsyncGen
   }
 }
 
-/** The first row of the buffer, or null where its end is not there yet. */
+/** The first row of the buffer, or null if the buffer does not contain its end yet. */
 function splitRow(buffer: Buffer, ended: boolean, offset: number): { cells: TsvCell[]; length: number; lines: number } | null {
   if (buffer.length === 0) {
     return null;
@@ -93,7 +93,7 @@ function splitRow(buffer: Buffer, ended: boolean, offset: number): { cells: TsvC
   }
 }
 
-/** The place of the quote that ends the cell, -1 where it is not there; one at the buffer's end may be half of two. */
+/** The position of the quote that ends the cell, -1 if it is not in the buffer; a quote at the buffer's end may be the first of two. */
 function closingQuote(buffer: Buffer, from: number, ended: boolean): number {
   for (let at = buffer.indexOf(QUOTE, from); at >= 0; at = buffer.indexOf(QUOTE, at + 2)) {
     if (at + 1 === buffer.length ? ended : buffer[at + 1] !== QUOTE) {

@@ -21,7 +21,7 @@ export class Attention implements Method {
   constructor(
     private readonly engine: Engine,
     private readonly heads: HeadChoice,
-    /** cells whose sink attention reaches this count as nothing */
+    /** cells whose sink attention reaches this count as 0 */
     private readonly sinkThreshold = 1e-3,
   ) {}
 
@@ -41,7 +41,7 @@ export class Attention implements Method {
     const { source, layout } = picture;
     const { labels, foregroundBox } = pseudoLabels(maps.sink, maps.grounding, { grid: layout.grid, sinkThreshold: this.sinkThreshold });
     if (!labels.includes(1)) {
-      return null; // spread over half the picture or more: it points at nothing
+      return null; // spread over half the picture or more: it does not point anywhere
     }
     const [y0, x0, y1, x1] = foregroundBox;
     const box = toImageBox([x0, y0, x1 + 1, y1 + 1], viewOfPicture(layout, source));

@@ -2,7 +2,7 @@ import type { Engine } from "../../engine/engine.js";
 import type { Box, Size } from "../../base/types.js";
 import { answerLookingAt, type Asked, type Method, type MethodAnswer } from "./method.js";
 
-/** Regions that are known beforehand: those of the data, or those that another system has written into a file. */
+/** Regions known in advance: the boxes of the data, or those of another system from a file. */
 export class Given implements Method {
   constructor(
     private readonly engine: Engine,
@@ -20,7 +20,7 @@ export class Given implements Method {
   }
 }
 
-/** A box cut to the picture, in whole pixels. */
+/** A box clipped to the picture, in whole pixels. */
 function inside({ x, y, width, height }: Box, picture: Size): Box {
   const left = Math.max(0, Math.floor(x));
   const top = Math.max(0, Math.floor(y));

@@ -4,13 +4,13 @@ import { answerSchema } from "../../answer/options.js";
 import type { OpenedPicture } from "../../engine/opened-picture.js";
 import type { Answer, Box, FinishReason, HeatMap, Timings } from "../../base/types.js";
 
-/** One question as a method gets it. */
+/** The input of a method: one question about an opened picture. */
 export interface Asked {
-  /** what files of regions know it by */
+  /** the id in files of regions */
   id: string;
   /** opened for this method alone */
   picture: OpenedPicture;
-  /** the whole user text, as the task has it */
+  /** the whole user text of the task */
   prompt: string;
   /** where the answer can be read, in pixels of the picture; empty where the data does not say */
   boxes: readonly Box[];
@@ -20,7 +20,7 @@ export interface Asked {
 
 /** Milliseconds per phase, those of looking for a region with a separate pass included. */
 export interface MethodTimings extends Timings {
-  /** passes that only look for a region: prompts and tokens whose attention is read */
+  /** extra passes that only look for a region, such as those whose attention is read */
   look: number;
 }
 
@@ -31,14 +31,14 @@ export interface MethodTokens {
   /** of the second look, a part of them */
   roi: number;
   completion: number;
-  /** of prompts and answers that were only made to find the region */
+  /** of prompts and answers computed only to find the region */
   look: number;
 }
 
 export interface MethodAnswer {
   text: string;
   finishReason: FinishReason;
-  /** what was looked at again, in pixels of the picture: each cut out and read, in this order */
+  /** the crops of the second look, in pixels of the picture and in this order */
   crops: readonly Box[];
   /** cells of the crop whose tokens were fed; null: all of them */
   keep: readonly number[] | null;
@@ -51,7 +51,7 @@ export interface MethodAnswer {
 /** A way to answer questions about pictures, with or without a second look. */
 export interface Method {
   readonly name: string;
-  /** whether it proposes regions, so that their recall says something */
+  /** whether it proposes regions, so that their recall is meaningful */
   readonly proposes: boolean;
   answer(asked: Asked): Promise<MethodAnswer>;
 }
@@ -81,7 +81,7 @@ export function toMethodAnswer({ text, finishReason, usage, timings }: Answer): 
   };
 }
 
-/** The answer with what it took to find its region. */
+/** Adds to an answer the cost of finding its region. */
 export function withLook(answer: MethodAnswer, tokens: number, milliseconds: number): MethodAnswer {
   const { timings } = answer;
   return {

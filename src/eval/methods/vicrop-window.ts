@@ -6,7 +6,7 @@ import type { Box } from "../../base/types.js";
 /** Sides of the windows that are tried, in input sizes of the model. */
 const RATIOS = [1, 1.2, 1.4, 1.6, 1.8, 2] as const;
 
-/** Where a window of cells holds the most, and how much that place stands out from those beside it. */
+/** The position where a window of cells has the largest sum, and how far that exceeds the sums beside it. */
 interface Placed {
   x: number;
   y: number;
@@ -15,8 +15,8 @@ interface Placed {
 
 /**
  * The crop of ViCrop's relative attention (arXiv 2502.17422, the authors' window rule): for each ratio the window of
- * ratio x `inputSize` source pixels with the largest sum of the map, of which the one that stands out most from its
- * neighbours wins. The crop is that many pixels square around the window's centre, moved inside the picture, and cut to it
+ * ratio x `inputSize` source pixels with the largest sum of the map, of which the one that exceeds its neighbours
+ * most is chosen. The crop is that many pixels square around the window's centre, moved inside the picture, and cut to it
  * where the picture is smaller.
  *
  * The authors stretch the map over the picture; here the model sees the picture in the middle of its view, so cells
@@ -72,7 +72,7 @@ function withoutPadding(map: NumberArray, { grid, image, model }: View): Float64
   });
 }
 
-/** The window's place of the largest sum, the first in x-major order, as the authors' loops go. */
+/** The window position with the largest sum; of equal ones the first in x-major order, as in the authors' loops. */
 function place(map: Float64Array, width: number, height: number, columns: number, rows: number): Placed {
   const sums = windowSums(map, width, height, columns, rows);
   const [across, down] = [width - columns + 1, height - rows + 1];

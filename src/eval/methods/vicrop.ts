@@ -9,7 +9,7 @@ export interface VicropOptions {
   layer: number;
   /** side of the smallest window in source pixels; default the model's input size */
   inputSize: number;
-  /** what both looking prompts end with; where the question's ends so anyway, nothing is added */
+  /** ending of both prompts; not added where the question already ends with it */
   suffix: string;
 }
 
@@ -47,7 +47,7 @@ export class Vicrop implements Method {
 
   /** Attention of the prompt's last token to the picture, mean over the heads of the layer. */
   private async lastTokenMap(prompt: string, { picture, signal }: Asked): Promise<Float32Array> {
-    // one generated token: the prompt's last token is the only row there is
+    // with one generated token the only row is that of the prompt's last token
     const { output, heads, cells } = await this.engine.attention(picture.session.id, prompt, { layers: [this.options.layer], maxTokens: 1, question: false }, signal);
     return Float32Array.from({ length: cells }, (_, cell) => {
       let sum = 0;

@@ -11,8 +11,8 @@ export interface Example {
 }
 
 /**
- * The items worth looking at: those won and lost by the methods, taken in turn so that each method shows both while the
- * limit allows; in the order of the data. Without `none` there is nothing to win against.
+ * The items worth looking at: those won and lost by the methods, alternating so that each method shows both within the
+ * limit; in the order of the data. Without `none` no item is won or lost.
  */
 export function pickExamples(predictions: ReadonlyMap<string, readonly Prediction[]>, limit: number): { shown: Example[]; total: number } {
   const base = predictions.get("none");

@@ -1,7 +1,7 @@
 import type { Figure } from "../task.js";
 import type { Estimate } from "./summary.js";
 
-/** Shares in percent with one digit, counts as they are; "-" for what there is not. */
+/** Shares in percent with one digit, counts unchanged; "-" for a missing value. */
 export function formatFigure(value: number | null, unit: Figure["unit"] = "share"): string {
   if (value === null || Number.isNaN(value)) {
     return "-";
@@ -18,7 +18,7 @@ export function formatEstimate(estimate: Estimate | null): string {
   return `${formatFigure(value, unit)} [${formatFigure(low, unit)}, ${formatFigure(high, unit)}]`;
 }
 
-/** With its sign: "+12.6" */
+/** With a sign: "+12.6" */
 export function formatSigned(value: number, unit: Figure["unit"] = "share"): string {
   const text = formatFigure(value, unit);
   return value > 0 ? `+${text}` : text;

@@ -1,4 +1,4 @@
-/** The page's style; light and dark by the reader's setting. */
+/** The page's style; light or dark by the reader's setting. */
 export const STYLE = `
 :root { color-scheme: light dark; --ink: #1b1f24; --dim: #5d6773; --line: #d5dae0; --ground: #ffffff; --card: #f6f7f9; --right: #11682f; --wrong: #a4262c; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e9ed; --dim: #9aa5b1; --line: #3a424c; --ground: #14171b; --card: #1d2228; --right: #6fce8d; --wrong: #f28b82; } }

@@ -7,7 +7,7 @@ import { escapeHtml } from "./html-escape.js";
 import { ItemPicture } from "./pictures.js";
 import { RIGHT_FROM } from "./summary.js";
 
-/** One item as the page shows it: question, truth, and what each method looked at and said. */
+/** One item as the page shows it: question, truth, and what each method looked at and answered. */
 export async function exampleHtml(
   { index, item }: { index: number; item: EvalItem },
   { position, won, lost }: Example,
@@ -56,7 +56,7 @@ function describe({ x, y, width, height }: { x: number; y: number; width: number
   return `${Math.round(width)} x ${Math.round(height)} at ${Math.round(x)}, ${Math.round(y)}`;
 }
 
-/** A picture that cannot be read any more leaves a card without pictures, not a run without a page. */
+/** If a picture can no longer be read, the card has no pictures; the page is written anyway. */
 async function openOrNull(item: EvalItem): Promise<ItemPicture | null> {
   try {
     return await ItemPicture.open(item);

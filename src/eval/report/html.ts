@@ -20,7 +20,7 @@ export interface HtmlInput {
   signal?: AbortSignal;
 }
 
-/** The report as one page that needs nothing beside it: tables, and the items won and lost with their pictures inside. */
+/** The report as one self-contained page: tables, and the items won and lost with their pictures embedded. */
 export async function reportHtml({ report, config, items, predictions, chart, signal }: HtmlInput): Promise<string> {
   const { shown, total } = pickExamples(predictions, config.examples);
   const cards: string[] = [];

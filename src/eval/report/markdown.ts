@@ -20,7 +20,7 @@ export function tableMarkdown({ title, head, rows, notes }: Table): string {
   return [`## ${title}`, markdownTable(head, rows), ...notes].join("\n\n");
 }
 
-/** What was run, in a line or two. */
+/** A short description of the run. */
 export function settings({ model, maxTokens, limit, split, shard, version, heads, vicrop }: RunConfig): string {
   const { layers, embeddingLength, grid, rpn } = model;
   const parts = [

@@ -6,7 +6,7 @@ import { bootstrap, mcnemarExact, mean } from "../statistics.js";
 import type { EvalItem, Figure, Figures, ScoredItem, Task } from "../task.js";
 import type { SweepCurve } from "../sweep.js";
 
-/** From this score on an answer counts as right where right or wrong is asked for (VQA accuracy and ANLS are shares). */
+/** An answer with at least this score counts as right where only right or wrong counts (VQA accuracy and ANLS are shares). */
 export const RIGHT_FROM = 0.5;
 
 /** A figure with its 95% bootstrap interval over items. */
@@ -21,7 +21,7 @@ export interface Difference {
   value: number;
   low: number;
   high: number;
-  /** items that one view had wrong and the method has right, and the reverse; right is a score of {@link RIGHT_FROM} or more */
+  /** items that are wrong with one view and right with the method, and the reverse; right is a score of {@link RIGHT_FROM} or more */
   won: number;
   lost: number;
   /** two-sided exact p of McNemar's test on those */
@@ -30,13 +30,13 @@ export interface Difference {
 
 export interface MethodReport {
   name: string;
-  /** null where the data keeps its answers back */
+  /** null where the data has no answers (test splits) */
   main: Estimate | null;
   categories: Estimate[];
   more: Estimate[];
   /** null for `none` itself, and where it was not run */
   versusNone: Difference | null;
-  /** answers that no rule of the task could read, and questions that an error has left without an answer; both count as wrong */
+  /** answers that no rule of the task could read, and questions that an error left without an answer; both count as wrong */
   unparsed: number;
   failed: number;
   /** share of the items that were given a second look */
@@ -49,7 +49,7 @@ export interface MethodReport {
   published: number | null;
 }
 
-/** What a run comes to; nothing in it depends on the machine or on time. */
+/** The results of a run; nothing in it depends on the machine or on time. */
 export interface EvalReport {
   task: { name: string; title: string };
   model: { name: string; published: PublishedModel | null };
@@ -72,7 +72,7 @@ export interface SummaryInput {
   signal?: AbortSignal;
 }
 
-/** All figures of a run, with intervals that see the same samples for every method. */
+/** All figures of a run, with intervals from the same bootstrap samples for every method. */
 export async function summarize({ task, config, items, predictions, developmentItems, sweep, signal }: SummaryInput): Promise<EvalReport> {
   const { strict, seed, model } = config;
   const scored = new Map<string, ScoredItem[]>();
@@ -110,7 +110,7 @@ export async function summarize({ task, config, items, predictions, developmentI
 
 type Estimates = Pick<MethodReport, "main" | "categories" | "more" | "versusNone">;
 
-/** One bootstrap for all figures of all methods: every sample is aggregated as the task aggregates the whole. */
+/** One bootstrap for all figures of all methods: each sample is aggregated by the task like the whole. */
 async function estimate(task: Task, scored: ReadonlyMap<string, ScoredItem[]>, strict: boolean, seed: number, signal?: AbortSignal): Promise<Map<string, Estimates>> {
   const names = [...scored.keys()];
   const count = scored.get(names[0])?.length ?? 0;

@@ -38,7 +38,7 @@ function mainTable({ methods, model, items, threshold, strict, sweep }: EvalRepo
     notes.push(`Threshold of the region proposal network: ${threshold}${sweep && threshold === sweep.best ? ", the best of the sweep" : ""}.`);
   }
   if (items.skipped > 0) {
-    notes.push(`${items.skipped} items were passed over, since their picture is missing.`);
+    notes.push(`${items.skipped} items were skipped because their picture is missing.`);
   }
   if (items.development > 0) {
     notes.push(`${items.development} items were set apart for choosing a threshold and are in none of these figures.`);
@@ -51,7 +51,7 @@ function mainTable({ methods, model, items, threshold, strict, sweep }: EvalRepo
       notes.push(`${name}: ${failed} items without an answer (too long for the context, or a broken picture) count as wrong.`);
     }
   }
-  notes.push(strict ? "Scored strictly: the quirks of the published scoring are mended." : "Scored as published, quirks included.");
+  notes.push(strict ? "Scored strictly: the known flaws of the published scoring are corrected." : "Scored as published, with its known flaws.");
   return { title: "Accuracy", head: ["method", label, "difference to none", "won", "lost", "p", ...(published ? ["paper"] : [])], rows, notes };
 }
 
@@ -93,7 +93,7 @@ function sweepTable({ sweep }: EvalReport): Table {
   return { title: "Thresholds", head: ["threshold", sweep?.figure.label ?? "", "regions found, %", "region tokens"], rows, notes };
 }
 
-/** Times; their table is in a file of its own, since no two runs have the same. */
+/** Times; their table is in a separate file, since they differ between runs. */
 export function speedTable(report: EvalReport, speeds: readonly MethodSpeed[]): Table {
   const { published } = report.model;
   const paper = published && PUBLISHED_THROUGHPUT[published];

@@ -19,13 +19,13 @@ export interface ReportInput {
   config: RunConfig;
   /** the items of this folder, with their place in the run */
   items: readonly { index: number; item: EvalItem }[];
-  /** how many were set apart */
+  /** how many are in the development part */
   development: number;
   sweep: SweepCurve | null;
   signal?: AbortSignal;
 }
 
-/** Makes every file of results anew out of the predictions, and those of speed out of the timings. */
+/** Writes all result files anew from the predictions, and the speed files from the timings. */
 export async function writeReport({ folder, task, config, items, development, sweep, signal }: ReportInput): Promise<EvalReport> {
   const file = folder.file(RUN_FILES.predictions);
   const predictions = byMethod(await folder.readPredictions(signal), config.methods, items, file);
@@ -57,7 +57,7 @@ async function writeSpeed(folder: RunFolder, config: RunConfig, report: EvalRepo
   await folder.write(RUN_FILES.speed.markdown, `${tableMarkdown(speedTable(report, methods))}\n\n${machineTable}\n`);
 }
 
-/** What a test server takes, a file per method, where the data keeps its answers back. */
+/** Submission files for a test server, one per method, where the data has no answers. */
 async function writeSubmissions(folder: RunFolder, task: Task, items: ReportInput["items"], predictions: ReadonlyMap<string, readonly Prediction[]>): Promise<void> {
   if (!task.submission || items.some(({ item }) => item.answers.length > 0)) {
     return;

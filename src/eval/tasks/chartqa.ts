@@ -14,7 +14,7 @@ const LABELS = new Map([
 
 /**
  * ChartQA: two arrays of `imgname`, `query` and `label`, of questions by people and by machine, with the pictures in png
- * beside them. Parquet exports have one table; `type` or `human_or_machine` tells the halves.
+ * beside them. Parquet exports have one table, with the half in `type` or `human_or_machine`.
  */
 const FORMAT: DataFormat = {
   splits: {

@@ -9,8 +9,8 @@ import type { Choice, EvalItem, Task } from "../task.js";
 import { answersOf } from "./answers.js";
 
 /**
- * One's own data: JSONL (or JSON, TSV, Parquet) of `image`, `question` and `answer` or `answers`; `id`, `options`, `box` or
- * `boxes`, and `category` or `kind` if there are any. `options` are texts, or an object of letters and texts; the answer
+ * Custom data: JSONL (or JSON, TSV, Parquet) of `image`, `question` and `answer` or `answers`; `id`, `options`, `box` or
+ * `boxes`, and `category` or `kind` are optional. `options` are texts, or an object of letters and texts; the answer
  * is then a letter or one of the texts. Boxes are [x0, y0, x1, y1] in pixels of the picture.
  */
 const FORMAT: DataFormat = {
@@ -48,7 +48,7 @@ function optionsOf(record: DataRecord): Choice[] | undefined {
   return choices as Choice[];
 }
 
-/** Of letter questions the letters, whichever way the data tells them. */
+/** For questions with options the letters, whether the data has letters or texts. */
 function answersIn(record: DataRecord, options: readonly Choice[] | undefined): string[] {
   const names = record.has("answers") ? ["answers"] : ["answer"];
   return record.texts(...names).map((answer) => {
@@ -83,7 +83,7 @@ function normalised(text: string): string {
     .replace(/ ?\.$/, "");
 }
 
-/** V*'s rules where its letters do, else HR-Bench's. */
+/** V*'s rules if the options are among its letters A to D, else HR-Bench's. */
 function letterOf({ options = [] }: EvalItem, prediction: string, strict: boolean | undefined): string | null {
   return options.every(({ letter }) => letter <= "D") ? choiceLetter(prediction, { strict }) : choiceOfOptions(prediction, new Map(options.map(({ letter, text }) => [letter, text])), { strict });
 }

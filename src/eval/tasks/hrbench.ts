@@ -11,7 +11,7 @@ const LABELS = new Map([
 ]);
 const LETTERS = [..."ABCDEFGHIJKLMNOPQRSTUVWXYZ"];
 
-/** HR-Bench: a row a question with its choices in columns A to D and the picture in base64; each question comes with its choices in four orders. */
+/** HR-Bench: one row per question with its choices in columns A to D and the picture in base64; each question occurs with its choices in four orders. */
 function format(...files: string[]): DataFormat {
   return {
     splits: { test: [files] },

@@ -13,7 +13,7 @@ import { vstar } from "./vstar.js";
 /** All benchmarks by name. */
 export const TASKS: Readonly<Record<TaskName, Task>> = { textvqa, docvqa, infovqa, chartqa, ocrbench, vstar, pope, hrbench4k, hrbench8k, custom };
 
-/** @throws {SdRpnError} INVALID_ARGUMENT with the names that there are */
+/** @throws {SdRpnError} INVALID_ARGUMENT with the known names */
 export function taskOf(name: string): Task {
   return TASKS[parseOptions(z.enum(TASK_NAMES), name, "task")];
 }

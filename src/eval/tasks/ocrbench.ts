@@ -4,7 +4,7 @@ import { count, perCategory, share } from "../figures.js";
 import type { Task } from "../task.js";
 import { answersOf } from "./answers.js";
 
-/** The first six are added up as text recognition. */
+/** The first six together are text recognition. */
 const RECOGNITION = [
   "Regular Text Recognition",
   "Irregular Text Recognition",

@@ -10,7 +10,7 @@ import { answersOf } from "./answers.js";
 const CATEGORIES = ["random", "popular", "adversarial"];
 const LABELS = new Map(CATEGORIES.map((category) => [category, category]));
 
-/** POPE on COCO: three files, one object a line though their names end with .json; pictures are COCO's val2014. */
+/** POPE on COCO: three files with one object per line, though their names end with .json; pictures are COCO's val2014. */
 const FORMAT: DataFormat = {
   splits: { test: CATEGORIES.map((category) => [`coco_pope_${category}.json`, `coco_pope_${category}.jsonl`]) },
   defaultSplit: "test",
@@ -23,7 +23,7 @@ const FORMAT: DataFormat = {
     }
     const embedded = record.picture("image") !== undefined;
     return {
-      // each file counts its questions anew
+      // each file numbers its questions from 1
       id: `${category ?? basename(record.file)}-${record.text("question_id")}`,
       question,
       prompt: question.trim() + SINGLE_WORD_OR_PHRASE,
@@ -44,7 +44,7 @@ function moreFigures(scored: readonly ScoredItem[], { strict = false }: ScoreOpt
   const asksYes = scored.filter(({ item }) => item.answers[0] === "yes");
   const truePositives = asksYes.filter((item) => says(item, "yes")).length;
   const positives = scored.filter((item) => says(item, "yes")).length;
-  // as published, a yes-question answered with neither word is no false negative
+  // as published, a yes-question answered with neither word does not count as a false negative
   const falseNegatives = asksYes.filter((item) => (strict ? !says(item, "yes") : says(item, "no"))).length;
   const precision = ratio(truePositives, positives);
   const recall = ratio(truePositives, truePositives + falseNegatives);

@@ -17,7 +17,7 @@ const LABELS = new Map([
   ["relative_position", "spatial"],
 ]);
 
-/** V*Bench: a line a question, with the choices and the request for a letter in `text`. */
+/** V*Bench: one question per line, with the choices and the request for a letter in `text`. */
 const FORMAT: DataFormat = {
   splits: { test: [["test_questions.jsonl"]] },
   defaultSplit: "test",
@@ -59,7 +59,7 @@ async function boxesBeside(picturePath: string): Promise<Box[] | undefined> {
   }
 }
 
-/** "Which? (A) red (B) blue" in its parts, without the line at its end that asks for a letter. */
+/** Splits "Which? (A) red (B) blue" into question and choices, without the last line, which asks for a letter. */
 function splitChoices(text: string): { question: string; choices: Choice[] } {
   const given = text.trimEnd();
   const asked = given.endsWith(LETTER_OF_CHOICES.trim()) ? given.slice(0, -LETTER_OF_CHOICES.trim().length) : given;

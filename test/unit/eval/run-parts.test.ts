@@ -72,7 +72,7 @@ describe("files of regions", () => {
 
   test.each<[string, unknown[], RegExp, { line: number; column: number }]>([
     ["a missing item", [{ id: "a", boxes: [] }], /1 are missing, the first of them 7/, { line: 1, column: 1 }],
-    ["an id twice", [{ id: "a", boxes: [] }, { id: "a", boxes: [] }], /a comes twice/, { line: 2, column: 7 }],
+    ["an id twice", [{ id: "a", boxes: [] }, { id: "a", boxes: [] }], /a occurs twice/, { line: 2, column: 7 }],
     ["a box without area", [{ id: "a", boxes: [[0, 0, 5, 5], [4, 0, 4, 5]] }], /x0 < x1 .* \[4, 0, 4, 5\]/, { line: 1, column: 30 }],
     ["three numbers", ["", { id: "a", boxes: [[0, 0, 5]] }], /box \[x0, y0, x1, y1\]/, { line: 2, column: 20 }],
     ["no JSON", ["{"], /Expected JSON/, { line: 1, column: 2 }],
