@@ -1,16 +1,13 @@
 #include "gguf-file.h"
 
 #include "error.h"
+#include "file.h"
 #include "ggml-cpu.h"
 #include "ggml.h"
 #include "log.h"
 
 #include <algorithm>
 #include <cstring>
-#include <filesystem>
-#include <fstream>
-
-namespace fs = std::filesystem;
 
 gguf_file::~gguf_file() {
     gguf_free(ctx);
@@ -26,35 +23,29 @@ void gguf_file_open(gguf_file & f, const std::string & path, const char * what, 
     f.what    = what;
     f.invalid = code;
 
-    const fs::path p = fs::u8path(path);
-    std::error_code ec;
-    const auto status = fs::status(p, ec);
-    if (!fs::exists(status)) {
-        throw sd_error("MODEL_NOT_FOUND", sd_format("The %s file %s does not exist: check the path", what, path.c_str()));
+    sd_file in;
+    switch (sd_file_open(in, path)) {
+        case SD_FILE_OPEN:
+            break;
+        case SD_FILE_MISSING:
+            throw sd_error("MODEL_NOT_FOUND", sd_format("The %s file %s does not exist: check the path", what, path.c_str()));
+        case SD_FILE_NOT_REGULAR:
+            throw invalid_file(f, in.why + ": give the path of a .gguf file");
+        case SD_FILE_UNREADABLE:
+            throw sd_error("IO_ERROR", sd_format("The %s file %s %s; check its permissions", what, path.c_str(), in.why.c_str()));
     }
-    if (!fs::is_regular_file(status)) {
-        throw invalid_file(f, "is not a regular file: give the path of a .gguf file");
-    }
-    const uint64_t size = fs::file_size(p, ec);
-    if (ec) {
-        throw sd_error("IO_ERROR", sd_format("The size of %s could not be read: %s", path.c_str(), ec.message().c_str()));
-    }
-    char magic[4] = {};
-    std::ifstream in(p, std::ios::binary);
-    if (!in) {
-        throw sd_error("IO_ERROR", sd_format("The %s file %s could not be opened: check its permissions", what, path.c_str()));
-    }
-    in.read(magic, 4);
-    in.close();
+    const uint64_t size = in.size;
     if (size == 0) {
         throw invalid_file(f, "is empty: download it again");
     }
-    if (size < 24 || std::string(magic, 4) != "GGUF") {
+    char magic[4] = {};
+    if (size < 24 || !in.read(magic, 4) || std::string(magic, 4) != "GGUF") {
         throw invalid_file(f, "is not a GGUF file: llama.cpp's converters and `sd-rpn convert` make such files");
     }
 
     gguf_init_params params = { /*no_alloc*/ true, /*ctx*/ &f.meta };
-    f.ctx = gguf_init_from_file(path.c_str(), params);
+    std::rewind(in.stream);
+    f.ctx = gguf_init_from_file_ptr(in.stream, params);
     if (!f.ctx) {
         const std::string detail = sd_log_take_error();
         throw invalid_file(f, "has a damaged or truncated header" + (detail.empty() ? std::string() : " (" + detail + ")") + ": download it again");
@@ -188,9 +179,8 @@ ggml_tensor * gguf_file::vector(const std::string & name, int64_t ne0) const {
 std::vector<float> gguf_file::read_f32(const ggml_tensor * t) const {
     const int64_t id = gguf_find_tensor(ctx, t->name);
     std::vector<char> raw(ggml_nbytes(t));
-    std::ifstream in(fs::u8path(path), std::ios::binary);
-    in.seekg(std::streamoff(gguf_get_data_offset(ctx) + gguf_get_tensor_offset(ctx, id)));
-    if (!in.read(raw.data(), std::streamsize(raw.size()))) {
+    sd_file in;
+    if (sd_file_open(in, path) != SD_FILE_OPEN || !in.read_at(gguf_get_data_offset(ctx) + gguf_get_tensor_offset(ctx, id), raw.data(), raw.size())) {
         throw sd_error("IO_ERROR", what + " file " + path + " could not be read");
     }
     std::vector<float> out(ggml_nelements(t));

@@ -1,15 +1,13 @@
 #include "safetensors.h"
 
 #include "error.h"
+#include "file.h"
 
 #include "ggml.h"
 #include "nlohmann/json.hpp"
 
 #include <cstring>
-#include <filesystem>
-#include <fstream>
 
-namespace fs = std::filesystem;
 using json = nlohmann::json;
 
 // larger headers than any published checkpoint's; keeps a damaged length from asking for the memory
@@ -30,14 +28,13 @@ static uint64_t dtype_size(const std::string & dtype) {
 std::map<std::string, safetensor> safetensors_open(const std::string & path) {
     auto bad = [&](const std::string & why) { return sd_error("CHECKPOINT_INVALID", "Checkpoint file " + path + " " + why); };
 
-    std::error_code ec;
-    const uint64_t size = fs::file_size(fs::u8path(path), ec);
-    std::ifstream in(fs::u8path(path), std::ios::binary);
-    if (ec || !in) {
-        throw bad("could not be opened: check the path");
+    sd_file in;
+    if (sd_file_open(in, path) != SD_FILE_OPEN) {
+        throw bad(in.why + ": check the path and its permissions");
     }
+    const uint64_t size = in.size;
     unsigned char len[8] = {};
-    if (!in.read(reinterpret_cast<char *>(len), 8)) {
+    if (!in.read(len, 8)) {
         throw bad("is too short to be a safetensors file");
     }
     uint64_t n = 0;
@@ -48,9 +45,9 @@ std::map<std::string, safetensor> safetensors_open(const std::string & path) {
         throw bad("is not a safetensors file, or is truncated");
     }
     std::string text(n, '\0');
-    in.read(&text[0], std::streamsize(n));
+    const bool whole = in.read(&text[0], n);
     const json header = json::parse(text, nullptr, false);
-    if (!in || !header.is_object()) {
+    if (!whole || !header.is_object()) {
         throw bad("has a damaged header");
     }
 
@@ -89,9 +86,8 @@ std::vector<float> safetensor_read_f32(const safetensor & t) {
         throw sd_error("CHECKPOINT_INVALID", "Checkpoint file " + t.path + " holds a tensor of type " + t.dtype + "; F32, F16 and BF16 can be read");
     }
     std::vector<char> raw(t.end - t.begin);
-    std::ifstream in(fs::u8path(t.path), std::ios::binary);
-    in.seekg(std::streamoff(t.begin));
-    if (!in.read(raw.data(), std::streamsize(raw.size()))) {
+    sd_file in;
+    if (sd_file_open(in, t.path) != SD_FILE_OPEN || !in.read_at(t.begin, raw.data(), raw.size())) {
         throw sd_error("IO_ERROR", "Checkpoint file " + t.path + " could not be read");
     }
     std::vector<float> out(t.n_elements());

@@ -79,7 +79,7 @@ static void check_config_errors() {
     test_write(dir + "/config.json", "{ \"hidden_size\": ");
     check_fails(params(dir), "CHECKPOINT_INVALID", "config.json is not a JSON object");
     fs::remove(fs::u8path(dir + "/config.json"));
-    check_fails(params(dir), "CHECKPOINT_INVALID", "config.json could not be opened");
+    check_fails(params(dir), "CHECKPOINT_INVALID", "config.json does not exist");
     check_fails(params(test_temp("convert-nowhere")), "CHECKPOINT_INVALID", "does not exist");
 }
 

@@ -70,7 +70,7 @@ export async function answerQuestion(
       timings: clock.stop(),
     };
     if (result.finishReason === "aborted") {
-      throw Object.assign(abortError(signal), { answer });
+      throw abortError(signal, answer);
     }
     return answer;
   } finally {

@@ -1,3 +1,5 @@
+import type { Answer } from "./types.js";
+
 /** Every code an {@link SdRpnError} can carry. Codes are part of the public contract: they are never renamed. */
 export const ERROR_CODES = [
   "INVALID_ARGUMENT",
@@ -39,6 +41,11 @@ export class SdRpnError extends Error {
   declare readonly file?: string;
   declare readonly line?: number;
   declare readonly column?: number;
+  /**
+   * of ABORTED, where an answer had begun: what was said by then, with finishReason "aborted". Calls that write no text
+   * (`predictRoI`, `open`, `encodeImage`) have none, nor has one that was aborted before its first token could come.
+   */
+  declare readonly answer?: Answer;
 
   constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
     super(message, options);
@@ -60,7 +67,12 @@ export function dataInvalid(place: DataPlace, message: string, cause?: unknown):
   return Object.assign(new SdRpnError("DATA_INVALID", `${file}:${line}:${column}: ${message}`, { cause }), { file, line, column });
 }
 
-/** The error of a call whose signal was aborted, with the signal's reason as cause. */
-export function abortError(signal: AbortSignal | undefined): SdRpnError {
-  return new SdRpnError("ABORTED", "The operation was aborted", { cause: signal?.reason });
+/**
+ * The error of a call whose signal was aborted, with the signal's reason as cause.
+ *
+ * @param answer what the call had said by then
+ */
+export function abortError(signal: AbortSignal | undefined, answer?: Answer): SdRpnError {
+  const error = new SdRpnError("ABORTED", "The operation was aborted", { cause: signal?.reason });
+  return answer ? Object.assign(error, { answer }) : error;
 }

@@ -1,4 +1,4 @@
-import { CallQueue } from "./call-queue.js";
+import { CallQueue } from "../base/call-queue.js";
 import { SdRpnError } from "../base/errors.js";
 import { openPicture, type Picture } from "../image/picture.js";
 import { cellCount, type PlanView, sameViewForAll, type ViewLayout } from "../image/view-layout.js";
@@ -132,7 +132,8 @@ export class Engine {
   async read(image: ImageInput, signal?: AbortSignal): Promise<{ picture: Picture; layout: ViewLayout; view: Buffer; ms: number }> {
     throwIfAborted(signal);
     const start = performance.now();
-    const picture = await openPicture(image, this.limits);
+    const { maxImagePixels } = this.limits;
+    const picture = await openPicture(image, { maxImagePixels, signal });
     throwIfAborted(signal);
     const layout = this.plan(picture);
     const view = await picture.view(layout.pixels, this.info.vision.fill);

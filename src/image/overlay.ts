@@ -3,6 +3,7 @@ import { SdRpnError } from "../base/errors.js";
 import { openPicture } from "./picture.js";
 import type { Color, RgbPixels } from "./resample.js";
 import { pixelsOfGrid } from "./view-layout.js";
+import { runSharp } from "./sharp-queue.js";
 import type { Box, HeatMap, ImageInput, RoI, Size } from "../base/types.js";
 
 export interface OverlayOptions {
@@ -64,21 +65,21 @@ export async function renderOverlay(image: ImageInput, roi: Pick<RoI, "map" | "b
   // The crop often is one of the boxes: drawn further out, both can be seen.
   if (region.crop !== null) drawOutline(canvas, region.crop, line * 3, line, CROP_COLOR, line * 5);
   for (const box of boxes) drawOutline(canvas, box, 0, line, BOX_COLOR, null);
-  return sharp(canvas.data, { raw: { width: canvas.width, height: canvas.height, channels: 3 }, limitInputPixels: false }).png().toBuffer();
+  const drawn = sharp(canvas.data, { raw: { width: canvas.width, height: canvas.height, channels: 3 }, limitInputPixels: false });
+  return runSharp(() => drawn.png().toBuffer());
 }
 
-/** Blends the heat over a copy of the picture. What is large is done by sharp, off the main thread. */
+/** Blends the heat over a copy of the picture. What is large is done by sharp, off the event loop. */
 async function layHeat(picture: RgbPixels, map: HeatMap, model: Size, opacity: number): Promise<RgbPixels> {
   const { width, height } = picture;
   const shrink = Math.min(1, HEAT_SIDE / Math.max(width, height));
   const size = { width: Math.max(1, Math.round(width * shrink)), height: Math.max(1, Math.round(height * shrink)) };
   const heat = sharp(paintHeat(map, model, picture, size, opacity), { raw: { ...size, channels: 4 } });
-  const enlarged = await heat.resize(width, height, { fit: "fill", kernel: "linear" }).raw().toBuffer();
-  const data = await sharp(picture.data, { raw: { width, height, channels: 3 }, limitInputPixels: false })
+  const enlarged = await runSharp(() => heat.resize(width, height, { fit: "fill", kernel: "linear" }).raw().toBuffer());
+  const blended = sharp(picture.data, { raw: { width, height, channels: 3 }, limitInputPixels: false })
     .composite([{ input: enlarged, raw: { width, height, channels: 4 }, limitInputPixels: false }])
-    .removeAlpha()
-    .raw()
-    .toBuffer();
+    .removeAlpha();
+  const data = await runSharp(() => blended.raw().toBuffer());
   return { data, width, height, channels: 3 };
 }
 

@@ -3,6 +3,7 @@ import { SdRpnError } from "../base/errors.js";
 import type { Box, ImageInput, RawImage, Size } from "../base/types.js";
 import { DEFAULT_MAX_IMAGE_PIXELS, checkImageSize } from "./limits.js";
 import { resample, type Color, type RgbPixels } from "./resample.js";
+import { runSharp } from "./sharp-queue.js";
 import { readSource } from "./source.js";
 import { windowOfView } from "./view-layout.js";
 
@@ -28,18 +29,22 @@ export interface Picture extends Size {
 }
 
 /**
- * Reads and decodes a picture once, to RGB at full resolution, in sharp's thread pool. As in the reference's
- * preprocessing, EXIF orientation is applied, alpha is dropped (not composited) and colour profiles are ignored; of
+ * Reads and decodes a picture once, to RGB at full resolution, on libuv's thread pool, in turn with other pictures (see
+ * {@link runSharp}). As in the reference's preprocessing, EXIF orientation is applied, alpha is dropped (not composited) and colour profiles are ignored; of
  * animations and multi-page files the first picture counts; 16 bits a channel become 8.
  *
  * @throws SdRpnError `INVALID_ARGUMENT` if `input` is no ImageInput; `IMAGE_INVALID` for a missing file, bytes that cannot
  * be decoded to the end, and raw pixels whose length is not width x height x channels; `IMAGE_TOO_LARGE` over
- * `maxImagePixels` (default 100 million) or with a side over 32,768, told from the header before anything is decoded
+ * `maxImagePixels` (default 100 million) or with a side over 32,768, told from the header before anything is decoded;
+ * `ABORTED` at once while it waits for its turn, and after the decoding where that has begun
  */
-export async function openPicture(input: ImageInput, limits: { maxImagePixels?: number } = {}): Promise<Picture> {
-  const maxPixels = limits.maxImagePixels ?? DEFAULT_MAX_IMAGE_PIXELS;
+export async function openPicture(input: ImageInput, options: { maxImagePixels?: number; signal?: AbortSignal } = {}): Promise<Picture> {
+  const maxPixels = options.maxImagePixels ?? DEFAULT_MAX_IMAGE_PIXELS;
   const source = await readSource(input);
-  const pixels = source.kind === "raw" ? await copyRaw(source.image, maxPixels) : await decode(source.bytes, source.name, maxPixels);
+  const pixels = await runSharp(
+    () => (source.kind === "raw" ? copyRaw(source.image, maxPixels) : decode(source.bytes, source.name, maxPixels)),
+    options.signal,
+  );
   return new DecodedPicture(pixels);
 }
 

@@ -1,7 +1,7 @@
-import { open } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { types } from "node:util";
 import { SdRpnError } from "../base/errors.js";
+import { openRegularFile } from "../base/regular-file.js";
 import type { ImageInput, RawImage } from "../base/types.js";
 import { SNIFF_LENGTH, sniff } from "./sniff.js";
 
@@ -50,8 +50,7 @@ function toPath(text: string): string {
 async function readFile(path: string): Promise<ImageSource> {
   let bytes: Buffer;
   try {
-    await using file = await open(path, "r");
-    if (!(await file.stat()).isFile()) throw new Error("not a regular file");
+    await using file = await openRegularFile(path, "read");
     // The start is looked at first: a video or a model given by mistake may be too large to read.
     const head = Buffer.alloc(SNIFF_LENGTH);
     const { bytesRead } = await file.read(head, 0, SNIFF_LENGTH, 0);

@@ -72,7 +72,7 @@ test("a folder that is not there is told before any work", async () => {
 test("a folder in the output's place is IO_ERROR, and the training can be saved elsewhere", async () => {
   mkdirSync(at("taken.gguf"));
   const checkpoint = at("taken.checkpoint");
-  await expect(train({ out: at("taken.gguf"), checkpoint })).rejects.toMatchObject({ code: "IO_ERROR", message: expect.stringContaining("a directory or device is there") });
+  await expect(train({ out: at("taken.gguf"), checkpoint })).rejects.toMatchObject({ code: "IO_ERROR", message: expect.stringContaining("it is a folder, not a regular file") });
   const result = await train({ checkpoint });
   expect(result.resumedFrom).toBe(result.steps.length);
 });

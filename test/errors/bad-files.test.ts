@@ -55,7 +55,7 @@ describe.each(ROLES)("%s", (role) => {
   test("a folder", async () => {
     const folder = join(directory, "folder.gguf");
     mkdirSync(folder, { recursive: true });
-    await expectRejected(role, folder, INVALID[role], /is not a regular file/);
+    await expectRejected(role, folder, INVALID[role], /is a folder, not a regular file/);
   });
 
   test("empty", () => expectRejected(role, written(role, Buffer.alloc(0)), INVALID[role], /is empty/));

@@ -1,4 +1,4 @@
-import { CallQueue } from "../../src/engine/call-queue";
+import { CallQueue } from "../../src/base/call-queue";
 
 /** Work that ends when it is told to. */
 function job(): { work: () => Promise<string>; end: (result: string) => void; fail: (error: Error) => void; begun: () => boolean } {

@@ -155,7 +155,7 @@ describe("what is refused", () => {
 
   it.each([
     ["a missing file", () => join(directory, "none.png"), /not found.*none\.png/],
-    ["a directory", () => directory, /regular file/],
+    ["a directory", () => directory, /it is a folder, not a regular file/],
     ["an empty buffer", () => Buffer.alloc(0), /no bytes/],
     ["an empty ArrayBuffer", () => new ArrayBuffer(0), /no bytes/],
     ["text", () => Buffer.from("What is the total?\n"), /text file.*JPEG, PNG/],

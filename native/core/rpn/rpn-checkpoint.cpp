@@ -1,6 +1,7 @@
 #include "rpn-checkpoint.h"
 
 #include "error.h"
+#include "file.h"
 #include "rpn-file.h"
 
 #include "nlohmann/json.hpp"
@@ -9,7 +10,6 @@
 #include <cmath>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 
 namespace fs = std::filesystem;
 using json = nlohmann::json;
@@ -19,11 +19,11 @@ static sd_error invalid(const std::string & path, const std::string & why) {
 }
 
 static json read_json(const fs::path & path) {
-    std::ifstream in(path, std::ios::binary);
-    if (!in) {
-        throw invalid(path.u8string(), "could not be opened: a checkpoint is a directory with config.json and .safetensors files");
+    sd_file in;
+    if (sd_file_open(in, path.u8string()) != SD_FILE_OPEN) {
+        throw invalid(path.u8string(), in.why + ": a checkpoint is a directory with config.json and .safetensors files");
     }
-    json j = json::parse(in, nullptr, false);
+    json j = json::parse(in.stream, nullptr, false);
     if (!j.is_object()) {
         throw invalid(path.u8string(), "is not a JSON object: download it again");
     }

@@ -1,6 +1,7 @@
 #include "rpn-file.h"
 
 #include "error.h"
+#include "file.h"
 
 #include "ggml-cpp.h"
 #include "gguf.h"
@@ -183,10 +184,9 @@ void rpn_writer_begin(rpn_writer & w, const std::string & path, gguf_context * g
     std::vector<char> meta(gguf_get_meta_size(g));
     gguf_get_meta_data(g, meta.data());
 
-    std::error_code ec;
-    const auto status = fs::status(fs::u8path(path), ec);
-    if (fs::exists(status) && !fs::is_regular_file(status)) {
-        throw sd_error("IO_ERROR", "The " + w.what + " " + path + " cannot be written: a directory or device is there; give the path of a file");
+    const std::string obstacle = sd_file_obstacle(path);
+    if (!obstacle.empty()) {
+        throw sd_error("IO_ERROR", "The " + w.what + " " + path + " cannot be written: it " + obstacle + "; give the path of a file");
     }
     // another conversion to the same target has another name
     const std::string temp = path + sd_format(".%08x.part", unsigned(std::random_device{}()));

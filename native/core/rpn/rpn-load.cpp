@@ -3,12 +3,11 @@
 
 #include "backend.h"
 #include "error.h"
+#include "file.h"
 
 #include "ggml-cpu.h"
 
 #include <cmath>
-#include <filesystem>
-#include <fstream>
 #include <set>
 
 void rpn_deleter::operator()(rpn_net * net) const {
@@ -165,13 +164,15 @@ rpn_ptr rpn_load(const std::string & path, ggml_backend_dev_t dev, int n_threads
     net->buf = rpn_place(net->dev, ctx, "the weights of " + path);
     ggml_backend_buffer_set_usage(net->buf.get(), GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
 
-    std::ifstream in(std::filesystem::u8path(path), std::ios::binary);
+    sd_file in;
+    if (sd_file_open(in, path) != SD_FILE_OPEN) {
+        throw sd_error("IO_ERROR", "RPN file " + path + " " + in.why);
+    }
     std::vector<char> raw;
     for (auto & [dst, src] : todo) {
         const int64_t id = gguf_find_tensor(f.ctx, src->name);
         raw.resize(ggml_nbytes(src));
-        in.seekg(std::streamoff(gguf_get_data_offset(f.ctx) + gguf_get_tensor_offset(f.ctx, id)));
-        if (!in.read(raw.data(), std::streamsize(raw.size()))) {
+        if (!in.read_at(gguf_get_data_offset(f.ctx) + gguf_get_tensor_offset(f.ctx, id), raw.data(), raw.size())) {
             throw sd_error("IO_ERROR", "RPN file " + path + " could not be read");
         }
         ggml_backend_tensor_set(dst, raw.data(), 0, raw.size());

@@ -2,6 +2,7 @@ import sharp from "sharp";
 import { type Picture, openPicture } from "../../image/picture.js";
 import { pixelsOfGrid } from "../../image/view-layout.js";
 import { renderOverlay } from "../../image/overlay.js";
+import { runSharp } from "../../image/sharp-queue.js";
 import type { Box, HeatMap, Size } from "../../base/types.js";
 import type { EvalItem } from "../task.js";
 
@@ -21,7 +22,8 @@ export class ItemPicture {
     const picture = await openPicture(typeof image === "string" ? image : await image());
     const { data, width, height } = picture.pixels();
     const size = fit({ width, height }, PICTURE_SIDE);
-    const small = await sharp(data, { raw: { width, height, channels: 3 }, limitInputPixels: false }).resize(size.width, size.height, { fit: "fill" }).raw().toBuffer();
+    const whole = sharp(data, { raw: { width, height, channels: 3 }, limitInputPixels: false });
+    const small = await runSharp(() => whole.resize(size.width, size.height, { fit: "fill" }).raw().toBuffer());
     return new ItemPicture(picture, { data: small, ...size, channels: 3 });
   }
 
@@ -57,5 +59,6 @@ function fit({ width, height }: Size, side: number): Size {
 }
 
 async function toUrl(image: sharp.Sharp): Promise<string> {
-  return `data:image/jpeg;base64,${(await image.jpeg({ quality: 80 }).toBuffer()).toString("base64")}`;
+  const jpeg = await runSharp(() => image.jpeg({ quality: 80 }).toBuffer());
+  return `data:image/jpeg;base64,${jpeg.toString("base64")}`;
 }

@@ -1,4 +1,4 @@
-import { abortError, SdRpnError } from "../base/errors.js";
+import { abortError, SdRpnError } from "./errors.js";
 
 interface Waiting {
   start(): void;
