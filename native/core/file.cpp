@@ -4,9 +4,11 @@
 #include <cstring>
 #include <filesystem>
 
-#ifndef _WIN32
-#    include <fcntl.h>
-#    include <sys/stat.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#ifdef _WIN32
+#    include <io.h>
+#else
 #    include <unistd.h>
 #endif
 
@@ -49,25 +51,31 @@ bool sd_file::read_at(uint64_t offset, void * data, size_t n) {
 // Opens without waiting. The path may name something else than a moment ago, so that is looked at again.
 static sd_file_status open_stream(sd_file & file, const fs::path & p) {
 #ifdef _WIN32
-    file.stream = _wfopen(p.c_str(), L"rb");
+    struct _stat64 st;
+    const int fd = _wopen(p.c_str(), _O_RDONLY | _O_BINARY);
+    const bool known = fd >= 0 && _fstat64(fd, &st) == 0;
+    const bool regular = known && (st.st_mode & _S_IFMT) == _S_IFREG;
+    file.stream = regular ? _fdopen(fd, "rb") : nullptr;
 #else
-    const int fd = ::open(p.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     struct stat st;
-    if (fd >= 0 && fstat(fd, &st) == 0 && !S_ISREG(st.st_mode)) {
-        ::close(fd);
-        file.why = "is no longer a regular file";
-        return SD_FILE_NOT_REGULAR;
-    }
-    file.stream = fd >= 0 ? fdopen(fd, "rb") : nullptr;
-    if (fd >= 0 && !file.stream) {
-        ::close(fd);
-    }
+    const int fd = ::open(p.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    const bool known = fd >= 0 && fstat(fd, &st) == 0;
+    const bool regular = known && S_ISREG(st.st_mode);
+    file.stream = regular ? fdopen(fd, "rb") : nullptr;
 #endif
-    if (!file.stream) {
-        file.why = std::string("could not be opened: ") + strerror(errno);
-        return SD_FILE_UNREADABLE;
+    if (file.stream) {
+        file.size = uint64_t(st.st_size);
+        return SD_FILE_OPEN;
     }
-    return SD_FILE_OPEN;
+    file.why = known && !regular ? "is no longer a regular file" : std::string("could not be opened: ") + strerror(errno);
+    if (fd >= 0) {
+#ifdef _WIN32
+        _close(fd);
+#else
+        ::close(fd);
+#endif
+    }
+    return known && !regular ? SD_FILE_NOT_REGULAR : SD_FILE_UNREADABLE;
 }
 
 sd_file_status sd_file_open(sd_file & file, const std::string & path) {
@@ -86,11 +94,6 @@ sd_file_status sd_file_open(sd_file & file, const std::string & path) {
     if (type != fs::file_type::regular) {
         file.why = not_regular(type);
         return SD_FILE_NOT_REGULAR;
-    }
-    file.size = fs::file_size(p, ec);
-    if (ec) {
-        file.why = "has a size that could not be read: " + ec.message();
-        return SD_FILE_UNREADABLE;
     }
     return open_stream(file, p);
 }

@@ -4,6 +4,7 @@
 #include "file.h"
 #include "ggml-cpu.h"
 #include "ggml.h"
+#include "llama.h"
 #include "log.h"
 
 #include <algorithm>
@@ -65,6 +66,26 @@ void gguf_file_open(gguf_file & f, const std::string & path, const char * what, 
     if (size < end) {
         throw invalid_file(f, sd_format("is truncated: it has %llu bytes of at least %llu; download it again",
             (unsigned long long) size, (unsigned long long) end));
+    }
+}
+
+void gguf_file_check_splits(const gguf_file & first) {
+    first.expect("split.count", GGUF_TYPE_UINT16);
+    first.expect("split.no", GGUF_TYPE_UINT16);
+    const auto u16 = [&](const char * key) { return first.has(key) ? int(gguf_get_val_u16(first.ctx, gguf_find_key(first.ctx, key))) : 0; };
+    const int count = u16("split.count");
+    if (count <= 1) {
+        return;
+    }
+    std::vector<char> prefix(first.path.size() + 1), path(first.path.size() + 64);
+    if (u16("split.no") != 0 || llama_split_prefix(prefix.data(), prefix.size(), first.path.c_str(), 0, count) <= 0) {
+        throw invalid_file(first, sd_format("is one of %d parts, and not the first by its name: give the one that ends with -00001-of-%05d.gguf", count, count));
+    }
+    for (int i = 1; i < count; i++) {
+        llama_split_path(path.data(), path.size(), prefix.data(), i, count);
+        gguf_file part;
+        gguf_file_open(part, path.data(), first.what.c_str(), first.invalid);
+        part.expect("split.no", GGUF_TYPE_UINT16); // llama.cpp asserts that it is
     }
 }
 

@@ -50,3 +50,6 @@ struct gguf_file {
 
 // Opens and checks: the file exists and is regular (else MODEL_NOT_FOUND), is GGUF, is complete (else `invalid`).
 void gguf_file_open(gguf_file & file, const std::string & path, const char * what, const char * invalid);
+
+// The other files of a model that is split, which llama.cpp opens by their names: checked like the first.
+void gguf_file_check_splits(const gguf_file & first);

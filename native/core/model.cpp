@@ -46,6 +46,7 @@ static void check_vocab(const gguf_file & f) {
 void sd_model_check_header(const std::string & path, sd_model_info & info) {
     gguf_file f;
     gguf_file_open(f, path, "model", "MODEL_INVALID");
+    gguf_file_check_splits(f);
     auto bad = [&](const std::string & why) { return sd_error("MODEL_INVALID", "model file " + path + " " + why); };
 
     info.architecture = f.str("general.architecture");

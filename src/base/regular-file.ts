@@ -43,6 +43,11 @@ export async function readRegularFile(path: string): Promise<Buffer> {
   return await handle.readFile();
 }
 
+/** The whole of a regular file as text, in UTF-8; errors as {@link openRegularFile}. */
+export async function readTextFile(path: string): Promise<string> {
+  return (await readRegularFile(path)).toString("utf8");
+}
+
 /** As much of `length` bytes from `offset` on as the file has; errors as {@link openRegularFile}. */
 export async function readFileRange(path: string, offset: number, length: number): Promise<Buffer> {
   await using handle = await openRegularFile(path, "read");
@@ -75,7 +80,8 @@ export async function checkPath(path: string, mode: OpenMode): Promise<void> {
   }
 }
 
-function checkKind(stats: Stats): void {
+/** @throws {Error} that says what it is instead */
+export function checkKind(stats: Stats): void {
   if (!stats.isFile()) {
     throw new Error(`it is ${kindOf(stats)}, not a regular file: give the path of a file on a disk`);
   }

@@ -1,6 +1,6 @@
 import { Command } from "commander";
 import { type AnswerOptions, answerSchema } from "../answer/options.js";
-import { UsageError } from "./exit.js";
+import { checkOutput, UsageError } from "./exit.js";
 import { addModelOptions, type ModelOptions, withModel } from "./model.js";
 import { checkOverlayPossible, writeOverlay } from "./overlay-file.js";
 import { collect, numberParser, parseRoI } from "./parse.js";
@@ -44,6 +44,7 @@ async function answer(image: string, question: string, options: Options, signal:
   if (overlay !== undefined && (roi === "never" || Array.isArray(roi))) {
     throw new UsageError("Expected --roi auto or always with --overlay, which shows what the region proposal network saw");
   }
+  await checkOutput("write the overlay", overlay);
   await withModel(options, signal, async (model) => {
     if (overlay !== undefined) {
       checkOverlayPossible(model);

@@ -1,5 +1,5 @@
-import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { readTextFile } from "../base/regular-file.js";
 import { demoModel } from "../model/demo-model.js";
 import { withIoError } from "./exit.js";
 
@@ -20,7 +20,7 @@ const TURNS: readonly DemoQuestion["kind"][] = ["object", "form", "object", "for
 /** @throws {SdRpnError} IO_ERROR where the package does not have the file */
 export async function readDemoQuestions(): Promise<DemoQuestion[]> {
   const folder = dirname(demoModel().model);
-  const text = await withIoError("read the demo's questions", () => readFile(join(folder, "questions.jsonl"), "utf8"));
+  const text = await withIoError("read the demo's questions", () => readTextFile(join(folder, "questions.jsonl")));
   return text
     .trim()
     .split("\n")

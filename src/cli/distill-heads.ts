@@ -1,7 +1,7 @@
-import { writeFile } from "node:fs/promises";
 import { Command } from "commander";
+import { writeRegularFile } from "../base/regular-file.js";
 import { heads, type HeadRanking, headsDocument, type HeadsOptions, headsSchema } from "../distill/heads.js";
-import { withIoError } from "./exit.js";
+import { checkOutput, withIoError } from "./exit.js";
 import { addModelOptions, type ModelOptions, withModel } from "./model.js";
 import { numberParser } from "./parse.js";
 import { printJson, printLine, printTable } from "./print.js";
@@ -38,13 +38,14 @@ export function distillHeadsCommand(signal: AbortSignal): Command {
 
 async function distillHeads(options: Options, signal: AbortSignal): Promise<void> {
   const { data, out, json, images, pairs, count, lattice, window, uncertainty, maxTokens, ...model } = options;
+  await checkOutput("write the heads file", out);
   await withModel(model, signal, async (loaded) => {
     const progress = new Progress("ranking", "pairs");
     const onProgress: HeadsOptions["onProgress"] = ({ used, wanted }) => progress.count(used, wanted);
     const asked = { images, pairs, count, lattice, window, uncertainty, maxTokens, onProgress, signal };
     const ranking = await heads(loaded, data, asked).finally(() => progress.stop());
     if (out !== undefined) {
-      await withIoError("write the heads file", () => writeFile(out, `${JSON.stringify(headsDocument(ranking), null, 1)}\n`));
+      await withIoError("write the heads file", () => writeRegularFile(out, `${JSON.stringify(headsDocument(ranking), null, 1)}\n`));
     }
     json ? printJson(headsDocument(ranking)) : print(ranking, out);
   });

@@ -1,11 +1,11 @@
 import { existsSync } from "node:fs";
-import { writeFile } from "node:fs/promises";
 import { Command, Option } from "commander";
+import { writeRegularFile } from "../base/regular-file.js";
 import { RPN_TYPES } from "../rpn/convert-checkpoint.js";
 import { train } from "../distill/train.js";
 import { trainCurve } from "../distill/train-curve.js";
 import { type TrainOptions, type TrainProgress, type TrainResult, trainSchema } from "../distill/train-options.js";
-import { UsageError, withIoError } from "./exit.js";
+import { checkOutput, UsageError, withIoError } from "./exit.js";
 import { addModelOptions, type ModelOptions, withModel } from "./model.js";
 import { collect, numberParser } from "./parse.js";
 import { printJson, printTable } from "./print.js";
@@ -70,6 +70,7 @@ function svgName(path: string): string {
 
 async function distillTrain(options: Options, signal: AbortSignal): Promise<void> {
   const { model, mmproj, gpuLayers, threads, contextSize, plot, json, ...rest } = options;
+  await checkOutput("write the loss curve", plot);
   await withModel({ model, mmproj, gpuLayers, threads, contextSize }, signal, async (loaded) => {
     const progress = new Progress("training");
     const onProgress = (now: TrainProgress): void => progress.tell(now.step, now.steps, describe(now));
@@ -77,7 +78,7 @@ async function distillTrain(options: Options, signal: AbortSignal): Promise<void
     try {
       const result = await train(loaded, { ...rest, onProgress, signal }).finally(() => progress.stop());
       if (plot !== undefined) {
-        await withIoError("write the loss curve", async () => writeFile(plot, trainCurve(result)));
+        await withIoError("write the loss curve", async () => writeRegularFile(plot, trainCurve(result)));
       }
       json ? printJson(result) : printTable(summary(result, plot));
     } catch (error) {

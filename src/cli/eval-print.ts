@@ -1,5 +1,5 @@
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { readTextFile } from "../base/regular-file.js";
 import { reportTables, speedTable, type Table } from "../eval/report/tables.js";
 import type { EvalReport } from "../eval/report/summary.js";
 import { RUN_FILES } from "../eval/run-folder.js";
@@ -13,7 +13,7 @@ export async function printEvalReport(report: EvalReport, out: string, json: boo
     printJson(report);
     return;
   }
-  const text = await withIoError("read the run's speed", () => readFile(join(out, RUN_FILES.speed.json), "utf8"));
+  const text = await withIoError("read the run's speed", () => readTextFile(join(out, RUN_FILES.speed.json)));
   const { methods } = JSON.parse(text) as { methods: MethodSpeed[] };
   printLine(styled("bold", `${report.task.title}: ${report.model.name || "model"}`));
   for (const table of [...reportTables(report), speedTable(report, methods)]) {

@@ -1,4 +1,5 @@
 import { SdRpnError } from "../base/errors.js";
+import { checkPath } from "../base/regular-file.js";
 
 /** Exit codes of the process; those above 2 are 128 plus the number of the signal, as in shells. */
 export const EXIT = { ok: 0, error: 1, usage: 2, interrupted: 130, brokenPipe: 141 } as const;
@@ -12,6 +13,13 @@ export async function withIoError<T>(doing: string, work: () => Promise<T>): Pro
     return await work();
   } catch (error) {
     throw new SdRpnError("IO_ERROR", `Cannot ${doing}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+/** Told before the work, as far as it can be: whether a file can be written there. "write the overlay" */
+export async function checkOutput(doing: string, path: string | undefined): Promise<void> {
+  if (path !== undefined) {
+    await withIoError(doing, () => checkPath(path, "write"));
   }
 }
 

@@ -1,5 +1,5 @@
-import { writeFile } from "node:fs/promises";
 import { SdRpnError } from "../base/errors.js";
+import { writeRegularFile } from "../base/regular-file.js";
 import type { Model } from "../model/model.js";
 import { renderOverlay } from "../image/overlay.js";
 import type { ImageInput, RoI } from "../base/types.js";
@@ -15,5 +15,5 @@ export function checkOverlayPossible(model: Model): void {
 /** @throws {SdRpnError} IO_ERROR */
 export async function writeOverlay(model: Model, image: ImageInput, roi: RoI, file: string): Promise<void> {
   const png = await renderOverlay(image, roi, { model: model.info.view });
-  await withIoError("write the overlay", () => writeFile(file, png));
+  await withIoError("write the overlay", () => writeRegularFile(file, png));
 }

@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { type PredictOptions, predictSchema } from "../answer/options.js";
+import { checkOutput } from "./exit.js";
 import { addModelOptions, type ModelOptions, withModel } from "./model.js";
 import { writeOverlay } from "./overlay-file.js";
 import { numberParser } from "./parse.js";
@@ -26,6 +27,7 @@ export function roiCommand(signal: AbortSignal): Command {
 
 async function roi(image: string, question: string, options: Options, signal: AbortSignal): Promise<void> {
   const { threshold, json, overlay } = options;
+  await checkOutput("write the overlay", overlay);
   await withModel(options, signal, async (model) => {
     const result = await model.predictRoI(image, question, { threshold, signal });
     if (json) {

@@ -1,7 +1,8 @@
-import { type FileHandle, open } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { dataInvalid, SdRpnError } from "../base/errors.js";
+import { openRegularFile } from "../base/regular-file.js";
 import { readJsonl } from "./jsonl.js";
 
 type Entry = Record<string, unknown>;
@@ -20,8 +21,6 @@ export interface AppendLogOptions {
  * A JSONL file to which results are appended, one per line, and which stays usable if the process is killed at any moment:
  * when it is opened again, an incomplete last line is removed, and `ids` tells which results are there already. The first
  * line may be a header; every other line is an object with a string `id`, or one from which `idOf` makes an id.
- *
- * Anything that is not a regular file (a pipe, a device) is written to without being read.
  */
 export class AppendLog {
   private chain: Promise<void> = Promise.resolve();
@@ -43,9 +42,8 @@ export class AppendLog {
   static async open(file: string, { header, name, signal, idOf = ({ id }) => id }: AppendLogOptions): Promise<AppendLog> {
     let handle: FileHandle | undefined;
     try {
-      handle = await open(file, "a+");
-      const stat = await handle.stat();
-      const size = stat.isFile() ? await cutTornLine(handle, stat.size) : 0;
+      handle = await openRegularFile(file, "append");
+      const size = await cutTornLine(handle, (await handle.stat()).size);
       const log = new AppendLog(file, name, handle, idOf, size > 0 ? await readIds(file, header, idOf, name, signal) : new Set());
       if (size === 0 && header) {
         await log.write(header);
@@ -70,7 +68,7 @@ export class AppendLog {
   async close(): Promise<void> {
     await this.chain.catch(() => {});
     try {
-      if (!this.failure && (await this.handle.stat()).isFile()) {
+      if (!this.failure) {
         await this.handle.datasync();
       }
     } finally {

@@ -1,7 +1,7 @@
-import { open } from "node:fs/promises";
 import type { z } from "zod";
 import { type DataPlace, dataInvalid, SdRpnError } from "../base/errors.js";
 import { throwIfAborted } from "../base/abort.js";
+import { openRegularFile } from "../base/regular-file.js";
 import { parseOptions } from "../base/validate.js";
 import { locate } from "./json-place.js";
 
@@ -88,7 +88,7 @@ async function* readLines(file: string, signal?: AbortSignal): AsyncGenerator<{ 
 async function* readChunks(file: string): AsyncGenerator<Buffer, void, undefined> {
   let handle;
   try {
-    handle = await open(file, "r");
+    handle = await openRegularFile(file, "read");
     // Read without a stream: a stream reports its errors at another time than its data.
     for (;;) {
       const { bytesRead, buffer } = await handle.read({ buffer: Buffer.allocUnsafe(1 << 16) });

@@ -2,6 +2,7 @@ import { rename, rm } from "node:fs/promises";
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { dataInvalid, SdRpnError } from "../base/errors.js";
+import { checkPath } from "../base/regular-file.js";
 import { AppendLog } from "./append-log.js";
 import { readJsonl } from "./jsonl.js";
 
@@ -27,6 +28,7 @@ type Line = { id: string } & Record<string, unknown>;
  *   IO_ERROR; ABORTED. The output file appears only when it is complete.
  */
 export async function mergeLogs({ files, ids, out, name, header = (first) => first, signal }: MergeOptions): Promise<{ entries: number }> {
+  await io(name, out, () => checkPath(out, "write")); // told before the work, and not by renaming a file over a pipe
   const lines = new Map<string, { line: Line; file: string }>();
   const wanted = new Set(ids);
   let first: Record<string, unknown> | undefined;
@@ -65,13 +67,21 @@ export async function mergeLogs({ files, ids, out, name, header = (first) => fir
     );
   }
   const partial = `${out}.partial`;
-  await rm(partial, { force: true });
+  await io(name, out, () => rm(partial, { force: true }));
   {
     await using log = await AppendLog.open(partial, { header: first ?? {}, name, signal });
     for (const id of ids) {
       await log.append(lines.get(id)!.line);
     }
   }
-  await rename(partial, out);
+  await io(name, out, () => rename(partial, out));
   return { entries: ids.length };
+}
+
+async function io<T>(name: string, out: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw new SdRpnError("IO_ERROR", `Cannot write the ${name} ${out}: ${(error as Error).message}`, { cause: error });
+  }
 }

@@ -1,6 +1,6 @@
-import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import { dataInvalid, SdRpnError } from "../base/errors.js";
+import { readTextFile } from "../base/regular-file.js";
 import { invalidArgument, parseOptions } from "../base/validate.js";
 import { type ModelIdentity, modelDifference, modelIdentitySchema } from "./model-identity.js";
 
@@ -91,7 +91,7 @@ export async function readHeadsFile(file: string, model: ModelIdentity): Promise
   const place = { file, line: 1, column: 1 };
   let value: unknown;
   try {
-    value = JSON.parse(await readFile(file, "utf8"));
+    value = JSON.parse(await readTextFile(file));
   } catch (error) {
     if (error instanceof SyntaxError) {
       throw dataInvalid(place, "Expected the JSON file that `sd-rpn distill heads --out` writes", error);

@@ -3,6 +3,7 @@ import { availableParallelism } from "node:os";
 import { dirname, resolve } from "node:path";
 import type { Engine } from "../engine/engine.js";
 import { SdRpnError } from "../base/errors.js";
+import { checkPath } from "../base/regular-file.js";
 import { engineOf } from "../model/engine-of.js";
 import type { Model } from "../model/model.js";
 import { throwIfAborted } from "../base/abort.js";
@@ -199,9 +200,14 @@ function basisOf(engine: Engine, pairs: readonly LabelEntry[], network: { branch
   return { labels: hashPairs(pairs), model, ...network, ...optimizer };
 }
 
-/** Told before hours of work: the folder is there and can be written to. */
+/** Told before hours of work: the folder is there and can be written to, and nothing but a file is in the way. */
 async function checkWritable(path: string): Promise<void> {
   const folder = dirname(resolve(path));
+  try {
+    await checkPath(path, "write");
+  } catch (error) {
+    throw new SdRpnError("IO_ERROR", `Cannot write ${path}: ${(error as Error).message}`, { cause: error });
+  }
   try {
     await access(folder, constants.W_OK);
   } catch (error) {

@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import { readJsonl } from "../data/jsonl.js";
 import { dataInvalid, SdRpnError } from "../base/errors.js";
+import { readRegularFile } from "../base/regular-file.js";
 import type { Box } from "../base/types.js";
 import type { EvalItem } from "./task.js";
 
@@ -44,7 +44,7 @@ export async function readBoxes(file: string, items: readonly EvalItem[], signal
     throw dataInvalid({ file, line: last, column: 1 }, `Expected boxes, or an empty array, for every item but ${missing.length} are missing, the first of them ${missing[0].id}`);
   }
   try {
-    return { boxes, sha256: createHash("sha256").update(await readFile(file)).digest("hex") };
+    return { boxes, sha256: createHash("sha256").update(await readRegularFile(file)).digest("hex") };
   } catch (error) {
     throw new SdRpnError("IO_ERROR", `Cannot read the file of regions ${file}: ${(error as Error).message}`, { cause: error });
   }

@@ -1,6 +1,6 @@
-import { readFile } from "node:fs/promises";
 import { arch, cpus, platform, release, totalmem } from "node:os";
 import { isDeepStrictEqual } from "node:util";
+import { readTextFile } from "../base/regular-file.js";
 import type { ModelInfo } from "../model/model.js";
 import { RUN_FILES, type RunFolder, toJson } from "./run-folder.js";
 
@@ -44,7 +44,7 @@ export async function addMachine(folder: RunFolder, info: Readonly<ModelInfo>): 
 
 export async function readMachines(folder: RunFolder): Promise<Machine[]> {
   try {
-    return JSON.parse(await readFile(folder.file(RUN_FILES.machine), "utf8")) as Machine[];
+    return JSON.parse(await readTextFile(folder.file(RUN_FILES.machine))) as Machine[];
   } catch {
     return []; // none yet; no result depends on it
   }

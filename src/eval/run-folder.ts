@@ -1,11 +1,12 @@
 import { createHash } from "node:crypto";
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { mkdir, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import type { z } from "zod";
 import { AppendLog } from "../data/append-log.js";
 import { readJsonl } from "../data/jsonl.js";
 import { dataInvalid, SdRpnError } from "../base/errors.js";
+import { readTextFile, writeRegularFile } from "../base/regular-file.js";
 import { lineKey } from "./ask-items.js";
 import { configSchema, type RunConfig } from "./config.js";
 import { type Prediction, predictionSchema, type TimingLine, timingSchema } from "./prediction.js";
@@ -39,7 +40,12 @@ export class RunFolder {
     const text = toJson(config);
     const found = await this.io("make the folder", async () => {
       await mkdir(this.path, { recursive: true });
-      return readFile(this.file(RUN_FILES.config), "utf8").catch(() => undefined);
+      return readTextFile(this.file(RUN_FILES.config)).catch((error: NodeJS.ErrnoException) => {
+        if (error.code !== "ENOENT") {
+          throw error;
+        }
+        return undefined;
+      });
     });
     if (found === undefined) {
       await this.write(RUN_FILES.config, text);
@@ -51,7 +57,7 @@ export class RunFolder {
   /** @throws {SdRpnError} DATA_INVALID where it is not the folder of a run; IO_ERROR */
   async config(): Promise<RunConfig> {
     const file = this.file(RUN_FILES.config);
-    const text = await this.io("read its config.json", () => readFile(file, "utf8"));
+    const text = await this.io("read its config.json", () => readTextFile(file));
     try {
       return configSchema.parse(JSON.parse(text));
     } catch (error) {
@@ -80,7 +86,7 @@ export class RunFolder {
   async write(name: string, contents: string | Uint8Array): Promise<void> {
     await this.io(`write ${name}`, async () => {
       const partial = this.file(`${name}.partial`);
-      await writeFile(partial, contents);
+      await writeRegularFile(partial, contents);
       await rename(partial, this.file(name));
     });
   }

@@ -1,6 +1,7 @@
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { SdRpnError } from "../base/errors.js";
+import { checkKind } from "../base/regular-file.js";
 
 interface NodeGypBuild {
   /** Path of the addon of the package at `dir`: build/Release first, then prebuilds/. Throws where there is none. */
@@ -21,6 +22,7 @@ const PACKAGE_ROOT = resolve(__dirname, "..", "..");
 export function loadBinary(): unknown {
   const file = process.env.SD_RPN_BINARY ? resolve(process.env.SD_RPN_BINARY) : findBinary();
   try {
+    checkKind(statSync(file)); // the system's loader would wait for the writer of a pipe
     return require(file) as unknown;
   } catch (error) {
     const origin = process.env.SD_RPN_BINARY ? " (set by SD_RPN_BINARY)" : "";

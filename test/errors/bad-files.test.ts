@@ -261,6 +261,56 @@ describe("tensors", () => {
   });
 });
 
+describe("a model in two files", () => {
+  const u16 = (value: number): MetaValue => ({ type: "u16", value });
+  const first = join(directory, "split-00001-of-00002.gguf");
+  const second = join(directory, "split-00002-of-00002.gguf");
+
+  /** Writes both, the second one changed. */
+  function split(change: (gguf: Gguf) => void = () => {}): void {
+    const whole = readGguf(demo.model);
+    const half = whole.tensors.length >> 1;
+    const keys = (no: number): [string, MetaValue][] => [["split.no", u16(no)], ["split.count", u16(2)], ["split.tensors.count", { type: "i32", value: whole.tensors.length }]];
+    writeGguf(first, { metadata: new Map([...whole.metadata, ...keys(0)]), tensors: whole.tensors.slice(0, half) });
+    const other = { metadata: new Map(keys(1)), tensors: whole.tensors.slice(half) };
+    change(other);
+    writeGguf(second, other);
+  }
+
+  test("loads by its first", async () => {
+    split();
+    const model = await loadModel({ ...demo, model: first, threads: 1 });
+    expect(model.info.layers).toBe(6);
+    await model.dispose();
+  });
+
+  test("the second given instead of the first", async () => {
+    split();
+    await expectRejected("model", second, "MODEL_INVALID", /lacks the key|not the first/);
+  });
+
+  test("without its second", async () => {
+    split();
+    rmSync(second);
+    await expectRejected("model", first, "MODEL_NOT_FOUND", /split-00002-of-00002\.gguf does not exist/);
+  });
+
+  test("with a second that is cut off", async () => {
+    split();
+    writeFileSync(second, readFileSync(second).subarray(0, -5000));
+    await expectRejected("model", first, "MODEL_INVALID", /split-00002-of-00002\.gguf is truncated/);
+  });
+
+  // gguf_get_val_u16 asserts
+  test.each(["split.no", "split.count"])("with %s of another type", async (key) => {
+    split(({ metadata }) => metadata.set(key, u32(1)));
+    if (key === "split.count") {
+      writeGguf(first, { ...readGguf(first), metadata: readGguf(first).metadata.set(key, u32(2)) });
+    }
+    await expectRejected("model", first, "MODEL_INVALID", new RegExp(`${key} with type u32 instead of u16`));
+  });
+});
+
 describe("files of another model", () => {
   test("a projector of another width is MMPROJ_MISMATCH with both widths", async () => {
     const path = changed("mmproj", (gguf) => {

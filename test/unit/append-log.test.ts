@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -62,8 +63,22 @@ describe("AppendLog", () => {
     await expect(AppendLog.open(join(folder, "nowhere", "x"), options)).rejects.toMatchObject({ code: "IO_ERROR" });
   });
 
-  test("a full disk is IO_ERROR, and nothing follows half a line", async () => {
-    await expect(AppendLog.open("/dev/full", options)).rejects.toMatchObject({ code: "IO_ERROR", message: expect.stringMatching(/ENOSPC.*stays usable/) });
+  // a limit on the size of files stands for a full disk
+  test("a write that fails is IO_ERROR, and nothing follows half a line", async () => {
+    const file = fresh();
+    const script = `
+      const { AppendLog } = require("./lib/data/append-log.js");
+      AppendLog.open(${JSON.stringify(file)}, ${JSON.stringify(options)}).then(async (log) => {
+        for (let i = 0; i < 3; i++) {
+          await log.append({ id: String(i), text: "x".repeat(i === 1 ? 5000 : 10) }).catch(({ code, message }) => console.log(code, message));
+        }
+        await log.close();
+      });`;
+    const output = execFileSync("sh", ["-c", 'ulimit -f 4 && exec "$0" -e "$1"', process.execPath, script], { cwd: join(__dirname, "..", ".."), encoding: "utf8" });
+    expect(output).toMatch(/^IO_ERROR Cannot write the test file .*EFBIG.*stays usable.*\nIO_ERROR .*EFBIG.*\n$/);
+    expect(readFileSync(file, "utf8").split("\n").slice(0, 2)).toEqual([JSON.stringify(header), '{"id":"0","text":"xxxxxxxxxx"}']);
+    await using log = await AppendLog.open(file, options);
+    expect([...log.ids]).toEqual(["0"]);
   });
 });
 

@@ -265,6 +265,10 @@ void rpn_checkpoint_open(rpn_checkpoint & c, const std::string & path) {
         throw invalid(path, "does not exist: check the path");
     }
     const bool is_dir = fs::is_directory(p, ec);
+    const std::string obstacle = is_dir ? "" : sd_file_obstacle(path);
+    if (!obstacle.empty()) {
+        throw invalid(path, obstacle + ": give a directory with config.json and .safetensors files, or one such file");
+    }
     const fs::path dir = is_dir ? p : p.parent_path();
     read_config(c, dir / "config.json");
     c.files.push_back((dir / "config.json").u8string());

@@ -1,8 +1,9 @@
-import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import { locate } from "../../data/json-place.js";
 import { readJsonl } from "../../data/jsonl.js";
 import { type DataPlace, dataInvalid, SdRpnError } from "../../base/errors.js";
+import { readTextFile } from "../../base/regular-file.js";
+import { throwIfAborted } from "../../base/abort.js";
 import { DataRecord } from "./record.js";
 
 /**
@@ -14,6 +15,7 @@ import { DataRecord } from "./record.js";
  */
 export async function* readJsonFile(file: string, signal?: AbortSignal): AsyncGenerator<DataRecord> {
   const text = await read(file, signal);
+  throwIfAborted(signal);
   if (isJsonLines(text)) {
     yield* readJsonlFile(file, signal);
     return;
@@ -37,8 +39,9 @@ export async function* readJsonlFile(file: string, signal?: AbortSignal): AsyncG
 }
 
 async function read(file: string, signal?: AbortSignal): Promise<string> {
+  throwIfAborted(signal);
   try {
-    const text = await readFile(file, { encoding: "utf8", signal });
+    const text = await readTextFile(file);
     return text.startsWith("\uFEFF") ? text.slice(1) : text;
   } catch (error) {
     throw new SdRpnError("IO_ERROR", `Cannot read the data file ${file}: ${(error as Error).message}`, { cause: error });

@@ -1,6 +1,7 @@
 import { types } from "node:util";
 import { type DataPlace, dataInvalid, SdRpnError } from "../../base/errors.js";
 import { throwIfAborted } from "../../base/abort.js";
+import { openRegularFile, readFileRange } from "../../base/regular-file.js";
 import { loadHyparquet } from "./hyparquet.js";
 import { bytesOf, type ParquetData, type PictureCache, readPictures } from "./parquet-pictures.js";
 import { DataRecord, type EmbeddedPicture } from "./record.js";
@@ -72,9 +73,7 @@ async function readOne(data: ParquetData, cache: PictureCache, name: string, row
 
 async function openParquet(file: string, base64: ReadonlySet<string>): Promise<ParquetData> {
   const library = await loadHyparquet();
-  const buffer = await library.asyncBufferFromFile(file).catch((cause: unknown) => {
-    throw new SdRpnError("IO_ERROR", `Cannot read the data file ${file}: ${(cause as Error).message}`, { cause });
-  });
+  const buffer = await openBuffer(file);
   return attempt(file, async () => {
     const metadata = await library.parquetMetadataAsync(buffer);
     const columns = library.parquetSchema(metadata).children.map(({ element, children }): ParquetData["columns"][number] => {
@@ -101,6 +100,26 @@ async function openParquet(file: string, base64: ReadonlySet<string>): Promise<P
       );
     return { file, columns, groups, readRows };
   });
+}
+
+/** The file as hyparquet reads it: opened for each piece, since a reader of items may stop at any time without closing it. */
+async function openBuffer(file: string) {
+  const read = async <T>(work: () => Promise<T>): Promise<T> => {
+    try {
+      return await work();
+    } catch (cause) {
+      throw new SdRpnError("IO_ERROR", `Cannot read the data file ${file}: ${(cause as Error).message}`, { cause });
+    }
+  };
+  const byteLength = await read(async () => {
+    await using handle = await openRegularFile(file, "read");
+    return (await handle.stat()).size;
+  });
+  return {
+    byteLength,
+    slice: (start: number, end = byteLength) =>
+      read(async () => new Uint8Array(await readFileRange(file, start, end - start)).buffer),
+  };
 }
 
 async function attempt<T>(file: string, work: () => Promise<T>): Promise<T> {

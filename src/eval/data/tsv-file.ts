@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import { open } from "node:fs/promises";
 import { type DataPlace, dataInvalid, SdRpnError } from "../../base/errors.js";
+import { readFileRange } from "../../base/regular-file.js";
 import { decodeBase64 } from "./base64.js";
 import { DataRecord, type EmbeddedPicture } from "./record.js";
 import { readTsvRows, type TsvCell, type TsvRow } from "./tsv-rows.js";
@@ -68,10 +68,7 @@ function pictureOf({ bytes, offset }: TsvCell, place: DataPlace): EmbeddedPictur
 
 async function readRange(file: string, offset: number, length: number): Promise<Buffer> {
   try {
-    await using handle = await open(file, "r");
-    const buffer = Buffer.allocUnsafe(length);
-    const { bytesRead } = await handle.read(buffer, 0, length, offset);
-    return buffer.subarray(0, bytesRead);
+    return await readFileRange(file, offset, length);
   } catch (error) {
     throw new SdRpnError("IO_ERROR", `Cannot read the data file ${file}: ${(error as Error).message}`, { cause: error });
   }

@@ -1,6 +1,6 @@
-import { open } from "node:fs/promises";
 import { dataInvalid, SdRpnError } from "../../base/errors.js";
 import { throwIfAborted } from "../../base/abort.js";
+import { openRegularFile } from "../../base/regular-file.js";
 
 const TAB = 9;
 const LINE_FEED = 10;
@@ -33,7 +33,7 @@ export interface TsvRow {
 export async function* readTsvRows(file: string, signal?: AbortSignal): AsyncGenerator<TsvRow> {
   let handle;
   try {
-    handle = await open(file, "r");
+    handle = await openRegularFile(file, "read");
     let buffer: Buffer = Buffer.alloc(0);
     let offset = 0;
     let line = 1;

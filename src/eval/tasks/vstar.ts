@@ -1,7 +1,7 @@
-import { readFile } from "node:fs/promises";
 import { extname } from "node:path";
 import { z } from "zod";
-import { dataInvalid } from "../../base/errors.js";
+import { dataInvalid, SdRpnError } from "../../base/errors.js";
+import { readTextFile } from "../../base/regular-file.js";
 import { choiceLetter } from "../../metrics/choice-letter.js";
 import type { Box } from "../../base/types.js";
 import { type DataFormat, readItems } from "../data/read-items.js";
@@ -48,9 +48,12 @@ async function boxesBeside(picturePath: string): Promise<Box[] | undefined> {
   const file = `${picturePath.slice(0, -extname(picturePath).length)}.json`;
   let text: string;
   try {
-    text = await readFile(file, "utf8");
-  } catch {
-    return undefined; // Parquet exports and bare pictures have none
+    text = await readTextFile(file);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") {
+      return undefined; // Parquet exports and bare pictures have none
+    }
+    throw new SdRpnError("IO_ERROR", `Cannot read the boxes of a picture, ${file}: ${(error as Error).message}`, { cause: error });
   }
   try {
     return annotationSchema.parse(JSON.parse(text)).bbox.map(([x, y, width, height]) => ({ x, y, width, height }));

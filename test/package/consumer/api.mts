@@ -15,6 +15,7 @@ import {
   renderOverlay,
   type RoI,
   RoIPredictor,
+  SdRpnError,
   type Session,
   vqaAccuracy,
 } from "sd-rpn";
@@ -74,6 +75,21 @@ export const pure = [
   relaxedAccuracy("1", "1"),
   choiceLetter("A"),
 ];
+
+/** An aborted call's error has what was said by then. */
+export async function partial(model: Model, signal: AbortSignal): Promise<string> {
+  try {
+    return (await model.answer("a.png", "What?", { signal })).text;
+  } catch (error) {
+    if (!(error instanceof SdRpnError)) throw error;
+    const answer: Answer | undefined = error.answer;
+    // @ts-expect-error there may be none
+    error.answer.text;
+    // @ts-expect-error read only
+    error.answer = undefined;
+    return answer?.finishReason === "aborted" ? answer.text : `${error.file}:${error.line}`;
+  }
+}
 
 export async function misuse(model: Model): Promise<void> {
   // @ts-expect-error an option that does not exist
