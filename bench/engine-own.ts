@@ -36,8 +36,7 @@ export async function loadOwn({ files, threads, contextSize, parallel }: EngineC
 }
 
 function describe({ info }: Model, core: Core): Record<string, string> {
-  const { prefix, addBos, parseSpecial } = core.prompt;
-  const prefixTokens = core.native.count(prefix, addBos, parseSpecial) + info.imageTokens;
+  const prefixTokens = core.prefix.length + info.imageTokens;
   const { versions, backend, device, threads } = info;
   return { version: versions.sdRpn, llama: versions.llama, ggml: versions.ggml, backend, device, threads: String(threads), prefixTokens: String(prefixTokens) };
 }
@@ -78,7 +77,8 @@ class Own {
     const start = performance.now();
     const { picture, layout, view } = await core.read(image);
     const first = await core.openSession(view);
-    const roi = await core.roi(first.id, question, 0);
+    const asked = await core.tokenize(question, 1);
+    const roi = await core.roi(first.id, asked, 0);
     const { crop } = regionFromMap(roi.logits, { ...viewOfPicture(layout, picture), threshold: core.defaultThreshold });
     if (!crop) {
       throw new Error("the fixed map has no region");
@@ -86,7 +86,7 @@ class Own {
     core.dropSession(first.id);
     const views = [{ rgb: await picture.crop(crop, layout.pixels), keep: null }];
     const params = { maxTokens: tokens, temperature: 0, topP: 1, topK: 0, seed: 0, ignoreEos: true, stop: [] };
-    const answer = await core.answer(second.id, question, views, params, undefined);
+    const answer = await core.answer(second.id, asked, views, params, undefined);
     const ms = performance.now() - start;
     core.dropSession(second.id);
     const phases = [roi.timings, answer.timings];
@@ -124,7 +124,7 @@ class Own {
     const { id } = pictureOf(session)!.session;
     const look = async (question: string): Promise<Sample> => {
       const start = performance.now();
-      const { timings } = await core.attention(id, question, { layers, maxTokens: 1, question: false });
+      const { timings } = await core.attention(id, await core.tokenize(question, 0), { layers, maxTokens: 1, question: false });
       return { ms: performance.now() - start, llm: timings.prefill + timings.generate, vision: timings.vision };
     };
     const first = plus(await look(questions[0]), opened);

@@ -5,9 +5,10 @@
 
 #include "worker.h"
 
+#include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
+#include <type_traits>
 
 namespace args {
 
@@ -44,6 +45,15 @@ inline int integer(const Napi::Value & v, const std::string & name, int min = st
     return int(d);
 }
 
+// a whole number from 0 that a double holds exactly
+inline uint64_t id(const Napi::Value & v, const std::string & name, double max = 9007199254740991.0) {
+    const double d = number(v, name);
+    if (d != std::floor(d) || d < 0 || d > max) {
+        throw expected(v.Env(), "an integer in range", name);
+    }
+    return uint64_t(d);
+}
+
 inline Napi::Object object(const Napi::Value & v, const std::string & name) {
     if (!v.IsObject()) {
         throw expected(v.Env(), "an object", name);
@@ -51,47 +61,52 @@ inline Napi::Object object(const Napi::Value & v, const std::string & name) {
     return v.As<Napi::Object>();
 }
 
-// the bytes are copied: the caller may reuse its buffer at once
-inline std::vector<uint8_t> bytes(const Napi::Value & v, const std::string & name) {
-    if (!v.IsTypedArray() || v.As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) {
-        throw expected(v.Env(), "a Uint8Array", name);
-    }
-    Napi::Uint8Array a = v.As<Napi::Uint8Array>();
-    return std::vector<uint8_t>(a.Data(), a.Data() + a.ElementLength());
+template <typename T> constexpr napi_typedarray_type array_type() {
+    return std::is_same_v<T, uint8_t> ? napi_uint8_array : std::is_same_v<T, int8_t> ? napi_int8_array :
+        std::is_same_v<T, int32_t> ? napi_int32_array : napi_float32_array;
 }
 
-inline std::vector<float> floats(const Napi::Value & v, const std::string & name) {
-    if (!v.IsTypedArray() || v.As<Napi::TypedArray>().TypedArrayType() != napi_float32_array) {
-        throw expected(v.Env(), "a Float32Array", name);
+template <typename T> Napi::TypedArrayOf<T> array(const Napi::Value & v, const std::string & name) {
+    static const char * what[] = { "an Int8Array", "a Uint8Array", "", "", "", "an Int32Array", "", "a Float32Array" }; // by napi_typedarray_type
+    if (!v.IsTypedArray() || v.As<Napi::TypedArray>().TypedArrayType() != array_type<T>()) {
+        throw expected(v.Env(), what[array_type<T>()], name);
     }
-    Napi::Float32Array a = v.As<Napi::Float32Array>();
-    return std::vector<float>(a.Data(), a.Data() + a.ElementLength());
+    return v.As<Napi::TypedArrayOf<T>>();
 }
 
-inline std::vector<int32_t> int32s(const Napi::Value & v, const std::string & name) {
-    if (!v.IsTypedArray() || v.As<Napi::TypedArray>().TypedArrayType() != napi_int32_array) {
-        throw expected(v.Env(), "an Int32Array", name);
-    }
-    Napi::Int32Array a = v.As<Napi::Int32Array>();
-    return std::vector<int32_t>(a.Data(), a.Data() + a.ElementLength());
+// copied: the caller may reuse its buffer at once
+template <typename T> std::vector<T> copy(const Napi::Value & v, const std::string & name) {
+    const Napi::TypedArrayOf<T> a = array<T>(v, name);
+    return std::vector<T>(a.Data(), a.Data() + a.ElementLength());
 }
 
-// a callback of the job, or none where undefined
+inline std::vector<uint8_t> bytes(const Napi::Value & v, const std::string & name)  { return copy<uint8_t>(v, name); }
+inline std::vector<float>   floats(const Napi::Value & v, const std::string & name) { return copy<float>(v, name); }
+inline std::vector<int32_t> int32s(const Napi::Value & v, const std::string & name) { return copy<int32_t>(v, name); }
+
+// each(element) for those of an array
+template <typename Each> void for_each(const Napi::Value & v, const std::string & name, Each each) {
+    if (!v.IsArray()) {
+        throw expected(v.Env(), "an array", name);
+    }
+    const Napi::Array a = v.As<Napi::Array>();
+    for (uint32_t i = 0; i < a.Length(); i++) {
+        each(Napi::Value(a.Get(i)));
+    }
+}
+
+// the job's callback, or none where undefined
 inline void callback(worker_job & job, const Napi::Value & v, const std::string & name) {
-    std::unique_ptr<Napi::FunctionReference> ref;
     if (v.IsFunction()) {
-        ref = std::make_unique<Napi::FunctionReference>(Napi::Persistent(v.As<Napi::Function>()));
+        job.callback = std::make_unique<Napi::FunctionReference>(Napi::Persistent(v.As<Napi::Function>()));
     } else if (!v.IsUndefined() && !v.IsNull()) {
         throw expected(v.Env(), "a function", name);
     }
-    job.callbacks.push_back(std::move(ref));
 }
 
-inline Napi::Float32Array to_float32(Napi::Env env, const std::vector<float> & v) {
-    Napi::Float32Array out = Napi::Float32Array::New(env, v.size());
-    if (!v.empty()) {
-        memcpy(out.Data(), v.data(), v.size() * sizeof(float));
-    }
+template <typename T> Napi::TypedArrayOf<T> to_array(Napi::Env env, const std::vector<T> & v) {
+    Napi::TypedArrayOf<T> out = Napi::TypedArrayOf<T>::New(env, v.size());
+    std::copy(v.begin(), v.end(), out.Data());
     return out;
 }
 

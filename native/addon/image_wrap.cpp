@@ -4,14 +4,8 @@
 #include "resample.h"
 
 Napi::Function image_wrap::define(Napi::Env env) {
-    return DefineClass(env, "Resampler", {
-        InstanceMethod<&image_wrap::run>("run"),
-        InstanceMethod<&image_wrap::cancel>("cancel"),
-        InstanceMethod<&image_wrap::close>("close"),
-    });
+    return define_class(env, "Resampler", { method_of<&image_wrap::run>("run") });
 }
-
-image_wrap::image_wrap(const Napi::CallbackInfo & info) : ObjectWrap(info), w(new worker(info.Env())) {}
 
 static sd_filter to_filter(const Napi::Value & v) {
     const std::string name = args::string(v, "filter");
@@ -39,9 +33,6 @@ Napi::Value image_wrap::run(const Napi::CallbackInfo & info) {
     if (p.side > SD_RESAMPLE_MAX_OUT) { // before memory is taken for it
         throw args::expected(info.Env(), "an integer in range", "side");
     }
-    if (p.side > SD_RESAMPLE_MAX_OUT) {
-        throw args::expected(info.Env(), "an integer in range", "side");
-    }
     p.filter = to_filter(info[5]);
 
     Napi::Object fill = args::object(info[6], "fill");
@@ -53,33 +44,18 @@ Napi::Value image_wrap::run(const Napi::CallbackInfo & info) {
         p.fill[c] = uint8_t(value);
     }
 
-    if (!info[0].IsTypedArray() || info[0].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) {
-        throw args::expected(info.Env(), "a Uint8Array", "rgb");
-    }
-    Napi::Uint8Array rgb = info[0].As<Napi::Uint8Array>();
+    const Napi::Uint8Array rgb = args::array<uint8_t>(info[0], "rgb");
     if (rgb.ElementLength() != size_t(p.width) * size_t(p.height) * 3) {
         throw args::expected(info.Env(), "width x height x 3 bytes", "rgb");
     }
-    const uint8_t * pixels = rgb.Data();
-
-    auto out = std::make_shared<std::vector<uint8_t>>();
     auto job = std::make_shared<worker_job>();
-    job->held.push_back(Napi::Persistent(info[0].As<Napi::Object>()));
-    job->run = [=](worker_job & j) {
+    job->held.push_back(Napi::Persistent(rgb.As<Napi::Object>()));
+    auto run = [p, pixels = rgb.Data()](worker_job & j) {
         sd_resample_params params = p;
         params.cancel = &j.cancel;
-        out->resize(size_t(p.side) * p.side * 3);
-        sd_resample(params, pixels, out->data());
+        std::vector<uint8_t> out(size_t(p.side) * p.side * 3);
+        sd_resample(params, pixels, out.data());
+        return out;
     };
-    job->result = [out](Napi::Env env) -> Napi::Value { return Napi::Buffer<uint8_t>::Copy(env, out->data(), out->size()); };
-    return w->submit(job);
-}
-
-Napi::Value image_wrap::cancel(const Napi::CallbackInfo & info) {
-    w->cancel(uint64_t(args::number(info[0], "id")));
-    return info.Env().Undefined();
-}
-
-Napi::Value image_wrap::close(const Napi::CallbackInfo &) {
-    return w->close();
+    return w->submit(job, run, [](Napi::Env env, const std::vector<uint8_t> & out) { return Napi::Buffer<uint8_t>::Copy(env, out.data(), out.size()); });
 }

@@ -2,17 +2,13 @@
 
 // class Resampler: scales decoded pictures, on a thread of its own so that crops do not wait behind a model's work.
 
-#include "worker.h"
+#include "worker_wrap.h"
 
-class image_wrap : public Napi::ObjectWrap<image_wrap> {
+class image_wrap : public worker_wrap<image_wrap> {
 public:
     static Napi::Function define(Napi::Env env);
-    explicit image_wrap(const Napi::CallbackInfo & info);
+    explicit image_wrap(const Napi::CallbackInfo & info) : worker_wrap(info) {}
 
 private:
-    std::unique_ptr<worker> w;
-
     Napi::Value run(const Napi::CallbackInfo & info);
-    Napi::Value cancel(const Napi::CallbackInfo & info);
-    Napi::Value close(const Napi::CallbackInfo & info);
 };

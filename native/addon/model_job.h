@@ -11,6 +11,40 @@ struct cancel_scope {
     ~cancel_scope() { m.cancel = nullptr; }
 };
 
+template <typename Run, typename... Convert>
+Napi::Value model_wrap::on_model(worker_job_ptr job, Run run, Convert... convert) {
+    auto body = [c = c, run = std::move(run)](worker_job & j) mutable {
+        if (!c->model) {
+            throw sd_error("INVALID_ARGUMENT", "The model was not loaded: call load first, once");
+        }
+        cancel_scope scope(*c->model, j.cancel);
+        return run(*c, j);
+    };
+    return w->submit(std::move(job), std::move(body), std::move(convert)...);
+}
+
+template <typename Run, typename... Convert>
+Napi::Value model_wrap::on_model(Run run, Convert... convert) {
+    return on_model(std::make_shared<worker_job>(), std::move(run), std::move(convert)...);
+}
+
+// throws ABORTED where the job was cancelled during work that could not be stopped half way
+inline void check_cancel(const worker_job & job) {
+    if (job.cancel) {
+        throw sd_error("ABORTED", "The operation was aborted");
+    }
+}
+
+// what stands under a number in one of the core's maps
+template <typename T>
+T & find_by_id(const std::map<int, std::unique_ptr<T>> & all, int id, const char * code, const char * expected) {
+    const auto it = all.find(id);
+    if (it == all.end()) {
+        throw sd_error(code, sd_format("%s but received %d", expected, id));
+    }
+    return *it->second;
+}
+
 // milliseconds
 inline Napi::Object timings_object(Napi::Env env, const sd_timings & t) {
     Napi::Object o = Napi::Object::New(env);

@@ -2,7 +2,7 @@
 
 // class Model: a loaded model on its own thread.
 
-#include "worker.h"
+#include "worker_wrap.h"
 
 #include "distill/heads.h"
 #include "generate.h"
@@ -10,7 +10,7 @@
 
 #include <map>
 
-class model_wrap : public Napi::ObjectWrap<model_wrap> {
+class model_wrap : public worker_wrap<model_wrap> {
 public:
     static Napi::Function define(Napi::Env env);
     explicit model_wrap(const Napi::CallbackInfo & info);
@@ -22,6 +22,7 @@ private:
         std::map<int, std::unique_ptr<sd_session>> sessions; // freed before the model
         int next_session = 1;
         sd_session & session(int id);
+        const std::vector<llama_token> & checked(const std::vector<llama_token> & tokens) const; // throws INVALID_ARGUMENT
 
         // --- model_distill.cpp
         sd_attention_context_ptr attention;  // made when first needed; freed before the model
@@ -38,23 +39,31 @@ private:
     };
 
     std::shared_ptr<core> c;
-    std::unique_ptr<worker> w;
-    const sd_model * loaded = nullptr; // for count(): set and cleared on the JavaScript thread
     std::shared_ptr<Napi::FunctionReference> on_log;
 
+    // enqueues run(core, job) with the job's cancel flag as the model's; see worker::submit
+    template <typename Run, typename... Convert> Napi::Value on_model(worker_job_ptr job, Run run, Convert... convert);
+    template <typename Run, typename... Convert> Napi::Value on_model(Run run, Convert... convert);
+
     Napi::Value load(const Napi::CallbackInfo & info);
-    Napi::Value count(const Napi::CallbackInfo & info);
+    Napi::Value tokenize(const Napi::CallbackInfo & info);
+
+    // --- model_answer.cpp
     Napi::Value open(const Napi::CallbackInfo & info);
     Napi::Value drop(const Napi::CallbackInfo & info);
     Napi::Value encode(const Napi::CallbackInfo & info);
     Napi::Value roi(const Napi::CallbackInfo & info);
     Napi::Value answer(const Napi::CallbackInfo & info);
+
+    // --- model_distill.cpp
     Napi::Value attention(const Napi::CallbackInfo & info);
     Napi::Value label_maps(const Napi::CallbackInfo & info);
     Napi::Value heads_start(const Napi::CallbackInfo & info);
     Napi::Value heads_add(const Napi::CallbackInfo & info);
     Napi::Value heads_rank(const Napi::CallbackInfo & info);
     Napi::Value heads_drop(const Napi::CallbackInfo & info);
+
+    // --- model_train.cpp
     Napi::Value train_note(const Napi::CallbackInfo & info);
     Napi::Value train_start(const Napi::CallbackInfo & info);
     Napi::Value train_add(const Napi::CallbackInfo & info);
@@ -68,6 +77,4 @@ private:
     Napi::Value train_end(const Napi::CallbackInfo & info);
     Napi::Value train_rate(const Napi::CallbackInfo & info);
     Napi::Value train_order(const Napi::CallbackInfo & info);
-    Napi::Value cancel(const Napi::CallbackInfo & info);
-    Napi::Value close(const Napi::CallbackInfo & info);
 };

@@ -2,7 +2,6 @@
 
 #include "args.h"
 #include "backend.h"
-#include "error.h"
 
 Napi::Object rpn_info_object(Napi::Env env, const rpn_hparams & hp) {
     Napi::Object o = Napi::Object::New(env);
@@ -18,21 +17,18 @@ Napi::Object rpn_info_object(Napi::Env env, const rpn_hparams & hp) {
 }
 
 Napi::Function rpn_wrap::define(Napi::Env env) {
-    return DefineClass(env, "Rpn", {
-        InstanceMethod<&rpn_wrap::load>("load"),
-        InstanceMethod<&rpn_wrap::score>("score"),
-        InstanceMethod<&rpn_wrap::cancel>("cancel"),
-        InstanceMethod<&rpn_wrap::close>("close"),
+    return define_class(env, "Rpn", {
+        method_of<&rpn_wrap::load>("load"),
+        method_of<&rpn_wrap::score>("score"),
     });
 }
 
-rpn_wrap::rpn_wrap(const Napi::CallbackInfo & info) : ObjectWrap(info), c(new core), w(new worker(info.Env())) {
-    auto core = c;
-    w->on_start = [] {
+rpn_wrap::rpn_wrap(const Napi::CallbackInfo & info) : worker_wrap(info), c(new core) {
+    w->queue.on_start = [] {
         sd_backend_init();
         worker::stop_at_exit();
     };
-    w->on_stop = [core] {
+    w->queue.on_stop = [core = c] {
         core->hidden.reset();
         core->net.reset();
     };
@@ -44,48 +40,34 @@ Napi::Value rpn_wrap::load(const Napi::CallbackInfo & info) {
     const std::string path = args::string(o.Get("path"), "path");
     const bool gpu         = args::boolean(o.Get("gpu"), "gpu");
     const int n_threads    = args::integer(o.Get("threads"), "threads", 1);
-    auto core = c;
-    auto job  = std::make_shared<worker_job>();
-    job->run = [=](worker_job &) {
+    auto run = [=, core = c](worker_job &) {
+        rpn_ptr net = rpn_load(path, gpu ? sd_backend_gpu() : nullptr, n_threads);
         auto hidden = std::make_unique<rpn_hidden>();
-        core->net    = rpn_load(path, gpu ? sd_backend_gpu() : nullptr, n_threads);
-        core->hidden = std::move(hidden);
+        core->hidden = std::move(hidden); // the old one goes before its network
+        core->net    = std::move(net);
+        return rpn_get_hparams(core->net.get());
     };
-    job->result = [core](Napi::Env env) -> Napi::Value {
-        return rpn_info_object(env, rpn_get_hparams(core->net.get()));
-    };
-    return w->submit(job);
+    return w->submit(std::make_shared<worker_job>(), run, rpn_info_object);
 }
 
 // score(hidden, tokens, imageStart, imageTokens, queryIndex) -> Float32Array [imageTokens]
 Napi::Value rpn_wrap::score(const Napi::CallbackInfo & info) {
-    auto hidden = std::make_shared<std::vector<float>>(args::floats(info[0], "hidden"));
     const int n     = args::integer(info[1], "tokens", 1);
     const int start = args::integer(info[2], "imageStart", 0);
     const int n_img = args::integer(info[3], "imageTokens", 1);
     const int query = args::integer(info[4], "queryIndex", 0);
-    auto out  = std::make_shared<std::vector<float>>();
-    auto core = c;
-    auto job  = std::make_shared<worker_job>();
-    job->run = [=](worker_job &) {
+    auto run = [=, core = c, hidden = args::floats(info[0], "hidden")](worker_job &) {
+        if (!core->hidden) {
+            throw sd_error("INVALID_ARGUMENT", "The network was not loaded: call load first");
+        }
         const int n_embd = rpn_get_hparams(core->net.get()).n_embd;
-        if (hidden->size() != size_t(n) * n_embd || int64_t(start) + n_img > n || query >= n) {
+        if (hidden.size() != size_t(n) * n_embd || int64_t(start) + n_img > n || query >= n) {
             throw sd_error("INVALID_ARGUMENT", sd_format("Expected %d x %d hidden states with the image and the query inside, but received %zu numbers, image tokens %d to %d and query %d",
-                n, n_embd, hidden->size(), start, start + n_img, query));
+                n, n_embd, hidden.size(), start, start + n_img, query));
         }
         rpn_hidden_reset(core->net.get(), *core->hidden, n);
-        rpn_hidden_set(*core->hidden, hidden->data(), n);
-        *out = rpn_score(core->net.get(), *core->hidden, start, n_img, query);
+        rpn_hidden_set(*core->hidden, hidden.data(), n);
+        return rpn_score(core->net.get(), *core->hidden, start, n_img, query);
     };
-    job->result = [out](Napi::Env env) -> Napi::Value { return args::to_float32(env, *out); };
-    return w->submit(job);
-}
-
-Napi::Value rpn_wrap::cancel(const Napi::CallbackInfo & info) {
-    w->cancel(uint64_t(args::number(info[0], "id")));
-    return info.Env().Undefined();
-}
-
-Napi::Value rpn_wrap::close(const Napi::CallbackInfo &) {
-    return w->close();
+    return w->submit(std::make_shared<worker_job>(), std::move(run), args::to_array<float>);
 }

@@ -2,11 +2,11 @@
 
 // class Rpn: the region proposal network alone, for research on given hidden states.
 
-#include "worker.h"
+#include "worker_wrap.h"
 
 #include "rpn/rpn.h"
 
-class rpn_wrap : public Napi::ObjectWrap<rpn_wrap> {
+class rpn_wrap : public worker_wrap<rpn_wrap> {
 public:
     static Napi::Function define(Napi::Env env);
     explicit rpn_wrap(const Napi::CallbackInfo & info);
@@ -18,12 +18,9 @@ private:
     };
 
     std::shared_ptr<core> c;
-    std::unique_ptr<worker> w;
 
     Napi::Value load(const Napi::CallbackInfo & info);
     Napi::Value score(const Napi::CallbackInfo & info);
-    Napi::Value cancel(const Napi::CallbackInfo & info);
-    Napi::Value close(const Napi::CallbackInfo & info);
 };
 
 // what a file says about its network, for info

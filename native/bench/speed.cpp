@@ -138,7 +138,7 @@ struct bench {
         if (mark != std::string::npos) {
             text.replace(mark, 1, std::to_string(n_questions++ % 8 + 1));
         }
-        return sd_tokenize(*model, text, false, false);
+        return sd_tokenize(model->tokenizer, { { SD_SEGMENT_MARKUP, text } }, false);
     }
     std::unique_ptr<sd_session> open(int i = 0) {
         return sd_session_open(*model, system, pictures[i]);
@@ -368,7 +368,7 @@ int main(int argc, char ** argv) {
         const sd_cancel cancel{false};
         b.model = sd_model_load(p, cancel);
         sd_model & m = *b.model;
-        b.system = sd_tokenize(m, b.o.prefix, m.info.add_bos, false);
+        b.system = sd_tokenize(m.tokenizer, { { SD_SEGMENT_MARKUP, b.o.prefix } }, m.info.add_bos);
         for (int i = 0; i <= b.o.sessions; i++) {
             std::mt19937 rng(i + 1);
             std::vector<uint8_t> rgb(size_t(m.vision->side) * m.vision->side * 3);

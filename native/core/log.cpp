@@ -10,7 +10,7 @@ static thread_local sd_log_sink   tl_sink;
 static thread_local sd_log_level  tl_level = SD_LOG_INFO;
 static thread_local std::string   tl_error;
 
-static void on_log(ggml_log_level level, const char * text, void * /*user_data*/) {
+static void log_line(ggml_log_level level, const char * text) {
     switch (level) {
         case GGML_LOG_LEVEL_DEBUG: tl_level = SD_LOG_DEBUG; break;
         case GGML_LOG_LEVEL_WARN:  tl_level = SD_LOG_WARN;  break;
@@ -27,6 +27,13 @@ static void on_log(ggml_log_level level, const char * text, void * /*user_data*/
     }
     if (tl_sink) {
         tl_sink(tl_level, text);
+    }
+}
+
+static void on_log(ggml_log_level level, const char * text, void * /*user_data*/) {
+    try {
+        log_line(level, text);
+    } catch (...) { // no memory for the line, and the caller is C code
     }
 }
 

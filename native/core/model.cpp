@@ -192,6 +192,7 @@ std::unique_ptr<sd_model> sd_model_load(const sd_model_params & params, const sd
         throw sd_error("MODEL_INVALID", "model file " + params.model + " could not be loaded: " + sd_log_take_error());
     }
     m->vocab = llama_model_get_vocab(m->lm);
+    m->tokenizer = sd_tokenizer(m->vocab);
 
     sd_vision_params vp;
     vp.path      = params.mmproj;
@@ -209,11 +210,6 @@ std::unique_ptr<sd_model> sd_model_load(const sd_model_params & params, const sd
     info.add_bos      = llama_vocab_get_add_bos(m->vocab);
     info.bos_text     = piece(m->vocab, llama_vocab_bos(m->vocab));
     info.eos_text     = piece(m->vocab, llama_vocab_eos(m->vocab));
-    for (llama_token t = 0; t < info.n_vocab; t++) {
-        if (llama_vocab_is_control(m->vocab, t)) {
-            info.control_tokens.push_back(piece(m->vocab, t));
-        }
-    }
     info.backend      = sd_backend_name(gpu ? gpu : sd_backend_cpu());
     info.device       = sd_backend_device(gpu ? gpu : sd_backend_cpu());
     info.llama_version = llama_version();
@@ -250,25 +246,6 @@ std::unique_ptr<sd_model> sd_model_load(const sd_model_params & params, const sd
         params.progress(1.0f);
     }
     return m;
-}
-
-std::vector<llama_token> sd_tokenize(const sd_model & m, const std::string & text, bool add_bos, bool parse_special) {
-    std::vector<llama_token> tokens(text.size() + 8);
-    int n = 0;
-    try {
-        n = llama_tokenize(m.vocab, text.data(), int(text.size()), tokens.data(), int(tokens.size()), false, parse_special);
-        if (n < 0) {
-            tokens.resize(size_t(-int64_t(n)));
-            n = llama_tokenize(m.vocab, text.data(), int(text.size()), tokens.data(), int(tokens.size()), false, parse_special);
-        }
-    } catch (const std::out_of_range &) { // a text with bytes for which the vocabulary has no token
-        throw sd_error("MODEL_INVALID", "model file " + m.params.model + " has a vocabulary without tokens for some bytes of the text");
-    }
-    tokens.resize(std::max(0, n));
-    if (add_bos && llama_vocab_bos(m.vocab) != LLAMA_TOKEN_NULL) {
-        tokens.insert(tokens.begin(), llama_vocab_bos(m.vocab));
-    }
-    return tokens;
 }
 
 void sd_check_cancel(const sd_model & m) {

@@ -3,6 +3,7 @@
 // A LLaVA model: language model, vision tower, and (optionally) the region proposal network, in one llama context whose
 // KV cells are shared by all sessions. Everything here runs on one thread: the caller's worker.
 
+#include "prompt.h"
 #include "rpn/rpn.h"
 #include "tap.h"
 #include "vision.h"
@@ -31,7 +32,6 @@ struct sd_model_params {
 
 struct sd_model_info {
     std::string architecture, name, chat_template, bos_text, eos_text;
-    std::vector<std::string> control_tokens; // texts such as </s> or <|im_end|>
     bool add_bos = false;
     uint64_t kv_bytes = 0;          // of one token in all layers, f16
     int  n_layer = 0, n_embd = 0, n_head = 0, n_head_kv = 0, n_vocab = 0, n_ctx_train = 0, context_size = 0, n_threads = 1, parallel = 1;
@@ -47,6 +47,7 @@ struct sd_model {
     llama_model *       lm    = nullptr;
     llama_context *     ctx   = nullptr;
     const llama_vocab * vocab = nullptr;
+    sd_tokenizer        tokenizer;
     std::unique_ptr<sd_vision> vision;
     rpn_ptr rpn;    // null without one
     sd_tap  tap;
@@ -70,9 +71,6 @@ void sd_model_check_header(const std::string & path, sd_model_info & info);
 // Loads and checks all files before ggml sees them. Throws MODEL_NOT_FOUND, MODEL_INVALID, MMPROJ_INVALID, MMPROJ_MISMATCH,
 // RPN_INVALID, RPN_MISMATCH, OUT_OF_MEMORY, BACKEND_UNAVAILABLE, INVALID_ARGUMENT, ABORTED.
 std::unique_ptr<sd_model> sd_model_load(const sd_model_params & params, const sd_cancel & cancel);
-
-// text to tokens as the reference does it part by part: SentencePiece vocabularies put their own space mark before it
-std::vector<llama_token> sd_tokenize(const sd_model & model, const std::string & text, bool add_bos, bool parse_special);
 
 // Puts n tokens or embeddings at positions pos.. of a sequence, in pieces of the ubatch; with `logits`, those of the last
 // one are kept. Makes room by evicting sessions. Throws ABORTED, CONTEXT_OVERFLOW, OUT_OF_MEMORY, INTERNAL.

@@ -16,9 +16,9 @@ std::unique_ptr<sd_model> demo_model(bool with_rpn, int context_size, int parall
 }
 
 std::vector<llama_token> demo_system(const sd_model & m) {
-    return sd_tokenize(m, "USER: ", true, false);
+    return sd_tokenize(m.tokenizer, { { SD_SEGMENT_MARKUP, "USER: " } }, true);
 }
 
 std::vector<llama_token> demo_question(const sd_model & m, const std::string & question) {
-    return sd_tokenize(m, "\n" + question + " ASSISTANT:", false, false);
+    return sd_tokenize(m.tokenizer, { { SD_SEGMENT_MARKUP, "\n" }, { SD_SEGMENT_TEXT, question }, { SD_SEGMENT_MARKUP, " ASSISTANT:" } }, false);
 }

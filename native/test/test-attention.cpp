@@ -246,7 +246,7 @@ static void check_answers(sd_model & m, const std::vector<sample> & samples) {
     }
     // an answer longer than a piece, whose likelihood does not depend on the pieces
     const sample & s = samples[0];
-    const std::vector<llama_token> text = sd_tokenize(m, "What code is on the red circle? What is the value of TOTAL? What shape is purple?", false, false);
+    const std::vector<llama_token> text = sd_tokenize(m.tokenizer, { { SD_SEGMENT_TEXT, "What code is on the red circle? What is the value of TOTAL? What shape is purple?" } }, false);
     std::vector<llama_token> longer;
     while (longer.size() < 80) {
         longer.insert(longer.end(), text.begin(), text.end());

@@ -25,8 +25,8 @@ export async function answerQuestion(
     engine.requireRpn();
   }
   const proposes = typeof options.roi === "string" && options.roi !== "never" && engine.info.rpn !== null;
-  engine.checkFits(question, Array.isArray(options.roi) ? options.roi.length : proposes ? 1 : 0);
   const clock = new Clock();
+  const tokens = await engine.tokenize(question, Array.isArray(options.roi) ? options.roi.length : proposes ? 1 : 0, signal);
   const used = await engine.usePicture(picture, signal);
   clock.add(used);
   const opened = used.picture;
@@ -36,7 +36,7 @@ export async function answerQuestion(
     let looks: Look[] = [];
     let reused = 0;
     if (proposes) {
-      const result = await engine.roi(opened.session.id, question, engine.imageTokens, signal);
+      const result = await engine.roi(opened.session.id, tokens, engine.imageTokens, signal);
       bytes = result.bytes;
       reused = result.reused;
       clock.addNative(result.timings);
@@ -51,7 +51,7 @@ export async function answerQuestion(
     const views = await cutViews(engine, opened, looks, signal);
     clock.timings.crop += performance.now() - cropStart;
 
-    const result = await engine.answer(opened.session.id, question, views, generateParams(options), options.onToken, signal);
+    const result = await engine.answer(opened.session.id, tokens, views, generateParams(options), options.onToken, signal);
     bytes = result.bytes;
     clock.addNative(result.timings);
     const answer: Answer = {

@@ -1,4 +1,5 @@
 import type { Answer, AnswerEvent, RoI } from "../base/types.js";
+import { linkSignals } from "../base/signals.js";
 
 /** How an answer is started: with callbacks for what comes meanwhile, and a signal that ends it. */
 export type StartAnswer = (on: { roi: (roi: RoI) => void; text: (text: string) => void }, signal: AbortSignal) => Promise<Answer>;
@@ -17,11 +18,12 @@ export async function* streamAnswer(start: StartAnswer, signal?: AbortSignal): A
     wake();
   };
 
+  const either = linkSignals(signal, left.signal);
   let ended = false;
   let failure: { error: unknown } | undefined;
   const answer = start(
     { roi: (roi) => push({ type: "roi", roi }), text: (text) => push({ type: "text", text }) },
-    signal ? AbortSignal.any([signal, left.signal]) : left.signal,
+    either.signal,
   );
   const end = answer.then(
     (value) => push({ type: "done", answer: value }),
@@ -30,6 +32,7 @@ export async function* streamAnswer(start: StartAnswer, signal?: AbortSignal): A
     },
   ).finally(() => {
     ended = true;
+    either.release();
     wake();
   });
 

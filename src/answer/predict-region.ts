@@ -10,13 +10,13 @@ import type { PredictOptions } from "./options.js";
 /** The region of a question: layers 0..K-1 over the prompt, then the RPN (SD-RPN, arXiv 2509.16944, section 3). */
 export async function predictRegion(engine: Engine, picture: ImageInput | OpenedPicture, question: string, options: PredictOptions): Promise<RoI> {
   engine.requireRpn();
-  engine.checkFits(question, 0);
   const clock = new Clock();
+  const tokens = await engine.tokenize(question, 0, options.signal);
   const used = await engine.usePicture(picture, options.signal);
   clock.add(used);
   let bytes = 0;
   try {
-    const result = await engine.roi(used.picture.session.id, question, 0, options.signal);
+    const result = await engine.roi(used.picture.session.id, tokens, 0, options.signal);
     bytes = result.bytes;
     clock.addNative(result.timings);
     return { ...readLogits(result.logits, used.picture, options.threshold ?? engine.defaultThreshold), timings: clock.stop() };

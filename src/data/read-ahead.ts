@@ -1,4 +1,5 @@
 import { setMaxListeners } from "node:events";
+import { linkSignals } from "../base/signals.js";
 
 /**
  * Calls `work` for each element, with up to `count` calls running, and yields their results in order. Working ahead of
@@ -12,7 +13,7 @@ export async function* ahead<T, R>(
   outer?: AbortSignal,
 ): AsyncGenerator<R, void, undefined> {
   const left = new AbortController();
-  const signal = outer ? AbortSignal.any([outer, left.signal]) : left.signal;
+  const { signal, release } = linkSignals(outer, left.signal);
   setMaxListeners(0, signal); // one listener per running call: not a leak
   const running: Promise<R>[] = [];
   try {
@@ -30,5 +31,6 @@ export async function* ahead<T, R>(
   } finally {
     left.abort();
     await Promise.allSettled(running);
+    release();
   }
 }

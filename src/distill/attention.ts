@@ -72,12 +72,12 @@ async function captureAttention(engine: Engine, picture: ImageInput | OpenedPict
   const { layers: asked, maxTokens, question: withQuestion, signal } = parseOptions(schema, options);
   const text = parseOptions(z.strictObject({ question: questionSchema }), { question }).question;
   const layers = checkLayers(asked, engine.info.layers);
-  engine.checkFits(text, 0);
   const start = performance.now();
+  const prompt = await engine.tokenize(text, 0, signal);
   const used = await engine.usePicture(picture, signal);
   try {
     const { grid } = used.picture.layout;
-    const result = await engine.attention(used.picture.session.id, text, { layers, maxTokens, question: withQuestion }, signal);
+    const result = await engine.attention(used.picture.session.id, prompt, { layers, maxTokens, question: withQuestion }, signal);
     const { heads, output, question: asking, text: answer, tokens, logLikelihood } = result;
     const timings = { decode: used.decodeMs, ...phases(result.timings, used.visionMs), total: performance.now() - start };
     return { layers, heads, grid: { ...grid }, output, question: asking, text: answer, tokens, logLikelihood, timings };

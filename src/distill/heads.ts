@@ -94,25 +94,19 @@ export async function heads(model: Model, pairs: Pairs, options: HeadsOptions = 
   }
   const ordered = typeof pairs === "string" ? scatter(all) : all;
 
-  const { native, prompt } = engine;
+  const { native } = engine;
   const { window, uncertainty, maxTokens } = checked;
   const ranking = await runJob(native, () => native.headsStart({ lattice: checked.lattice ?? 0, window, uncertainty, maxTokens }), signal);
   try {
     const failed: HeadRanking["failed"] = [];
     let used = 0;
     let passed = 0;
-    for await (const { pair, pixels, other, error } of ahead(withOthers(ordered), 2, (each, until) => readPixels(engine, each, until), signal)) {
+    for await (const { pair, pixels, question, other, error } of ahead(withOthers(ordered), 2, (each, until) => readPixels(engine, each, until), signal)) {
       if (error) {
         failed.push({ id: pair.id, code: error.code, message: error.message });
       } else {
         const { data, width, height } = pixels!;
-        const question = prompt.suffix(pair.question);
-        const second = other === undefined ? "" : prompt.suffix(other);
-        const useful = await runJob(
-          native,
-          () => native.headsAdd(ranking, data, width, height, prompt.prefix, prompt.addBos, question, second, prompt.parseSpecial),
-          signal,
-        );
+        const useful = await runJob(native, () => native.headsAdd(ranking, data, width, height, engine.prefix, question!, other!), signal);
         used += useful ? 1 : 0;
         passed += useful ? 0 : 1;
       }
@@ -149,12 +143,13 @@ function* withOthers(pairs: readonly CheckedPair[]): Generator<{ pair: CheckedPa
 
 async function readPixels(engine: Engine, { pair, other }: { pair: CheckedPair; other?: string }, signal?: AbortSignal) {
   try {
-    engine.checkFits(pair.question, 1);
+    const question = await engine.tokenize(pair.question, 1, signal);
+    const second = other === undefined ? new Int32Array() : await engine.tokenize(other, 0, signal);
     const { picture } = await engine.read(pair.image, signal);
-    return { pair, other, pixels: picture.pixels() };
+    return { pair, question, other: second, pixels: picture.pixels() };
   } catch (error) {
     if (isItemError(error)) {
-      return { pair, other, error: error as SdRpnError };
+      return { pair, error: error as SdRpnError };
     }
     throw error;
   }

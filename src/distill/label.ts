@@ -144,9 +144,9 @@ function failureOf({ id, question }: CheckedPair, error: unknown): LabelFailure 
 }
 
 async function labelOne(engine: Engine, session: number, { id, question }: CheckedPair, options: CheckedLabelOptions, signal: AbortSignal): Promise<Label> {
-  engine.checkFits(question, 0);
+  const asked = await engine.tokenize(question, 0, signal);
   const { heads, maxTokens } = options;
-  const maps = await engine.labelMaps(session, question, { grounding: heads.grounding.flat(), sink: heads.sink.flat(), maxTokens }, signal);
+  const maps = await engine.labelMaps(session, asked, { grounding: heads.grounding.flat(), sink: heads.sink.flat(), maxTokens }, signal);
   const { grounding, sink, text, tokens, logLikelihood } = maps;
   return { id, question, text, tokens, logLikelihood, grounding, sink, ...labelsOf(engine, grounding, sink, options) };
 }

@@ -75,16 +75,14 @@ export class TrainFeed {
   }
 
   private async add(path: string, ids: readonly number[], kept: boolean): Promise<void> {
-    const { native, prompt } = this.engine;
-    const questions: { id: number; question: string; labels: Int8Array }[] = [];
-    for (const id of ids) {
+    const { native, prefix } = this.engine;
+    const questions = await Promise.all(ids.map(async (id) => {
       const pair = this.pairs[id];
-      await toldWithPlace(pair, () => this.engine.checkFits(pair.question, 0));
-      questions.push({ id, question: prompt.suffix(pair.question), labels: pair.labels });
-    }
+      const tokens = await toldWithPlace(pair, () => this.engine.tokenize(pair.question, 0, this.signal));
+      return { id, tokens, labels: pair.labels };
+    }));
     const { view } = await toldWithPlace(this.pairs[ids[0]], () => this.engine.read(path, this.signal));
-    const { prefix, addBos, parseSpecial } = prompt;
-    const bytes = await runJob(native, () => native.trainAdd(this.training, prefix, addBos, parseSpecial, view, questions), this.signal);
+    const bytes = await runJob(native, () => native.trainAdd(this.training, prefix, view, questions), this.signal);
     if (kept) {
       this.bytes += bytes;
       this.largest = Math.max(this.largest, bytes);

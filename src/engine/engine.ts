@@ -13,7 +13,7 @@ import type {
   NativeView,
 } from "../native/binding.js";
 import { orAborted, throwIfAborted } from "../base/abort.js";
-import { attempt, inThisRealm, runJob, runJobWithCallback } from "../native/job.js";
+import { inThisRealm, runJob, runJobWithCallback } from "../native/job.js";
 import type { Prompt } from "../prompt/prompt.js";
 import { OpenedPicture, type PictureInUse } from "./opened-picture.js";
 import { SessionCache, type SessionHandle } from "./session-cache.js";
@@ -43,18 +43,17 @@ export class Engine {
   /** the view of a given picture */
   readonly plan: PlanView;
   private refused = false;
-  /** tokens of [system][image] */
-  private readonly prefixTokens: number;
 
   constructor(
     readonly native: NativeModel,
     readonly info: NativeModelInfo,
-    readonly prompt: Prompt,
+    private readonly prompt: Prompt,
+    /** tokens before the image */
+    readonly prefix: Int32Array,
     private readonly limits: EngineLimits,
   ) {
     this.layout = layoutOf(info.vision);
     this.plan = sameViewForAll(this.layout);
-    this.prefixTokens = this.count(prompt.prefix, prompt.addBos) + this.imageTokens;
     this.cache = new SessionCache(limits.sessionCacheBytes, (view) => this.openSession(view), (id) => this.dropSession(id));
     // twice as many as are decoded together, so that pictures are read while answers are written, and two for regions
     this.calls = new CallQueue(2 * limits.parallel + 2, limits.maxQueue);
@@ -90,30 +89,34 @@ export class Engine {
     return this.native.close();
   }
 
-  /** Tokens of a prompt with one view: [system][image] and the question. */
-  promptTokens(question: string): number {
-    return this.prefixTokens + this.native.count(this.prompt.suffix(question), false, this.prompt.parseSpecial);
+  /** Tokens of a prompt with one view: [system][image] and the question's. */
+  promptTokens(question: Int32Array): number {
+    return this.prefix.length + this.imageTokens + question.length;
   }
 
   /**
-   * Told before any work: whether prefix, question and `looks` second looks leave room for an answer.
+   * What follows the image, as tokens. Before any work with the picture it is told whether prefix, question and `looks`
+   * second looks leave room for an answer.
    *
    * @throws {SdRpnError} CONTEXT_OVERFLOW
    */
-  checkFits(question: string, looks: number): void {
-    const { contextSize } = this.info;
-    const text = this.prompt.suffix(question);
-    // a text that long never fits, and is not worth the tokenizer's time on this thread
-    const asked = text.length > 256 * contextSize ? text.length : this.count(text, false);
-    const tokens = this.prefixTokens + asked;
-    if (tokens + looks * this.imageTokens >= contextSize) {
-      const room = looks > 0 ? `, and ${looks * this.imageTokens} are kept free for a second look` : "";
-      throw new SdRpnError("CONTEXT_OVERFLOW", `The prompt has ${tokens} tokens${room}, but the context holds ${contextSize}: use a larger contextSize or a shorter question`);
-    }
+  async tokenize(question: string, looks: number, signal?: AbortSignal): Promise<Int32Array> {
+    // No token has more bytes than the longest of the vocabulary, so that a text too long by that measure is not worth the
+    // tokenizer's time. White space at its ends is not counted: some vocabularies take it away beside control tokens.
+    const least = Math.ceil(Buffer.byteLength(question.trim()) / this.info.longestToken);
+    this.checkFits(least, looks, "at least ");
+    const tokens = await runJob(this.native, () => this.native.tokenize(this.prompt.suffix(question), false), signal);
+    this.checkFits(tokens.length, looks);
+    return tokens;
   }
 
-  private count(text: string, addBos: boolean): number {
-    return attempt(() => this.native.count(text, addBos, this.prompt.parseSpecial));
+  private checkFits(asked: number, looks: number, about = ""): void {
+    const { contextSize } = this.info;
+    const tokens = this.prefix.length + this.imageTokens + asked;
+    if (tokens + looks * this.imageTokens >= contextSize) {
+      const room = looks > 0 ? `, and ${looks * this.imageTokens} are kept free for a second look` : "";
+      throw new SdRpnError("CONTEXT_OVERFLOW", `The prompt has ${about}${tokens} tokens${room}, but the context holds ${contextSize}: use a larger contextSize or a shorter question`);
+    }
   }
 
   /** @throws {SdRpnError} RPN_NOT_LOADED */
@@ -161,8 +164,7 @@ export class Engine {
 
   async openSession(view: Uint8Array, signal?: AbortSignal): Promise<SessionHandle & { bytes: number }> {
     this.checkUsable();
-    const { prefix, addBos, parseSpecial } = this.prompt;
-    const opened = await runJob(this.native, () => this.native.open(prefix, addBos, parseSpecial, view), signal);
+    const opened = await runJob(this.native, () => this.native.open(this.prefix, view), signal);
     return { id: opened.session, tokens: opened.tokens, visionMs: opened.timings.vision, bytes: opened.bytes };
   }
 
@@ -176,9 +178,8 @@ export class Engine {
   }
 
   /** Logits of the region map; no layer beyond the branch runs. `reserve`: tokens to be kept free in the context. */
-  async roi(session: number, question: string, reserve: number, signal?: AbortSignal): Promise<NativeRoI> {
-    const text = this.prompt.suffix(question);
-    const result = await runJob(this.native, () => this.native.roi(session, text, this.prompt.parseSpecial, reserve), signal);
+  async roi(session: number, question: Int32Array, reserve: number, signal?: AbortSignal): Promise<NativeRoI> {
+    const result = await runJob(this.native, () => this.native.roi(session, question, reserve), signal);
     if (!result.logits.every(Number.isFinite)) {
       throw new SdRpnError("RPN_INVALID", "The region proposal network gives values that are no numbers: its file or the model's may be damaged");
     }
@@ -187,14 +188,13 @@ export class Engine {
 
   answer(
     session: number,
-    question: string,
+    question: Int32Array,
     views: NativeView[],
     params: NativeGenerateParams,
     onText: ((text: string) => void) | undefined,
     signal?: AbortSignal,
   ): Promise<NativeAnswer> {
-    const text = this.prompt.suffix(question);
-    return runJobWithCallback(this.native, (say) => this.native.answer(session, text, this.prompt.parseSpecial, views, params, say), onText, signal);
+    return runJobWithCallback(this.native, (say) => this.native.answer(session, question, views, params, say), onText, signal);
   }
 
   /**
@@ -206,28 +206,26 @@ export class Engine {
    */
   async attention(
     session: number,
-    question: string,
+    question: Int32Array,
     params: { layers: readonly number[]; maxTokens: number; question: boolean },
     signal?: AbortSignal,
   ): Promise<NativeAttention> {
-    const text = this.prompt.suffix(question);
     const layers = Int32Array.from(params.layers);
-    const result = await runJob(this.native, () => this.native.attention(session, text, this.prompt.parseSpecial, { ...params, layers }), signal);
+    const result = await runJob(this.native, () => this.native.attention(session, question, { ...params, layers }), signal);
     return { ...result, output: inThisRealm(result.output), question: result.question && inThisRealm(result.question) };
   }
 
   /** The mean maps of the listed heads, flat pairs of layer and head, and the answer; otherwise as {@link attention}. */
   async labelMaps(
     session: number,
-    question: string,
+    question: Int32Array,
     params: { grounding: readonly number[]; sink: readonly number[]; maxTokens: number },
     signal?: AbortSignal,
   ): Promise<NativeLabelMaps> {
-    const text = this.prompt.suffix(question);
     const grounding = Int32Array.from(params.grounding);
     const sink = Int32Array.from(params.sink);
     const { maxTokens } = params;
-    const result = await runJob(this.native, () => this.native.labelMaps(session, text, this.prompt.parseSpecial, { grounding, sink, maxTokens }), signal);
+    const result = await runJob(this.native, () => this.native.labelMaps(session, question, { grounding, sink, maxTokens }), signal);
     return { ...result, grounding: inThisRealm(result.grounding), sink: inThisRealm(result.sink) };
   }
 }

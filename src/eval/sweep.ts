@@ -80,9 +80,9 @@ export async function askSweep({ engine, task, items, thresholds, maxTokens, str
 type Answers = Map<number, Awaited<ReturnType<Rpn["answer"]>>>;
 
 async function askThresholds(engine: Engine, asked: Asked, thresholds: readonly number[]): Promise<Answers> {
-  engine.checkFits(asked.prompt, 1);
+  const tokens = await engine.tokenize(asked.prompt, 1, asked.signal);
   const { source, layout, session } = asked.picture;
-  const { logits } = await engine.roi(session.id, asked.prompt, 0, asked.signal);
+  const { logits } = await engine.roi(session.id, tokens, 0, asked.signal);
   const seen = new Map<string, Awaited<ReturnType<Rpn["answer"]>>>();
   const answers: Answers = new Map();
   for (const threshold of thresholds) {

@@ -5,6 +5,7 @@ import { answerSchema, type AnswerOptions, type PredictOptions, predictSchema } 
 import { predictRegion } from "../answer/predict-region.js";
 import { SdRpnError } from "../base/errors.js";
 import { questionSchema } from "../base/schemas.js";
+import { linkSignals } from "../base/signals.js";
 import type { Answer, AnswerEvent, ImageInput, RoI } from "../base/types.js";
 import { parseOptions } from "../base/validate.js";
 import type { Engine } from "../engine/engine.js";
@@ -33,8 +34,7 @@ export async function inTurn<T>(
 ): Promise<T> {
   engine.checkUsable(picture);
   const closing = picture instanceof OpenedPicture ? picture.closing : undefined;
-  // one of the call's own: many calls may share the caller's, and Node warns of signals with many listeners
-  const either = AbortSignal.any([signal, closing].filter((each) => each !== undefined));
+  const { signal: either, release } = linkSignals(signal, closing);
   const start = async (): Promise<T> => {
     engine.checkUsable(picture);
     return work(either);
@@ -46,6 +46,8 @@ export async function inTurn<T>(
       throw new SdRpnError("DISPOSED", "The session was disposed while the call was under way");
     }
     throw error;
+  } finally {
+    release();
   }
 }
 

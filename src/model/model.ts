@@ -4,7 +4,7 @@ import { Engine } from "../engine/engine.js";
 import { OpenedPicture } from "../engine/opened-picture.js";
 import { setEngineOf } from "./engine-of.js";
 import { binding } from "../native/binding.js";
-import { runJobWithCallback } from "../native/job.js";
+import { runJob, runJobWithCallback } from "../native/job.js";
 import type { AnswerOptions, PredictOptions } from "../answer/options.js";
 import { type LoadOptions, loadSchema } from "./load-options.js";
 import { signalSchema } from "../base/schemas.js";
@@ -69,8 +69,9 @@ export async function loadModel(options: LoadOptions = {}): Promise<Model> {
       memory: process.availableMemory(), // of the container where there is one
     };
     const info = await runJobWithCallback(native, (report) => native.load(params, report), checked.onProgress, checked.signal);
-    const engine = new Engine(native, info, makePrompt(info), checked);
-    return new Model(engine);
+    const prompt = makePrompt(info);
+    const prefix = await runJob(native, () => native.tokenize(prompt.prefix, prompt.addBos), checked.signal);
+    return new Model(new Engine(native, info, prompt, prefix, checked));
   } catch (error) {
     await native.close();
     throw error;
@@ -171,9 +172,9 @@ export class Model extends ThreadBound {
    */
   async open(image: ImageInput, options: { signal?: AbortSignal } = {}): Promise<Session> {
     const { signal } = parseOptions(signalSchema, options);
-    return calls.inTurn(this.engine, image, signal, async () => {
-      const { picture, layout, view } = await this.engine.read(image, signal);
-      const handle = await this.engine.openSession(view, signal);
+    return calls.inTurn(this.engine, image, signal, async (own) => {
+      const { picture, layout, view } = await this.engine.read(image, own);
+      const handle = await this.engine.openSession(view, own);
       const closing = new AbortController();
       const opened = new OpenedPicture(picture, layout, handle, closing.signal);
       const session = new Session(this.engine, opened, view, closing, (closed) => {
@@ -190,9 +191,9 @@ export class Model extends ThreadBound {
   /** The projector's output for a picture's view, Float32Array [tokens * n_embd], row-major over the grid. */
   async encodeImage(image: ImageInput, options: { signal?: AbortSignal } = {}): Promise<Float32Array> {
     const { signal } = parseOptions(signalSchema, options);
-    return calls.inTurn(this.engine, image, signal, async () => {
-      const { view } = await this.engine.read(image, signal);
-      return this.engine.encode(view, signal);
+    return calls.inTurn(this.engine, image, signal, async (own) => {
+      const { view } = await this.engine.read(image, own);
+      return this.engine.encode(view, own);
     });
   }
 

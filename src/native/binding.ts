@@ -32,7 +32,8 @@ export interface NativeModelInfo {
   bosText: string;
   eosText: string;
   addBos: boolean;
-  controlTokens: string[];
+  /** bytes of the vocabulary's longest token */
+  longestToken: number;
   layers: number;
   embeddingLength: number;
   headCount: number;
@@ -47,6 +48,12 @@ export interface NativeModelInfo {
   ggmlVersion: string;
   vision: { side: number; grid: number; projector: string; name: string; fill: [number, number, number] };
   rpn: NativeRpnInfo | null;
+}
+
+/** In markup control tokens are parsed, in text nothing is. */
+export interface NativeSegment {
+  kind: "markup" | "text";
+  text: string;
 }
 
 export interface NativeView {
@@ -142,36 +149,24 @@ export interface NativeModel extends NativeWorker, NativeTraining {
     params: { model: string; mmproj: string; rpn: string; gpuLayers: number; threads: number; contextSize: number; parallel: number; memory: number },
     onProgress?: (fraction: number) => void,
   ): NativeJob<NativeModelInfo>;
-  /** tokens of a text; the one method that answers at once */
-  count(text: string, addBos: boolean, parseSpecial: boolean): number;
-  open(system: string, addBos: boolean, parseSpecial: boolean, view: Uint8Array): NativeJob<NativeCounts & { session: number; tokens: number }>;
+  /** neighbouring segments as one text; runs while answers are being written */
+  tokenize(segments: readonly NativeSegment[], addBos: boolean): NativeJob<Int32Array>;
+  /** `tokens`: those before the image */
+  open(tokens: Int32Array, view: Uint8Array): NativeJob<NativeCounts & { session: number; tokens: number }>;
   drop(session: number): NativeJob<void>;
   encode(view: Uint8Array): NativeJob<Float32Array>;
-  roi(session: number, question: string, parseSpecial: boolean, reserve: number): NativeJob<NativeRoI>;
-  answer(
-    session: number,
-    question: string,
-    parseSpecial: boolean,
-    views: NativeView[],
-    params: NativeGenerateParams,
-    onText?: (text: string) => void,
-  ): NativeJob<NativeAnswer>;
-  attention(session: number, question: string, parseSpecial: boolean, params: NativeAttentionParams): NativeJob<NativeAttention>;
-  labelMaps(session: number, question: string, parseSpecial: boolean, params: NativeLabelParams): NativeJob<NativeLabelMaps>;
+  /** `tokens` here and below: those behind the image */
+  roi(session: number, tokens: Int32Array, reserve: number): NativeJob<NativeRoI>;
+  answer(session: number, tokens: Int32Array, views: NativeView[], params: NativeGenerateParams, onText?: (text: string) => void): NativeJob<NativeAnswer>;
+  attention(session: number, tokens: Int32Array, params: NativeAttentionParams): NativeJob<NativeAttention>;
+  labelMaps(session: number, tokens: Int32Array, params: NativeLabelParams): NativeJob<NativeLabelMaps>;
   /** begins a ranking of heads, to be dropped */
   headsStart(params: { lattice: number; window: number; uncertainty: number; maxTokens: number }): NativeJob<number>;
-  /** whether the pair was of use; `rgb` is read in place and must not change before the promise settles */
-  headsAdd(
-    ranking: number,
-    rgb: Uint8Array,
-    width: number,
-    height: number,
-    system: string,
-    addBos: boolean,
-    question: string,
-    other: string,
-    parseSpecial: boolean,
-  ): NativeJob<boolean>;
+  /**
+   * Whether the pair was of use; `rgb` is read in place and must not change before the promise settles. `system`, `question`
+   * and `other`, a different question's or none, are tokens.
+   */
+  headsAdd(ranking: number, rgb: Uint8Array, width: number, height: number, system: Int32Array, question: Int32Array, other: Int32Array): NativeJob<boolean>;
   headsRank(ranking: number): NativeJob<{ used: number; passed: number; heads: NativeRankedHead[] }>;
   headsDrop(ranking: number): NativeJob<void>;
 }
@@ -196,11 +191,9 @@ export interface NativeTraining {
   /** hidden states of questions in front of one view; resolves to the bytes they take */
   trainAdd(
     training: number,
-    system: string,
-    addBos: boolean,
-    parseSpecial: boolean,
+    system: Int32Array,
     view: Uint8Array,
-    pairs: readonly { id: number; question: string; labels: Int8Array }[],
+    pairs: readonly { id: number; tokens: Int32Array; labels: Int8Array }[],
   ): NativeJob<number>;
   trainDrop(training: number, ids: Int32Array): NativeJob<void>;
   trainAccumulate(training: number, ids: Int32Array): NativeJob<void>;

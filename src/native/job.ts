@@ -1,5 +1,6 @@
 import { abortError, ERROR_CODES, type ErrorCode, SdRpnError } from "../base/errors.js";
 import { throwIfAborted } from "../base/abort.js";
+import { linkSignals } from "../base/signals.js";
 import type { NativeJob, NativeWorker } from "./binding.js";
 
 /**
@@ -23,26 +24,31 @@ export async function runJob<T>(worker: NativeWorker, start: () => NativeJob<T>,
 
 /**
  * As {@link runJob}, for a job that calls back: where the caller's callback throws, the job is cancelled and that very
- * error is what the call rejects with.
+ * error is what the call rejects with. Where nobody listens the job gets no callback.
  */
 export async function runJobWithCallback<T, A>(
   worker: NativeWorker,
-  start: (callback: (value: A) => void) => NativeJob<T>,
+  start: (callback?: (value: A) => void) => NativeJob<T>,
   callback: ((value: A) => void) | undefined,
   signal?: AbortSignal,
 ): Promise<T> {
+  if (!callback) {
+    return runJob(worker, start, signal);
+  }
   const failed = new AbortController();
   const guarded = (value: A): void => {
     if (failed.signal.aborted) {
       return;
     }
     try {
-      callback?.(value);
+      callback(value);
     } catch (error) {
       failed.abort(error);
     }
   };
-  const [result] = await Promise.allSettled([runJob(worker, () => start(guarded), signal ? AbortSignal.any([signal, failed.signal]) : failed.signal)]);
+  const either = linkSignals(signal, failed.signal);
+  const [result] = await Promise.allSettled([runJob(worker, () => start(guarded), either.signal)]);
+  either.release();
   if (failed.signal.aborted) {
     throw failed.signal.reason;
   }

@@ -7,13 +7,20 @@ import { SdRpnError } from "../base/errors.js";
  */
 export interface Prompt {
   /** before the image; the beginning-of-sequence token is not part of the text */
-  prefix: string;
+  prefix: Segment[];
   /** whether the beginning-of-sequence token goes first */
   addBos: boolean;
   /** after the image */
-  suffix(question: string): string;
-  /** whether the template writes control tokens such as `<|im_end|>` as text */
-  parseSpecial: boolean;
+  suffix(question: string): Segment[];
+}
+
+/**
+ * A piece of a prompt. In markup, which the template writes, control tokens such as `<|im_end|>` are tokens; in text, which
+ * the user writes, they are nothing but characters.
+ */
+export interface Segment {
+  kind: "markup" | "text";
+  text: string;
 }
 
 /** What the model file says about its prompt. */
@@ -22,7 +29,6 @@ export interface PromptSource {
   bosText: string;
   eosText: string;
   addBos: boolean;
-  controlTokens: readonly string[];
 }
 
 // conversation template vicuna_v1 of LLaVA-1.5, whose GGUF files often carry no chat template
@@ -42,22 +48,22 @@ const QUESTION = "\u{F0000}question\u{F0000}";
  */
 export function makePrompt(source: PromptSource): Prompt {
   if (source.chatTemplate === null) {
-    return { prefix: VICUNA_V1, addBos: source.addBos, suffix: (question) => `\n${question} ASSISTANT:`, parseSpecial: false };
+    return { prefix: [markup(VICUNA_V1)], addBos: source.addBos, suffix: (question) => [markup("\n"), user(question), markup(" ASSISTANT:")] };
   }
   const text = renderTemplate(source.chatTemplate, source);
   const [before, rest] = split(text, IMAGE);
   const [middle, after] = split(rest, QUESTION);
 
   const startsWithBos = source.bosText !== "" && before.startsWith(source.bosText);
-  const prefix = startsWithBos ? before.slice(source.bosText.length) : before;
-  const fixed = prefix + middle + after;
   return {
-    prefix,
+    prefix: [markup(startsWithBos ? before.slice(source.bosText.length) : before)],
     addBos: source.addBos || startsWithBos,
-    suffix: (question) => middle + question + after,
-    parseSpecial: source.controlTokens.some((token) => token !== "" && fixed.includes(token)),
+    suffix: (question) => [markup(middle), user(question), markup(after)],
   };
 }
+
+const markup = (text: string): Segment => ({ kind: "markup", text });
+const user = (text: string): Segment => ({ kind: "text", text });
 
 function renderTemplate(template: string, { bosText, eosText }: PromptSource): string {
   const render = (content: unknown): string =>

@@ -29,12 +29,13 @@ export class Attention implements Method {
     const start = performance.now();
     const { grounding, sink } = this.heads;
     const params = { grounding: grounding.flat(), sink: sink.flat(), maxTokens: Math.min(ATTENTION_MAX_TOKENS, asked.maxTokens) };
-    const maps = await this.engine.labelMaps(asked.picture.session.id, asked.prompt, params, asked.signal);
+    const prompt = await this.engine.tokenize(asked.prompt, 0, asked.signal);
+    const maps = await this.engine.labelMaps(asked.picture.session.id, prompt, params, asked.signal);
     const crop = this.cropOf(maps, asked);
     const spent = performance.now() - start;
     const map = { ...asked.picture.layout.grid, data: relativeToMaximum(maps.grounding) };
     const answer = await answerLookingAt(this.engine, asked, crop ? [crop] : [], map);
-    return withLook(answer, this.engine.promptTokens(asked.prompt) + maps.tokens, spent);
+    return withLook(answer, this.engine.promptTokens(prompt) + maps.tokens, spent);
   }
 
   private cropOf(maps: { grounding: Float32Array; sink: Float32Array }, { picture }: Asked): Box | null {

@@ -33,20 +33,21 @@ export class Vicrop implements Method {
   async answer(asked: Asked): Promise<MethodAnswer> {
     const start = performance.now();
     const { suffix, inputSize } = this.options;
-    const prompt = asked.prompt.endsWith(suffix) ? asked.prompt : asked.prompt + suffix;
+    const prompt = await this.engine.tokenize(asked.prompt.endsWith(suffix) ? asked.prompt : asked.prompt + suffix, 0, asked.signal);
+    const describe = await this.engine.tokenize(GENERIC + suffix, 0, asked.signal);
     const own = await this.lastTokenMap(prompt, asked);
-    const generic = await this.lastTokenMap(GENERIC + suffix, asked);
+    const generic = await this.lastTokenMap(describe, asked);
     const relative = own.map((value, cell) => value / Math.max(generic[cell], Number.MIN_VALUE));
     const { source, layout } = asked.picture;
     const crop = vicropWindow(relative, viewOfPicture(layout, source), inputSize);
     const spent = performance.now() - start;
-    const tokens = this.engine.promptTokens(prompt) + this.engine.promptTokens(GENERIC + suffix);
+    const tokens = this.engine.promptTokens(prompt) + this.engine.promptTokens(describe);
     const map = { ...layout.grid, data: relativeToMaximum(relative) };
     return withLook(await answerLookingAt(this.engine, asked, [crop], map), tokens, spent);
   }
 
   /** Attention of the prompt's last token to the picture, mean over the heads of the layer. */
-  private async lastTokenMap(prompt: string, { picture, signal }: Asked): Promise<Float32Array> {
+  private async lastTokenMap(prompt: Int32Array, { picture, signal }: Asked): Promise<Float32Array> {
     // with one generated token the only row is that of the prompt's last token
     const { output, heads, cells } = await this.engine.attention(picture.session.id, prompt, { layers: [this.options.layer], maxTokens: 1, question: false }, signal);
     return Float32Array.from({ length: cells }, (_, cell) => {

@@ -1,0 +1,163 @@
+// class Model, the jobs of pictures, regions and answers.
+
+#include "model_job.h"
+
+#include "args.h"
+
+// open(tokens, view) -> { session, tokens, bytes, timings }; tokens are those before the image
+Napi::Value model_wrap::open(const Napi::CallbackInfo & info) {
+    struct out_t { int id = 0, tokens = 0; size_t bytes = 0; sd_timings t; };
+    auto run = [tokens = args::int32s(info[0], "tokens"), view = args::bytes(info[1], "view")](core & c, worker_job & j) mutable {
+        sd_model & m = *c.model;
+        auto s = sd_session_open(m, c.checked(tokens), std::move(view));
+        if (s->n_prefix() >= m.info.context_size) {
+            throw sd_error("CONTEXT_OVERFLOW", sd_format("The image and the text before it take %d tokens but the context holds %d: use a larger contextSize", s->n_prefix(), m.info.context_size));
+        }
+        out_t out;
+        sd_session_features(*s, out.t);
+        check_cancel(j); // nobody would drop this session
+        out.id     = c.next_session++;
+        out.tokens = s->n_prefix();
+        out.bytes  = s->bytes();
+        c.sessions[out.id] = std::move(s);
+        return out;
+    };
+    return on_model(std::move(run), [](Napi::Env env, const out_t & out) {
+        Napi::Object o = Napi::Object::New(env);
+        o.Set("session", out.id);
+        o.Set("tokens", out.tokens);
+        o.Set("bytes", double(out.bytes));
+        o.Set("timings", timings_object(env, out.t));
+        return o;
+    });
+}
+
+// drop(session): frees it after the jobs before
+Napi::Value model_wrap::drop(const Napi::CallbackInfo & info) {
+    return on_model([id = args::integer(info[0], "session")](core & c, worker_job &) { c.sessions.erase(id); });
+}
+
+// encode(view) -> Float32Array [tokens * n_embd]
+Napi::Value model_wrap::encode(const Napi::CallbackInfo & info) {
+    auto run = [view = args::bytes(info[0], "view")](core & c, worker_job & j) {
+        std::vector<float> features = sd_vision_encode(*c.model->vision, view.data(), view.size());
+        check_cancel(j);
+        return features;
+    };
+    return on_model(std::move(run), args::to_array<float>);
+}
+
+// roi(session, tokens, reserve) -> { logits, reused, promptTokens, bytes, timings }
+Napi::Value model_wrap::roi(const Napi::CallbackInfo & info) {
+    const int id      = args::integer(info[0], "session");
+    const int reserve = args::integer(info[2], "reserve", 0);
+    struct out_t { std::vector<float> logits; int reused = 0, prompt = 0; size_t bytes = 0; sd_timings t; };
+    auto run = [id, tokens = args::int32s(info[1], "tokens"), reserve](core & c, worker_job &) {
+        sd_session & s = c.session(id);
+        const int n_ctx = c.model->info.context_size;
+        out_t out;
+        out.prompt = s.n_prefix() + int(tokens.size());
+        if (int64_t(out.prompt) + reserve >= n_ctx) {
+            throw sd_error("CONTEXT_OVERFLOW", sd_format("The prompt has %d tokens, and %d more are kept free for a second look, but the context holds %d: use a larger contextSize or a shorter question",
+                out.prompt, reserve, n_ctx));
+        }
+        out.logits = sd_session_roi(s, c.checked(tokens), out.t, out.reused);
+        out.bytes  = s.bytes();
+        return out;
+    };
+    return on_model(std::move(run), [](Napi::Env env, const out_t & out) {
+        Napi::Object o = Napi::Object::New(env);
+        o.Set("logits", args::to_array(env, out.logits));
+        o.Set("reused", out.reused);
+        o.Set("promptTokens", out.prompt);
+        o.Set("bytes", double(out.bytes));
+        o.Set("timings", timings_object(env, out.t));
+        return o;
+    });
+}
+
+static std::vector<sd_view> read_views(const Napi::Value & v) {
+    std::vector<sd_view> views;
+    args::for_each(v, "views", [&](const Napi::Value & element) {
+        Napi::Object o = args::object(element, "view");
+        sd_view view;
+        view.rgb = args::bytes(o.Get("rgb"), "rgb");
+        const Napi::Value keep = o.Get("keep");
+        if (!keep.IsNull() && !keep.IsUndefined()) {
+            view.masked = true;
+            view.keep   = args::int32s(keep, "keep");
+        }
+        views.push_back(std::move(view));
+    });
+    return views;
+}
+
+static sd_generate_params read_params(const Napi::Value & v) {
+    Napi::Object o = args::object(v, "params");
+    sd_generate_params p;
+    p.max_tokens  = args::integer(o.Get("maxTokens"), "maxTokens", 1);
+    p.temperature = float(args::number(o.Get("temperature"), "temperature"));
+    p.top_p       = float(args::number(o.Get("topP"), "topP"));
+    p.top_k       = args::integer(o.Get("topK"), "topK", 0);
+    p.seed        = uint32_t(args::id(o.Get("seed"), "seed", 4294967295.0));
+    p.ignore_eos  = args::boolean(o.Get("ignoreEos"), "ignoreEos");
+    args::for_each(o.Get("stop"), "stop", [&](const Napi::Value & word) {
+        p.stop.push_back(args::string(word, "stop"));
+        if (p.stop.back().empty()) {
+            throw args::expected(v.Env(), "non-empty strings", "stop");
+        }
+    });
+    return p;
+}
+
+// answer(session, tokens, views, params, onText?) -> { text, finish, usage, timings }
+Napi::Value model_wrap::answer(const Napi::CallbackInfo & info) {
+    const int id = args::integer(info[0], "session");
+    const sd_generate_params params = read_params(info[3]);
+
+    struct out_t { std::string text; sd_finish finish = SD_FINISH_NONE; int prompt = 0, roi = 0, reused = 0, completion = 0; size_t bytes = 0; sd_timings t; };
+    auto out    = std::make_shared<out_t>();
+    auto answer = std::make_shared<std::unique_ptr<sd_answer>>();
+    auto job    = std::make_shared<worker_job>();
+    args::callback(*job, info[4], "onText");
+
+    job->state = answer;
+    job->on_cancel = [answer](queue_job &) { sd_answer_abort(**answer); };
+    job->active = [answer, out](queue_job &) {
+        sd_answer & a = **answer;
+        if (a.finish == SD_FINISH_NONE) {
+            return true;
+        }
+        out->text       = a.text.text;
+        out->finish     = a.finish;
+        out->prompt     = a.n_prompt;
+        out->roi        = a.n_roi;
+        out->reused     = a.n_reused;
+        out->completion = int(a.tokens.size());
+        out->t          = a.timings;
+        answer->reset(); // on the thread that made it
+        return false;
+    };
+    auto run = [id, tokens = args::int32s(info[1], "tokens"), views = read_views(info[2]), params, answer, out, wp = w.get()](core & c, worker_job & j) mutable {
+        sd_session & s = c.session(id);
+        std::function<void(const std::string &)> on_text;
+        if (j.callback) {
+            on_text = [wp, jp = &j](const std::string & text) { wp->emit(*jp, text); };
+        }
+        *answer = sd_answer_start(s, c.checked(tokens), views, params, on_text);
+        views.clear(); // the job lives as long as the answer
+        out->bytes = s.bytes();
+    };
+    return on_model(job, std::move(run), [out](Napi::Env env) {
+        Napi::Object o = Napi::Object::New(env);
+        o.Set("text", out->text);
+        o.Set("finishReason", out->finish == SD_FINISH_STOP ? "stop" : out->finish == SD_FINISH_LENGTH ? "length" : "aborted");
+        o.Set("promptTokens", out->prompt);
+        o.Set("roiTokens", out->roi);
+        o.Set("reusedTokens", out->reused);
+        o.Set("completionTokens", out->completion);
+        o.Set("bytes", double(out->bytes));
+        o.Set("timings", timings_object(env, out->t));
+        return o;
+    });
+}
