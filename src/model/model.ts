@@ -4,6 +4,7 @@ import { Engine } from "../engine/engine.js";
 import { OpenedPicture } from "../engine/opened-picture.js";
 import { setEngineOf } from "./engine-of.js";
 import { binding } from "../native/binding.js";
+import { throwIfAborted } from "../base/abort.js";
 import { runJob, runJobWithCallback } from "../native/job.js";
 import type { AnswerOptions, PredictOptions } from "../answer/options.js";
 import { type LoadOptions, loadSchema } from "./load-options.js";
@@ -71,6 +72,7 @@ export async function loadModel(options: LoadOptions = {}): Promise<Model> {
     const info = await runJobWithCallback(native, (report) => native.load(params, report), checked.onProgress, checked.signal);
     const prompt = makePrompt(info);
     const prefix = await runJob(native, () => native.tokenize(prompt.prefix, prompt.addBos), checked.signal);
+    throwIfAborted(checked.signal); // nobody would dispose a model that comes although its load was aborted
     return new Model(new Engine(native, info, prompt, prefix, checked));
   } catch (error) {
     await native.close();

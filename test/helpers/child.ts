@@ -27,7 +27,7 @@ export function runNode(args: string[], options: { env?: NodeJS.ProcessEnv; time
 }
 
 /** Runs a script with the library's exports in scope and the demo's first question as `q`. */
-export function runScript(body: string, options: { env?: NodeJS.ProcessEnv; timeout?: number } = {}): Promise<ChildResult> {
+export function runScript(body: string, { nodeArgs = [], ...options }: { env?: NodeJS.ProcessEnv; timeout?: number; nodeArgs?: string[] } = {}): Promise<ChildResult> {
   const prelude = `
     const lib = require("./lib/index.js");
     const { loadModel, RoIPredictor, SdRpnError, demoModel } = lib;
@@ -38,5 +38,5 @@ export function runScript(body: string, options: { env?: NodeJS.ProcessEnv; time
     const main = async () => { ${body} };
     main().catch((error) => { console.error(error); process.exitCode = 9; });
   `;
-  return runNode(["-e", prelude], options);
+  return runNode([...nodeArgs, "-e", prelude], options);
 }

@@ -2,23 +2,44 @@
 const { readFileSync } = require("node:fs");
 const { join, resolve } = require("node:path");
 const { parseArgs } = require("node:util");
-const { demoModel, loadModel } = require("../../lib/index.js");
 
 const ROOT = resolve(__dirname, "..", "..");
 
-/** `--name 5` for each of `defaults`; a default's type is the option's. */
-function readOptions(defaults) {
+/** `--name 5` for each of `given`; a default's type is the option's. `--break` and `--threads` are options of every suite: see `libraryOf`. */
+function readOptions(given) {
+  const defaults = { break: "", threads: 0, ...given };
   const options = Object.fromEntries(Object.keys(defaults).map((name) => [name, { type: "string" }]));
   const { values } = parseArgs({ options });
   return Object.fromEntries(
     Object.entries(defaults).map(([name, value]) => {
-      const given = values[name];
-      if (given === undefined) return [name, value];
-      if (typeof value !== "number") return [name, given];
-      if (!Number.isFinite(Number(given))) throw new Error(`expected a number for --${name} but received ${given}`);
-      return [name, Number(given)];
+      const text = values[name];
+      if (text === undefined) return [name, value];
+      if (typeof value !== "number") return [name, text];
+      if (!Number.isFinite(Number(text))) throw new Error(`expected a number for --${name} but received ${text}`);
+      return [name, Number(text)];
     }),
   );
+}
+
+/**
+ * The library as a suite is to see it: the built one, or, where `--break` names faults of faults/SUITE.cjs (several with a semicolon
+ * between), one that breaks the suite's promise in these ways. The suite must then fail, which suites.test.ts sees to. `--threads`:
+ * of each model, 0 being the library's choice.
+ */
+function libraryOf(suite, options) {
+  const lib = require("../../lib/index.js");
+  const threads = options.threads || undefined;
+  const given = { ...lib, loadModel: (of) => lib.loadModel({ threads, ...of }) };
+  return faultsOf(suite, options.break).reduce((broken, fault) => fault.make(broken), given);
+}
+
+/** The faults that a text for `--break` names. */
+function faultsOf(suite, text) {
+  const faults = require(`./faults/${suite}.cjs`);
+  return text.split(";").map((name) => name.trim()).filter((name) => name !== "").map((name) => {
+    if (!Object.hasOwn(faults, name)) throw new Error(`expected one of ${Object.keys(faults).join("; ")} for --break but received ${name}`);
+    return faults[name];
+  });
 }
 
 /** A function that gives integers from 0 to below its argument, the same for the same seed. */
@@ -40,6 +61,7 @@ function demoQuestions() {
 
 /** Loads the demo model with another file in one role ("model", "mmproj" or "rpn") and asks it something. */
 async function tryFile(role, path) {
+  const { demoModel, loadModel } = require("../../lib/index.js");
   const model = await loadModel({ ...demoModel(), [role]: path, threads: 1 });
   try {
     const side = model.info.imageSize;
@@ -61,7 +83,7 @@ async function residentMB() {
   return process.memoryUsage.rss() / 1e6;
 }
 
-/** Collects what was tried and what failed; `end` prints both and sets the exit code. */
+/** Collects what was tried and what failed; `end` prints both and sets the exit code. Where nothing was tried, that has failed. */
 class Report {
   constructor(suite) {
     this.suite = suite;
@@ -85,6 +107,7 @@ class Report {
 
   end(facts = {}) {
     const total = Object.values(this.tried).reduce((a, b) => a + b, 0);
+    this.check(total > 0, "nothing was tried: see the options");
     console.log(`${this.suite}: tried ${total}`);
     for (const [what, count] of Object.entries(this.tried)) console.log(`  ${String(count).padStart(6)}  ${what}`);
     for (const [name, value] of Object.entries(facts)) console.log(`  ${name}: ${typeof value === "string" ? value : JSON.stringify(value)}`);
@@ -96,4 +119,4 @@ class Report {
   }
 }
 
-module.exports = { ROOT, Report, demoQuestions, random, readOptions, residentMB, sleep, tryFile };
+module.exports = { ROOT, Report, demoQuestions, faultsOf, libraryOf, random, readOptions, residentMB, sleep, tryFile };

@@ -1,14 +1,16 @@
-// Opens damaged files of one kind, one after the other: `begin SEED WHAT` before each, `end SEED OUTCOME MB` after it.
-// Arguments: kind, first seed, number of seeds, folder for the copies.
+// Opens damaged files of one kind, one after the other: `begin SEED WHAT` before each, `end SEED OUTCOME MB` after it. Seed -1 is
+// the file without damage, which comes first. Arguments: kind, first seed, number of seeds, folder for the copies, fault or "".
 const { cpSync, mkdirSync, readFileSync, writeFileSync, writeSync } = require("node:fs");
 const { join } = require("node:path");
 const sharp = require("sharp");
 const { convertCheckpoint } = require("../../lib/rpn/convert-checkpoint.js");
 const { readLabels } = require("../../lib/distill/label-file.js");
 const { openPicture } = require("../../lib/image/picture.js");
-const { demoModel } = require("../../lib/index.js");
-const { ROOT, demoQuestions, random, tryFile } = require("./common.cjs");
+const lib = require("../../lib/index.js");
+const { ROOT, demoQuestions, faultsOf, random, tryFile } = require("./common.cjs");
 const { fieldsOf, mutateGguf } = require("./gguf-mutate.cjs");
+
+const intact = (good) => ({ bytes: good, what: "nothing" });
 
 /** Bytes with one to eight changes: bits, whole bytes, pieces dropped, doubled or moved, an end too early. */
 function mutateBytes(good, next, reach = good.length) {
@@ -40,10 +42,10 @@ function mutateJson(good, next) {
 }
 
 function gguf(role, folder) {
-  const good = readFileSync(demoModel()[role]);
+  const good = readFileSync(lib.demoModel()[role]);
   const fields = fieldsOf(good);
   return (next) => {
-    const { bytes, what } = mutateGguf(good, fields, next);
+    const { bytes, what } = next ? mutateGguf(good, fields, next) : intact(good);
     const path = join(folder, `${role}-${process.pid}.gguf`);
     const open = () => tryFile(role, path);
     return { what, write: () => writeFileSync(path, bytes), open };
@@ -67,8 +69,8 @@ async function images() {
   });
   const bytes = await Promise.all(goods.map(async ([name, image]) => [name, await image.toBuffer()]));
   return (next) => {
-    const [name, good] = bytes[next(bytes.length)];
-    const { bytes: broken, what } = mutateBytes(good, next, next(2) ? 300 : good.length);
+    const [name, good] = bytes[next ? next(bytes.length) : 0];
+    const { bytes: broken, what } = next ? mutateBytes(good, next, next(2) ? 300 : good.length) : intact(good);
     return { what: `${name}, ${what}`, write: () => {}, open: async () => (await openPicture(broken)).view({ width: 168, height: 168 }, [0, 0, 0]) };
   };
 }
@@ -84,9 +86,10 @@ function checkpoints(folder) {
   const header = Number(tensors.readBigUInt64LE(0));
   const index = Buffer.from(JSON.stringify({ metadata: { total_size: 1 }, weight_map: Object.fromEntries(Object.keys(JSON.parse(tensors.subarray(8, 8 + header))).map((name) => [name, "model.safetensors"])) }));
   return (next) => {
-    const kind = next(4);
+    const kind = next ? next(4) : -1;
     let changed;
-    if (kind === 0) changed = { name: "config.json", ...mutateJson(goods["config.json"], next) };
+    if (kind === -1) changed = { name: "config.json", ...intact(goods["config.json"]) };
+    else if (kind === 0) changed = { name: "config.json", ...mutateJson(goods["config.json"], next) };
     else if (kind === 1) changed = { name: "model.safetensors", ...mutateBytes(tensors, next, next(2) ? 16 : header + 8) };
     else if (kind === 2) {
       const { bytes: text, what } = mutateJson(tensors.subarray(8, 8 + header), next);
@@ -115,22 +118,24 @@ function labels(folder) {
   const line = (i) => ({ id: `q${i}`, image: `${i}.png`, question: "What?", text: "it", tokens: 2, logLikelihood: -0.5, labels: "10.".repeat(48), kept: true });
   const good = Buffer.from([header, ...Array.from({ length: 20 }, (_, i) => line(i))].map((each) => JSON.stringify(each)).join("\n") + "\n");
   return (next) => {
-    const { bytes, what } = next(2) ? mutateJson(good, next) : mutateBytes(good, next, next(2) ? 600 : good.length);
+    const { bytes, what } = !next ? intact(good) : next(2) ? mutateJson(good, next) : mutateBytes(good, next, next(2) ? 600 : good.length);
     const path = join(folder, `labels-${process.pid}.jsonl`);
     return { what, write: () => writeFileSync(path, bytes), open: () => readLabels(path) };
   };
 }
 
-async function main(kind, first, count, folder) {
+async function main(kind, first, count, folder, faultName = "") {
   const make = kind === "image" ? await images() : kind === "checkpoint" ? checkpoints(folder) : kind === "label" ? labels(folder) : gguf(kind, folder);
+  const [fault] = faultsOf("fuzz", faultName);
+  const broken = (seed) => fault && (fault.every ? seed >= 0 : seed === (fault.good ? -1 : 2));
   writeSync(1, "ready\n");
-  for (let seed = first; seed < first + count; seed++) {
-    const { what, write, open } = make(random(seed));
+  for (const seed of [-1, ...Array.from({ length: count }, (_, i) => first + i)]) {
+    const { what, write, open } = make(seed < 0 ? undefined : random(seed));
     write();
     writeSync(1, `begin ${seed} ${JSON.stringify(what.slice(0, 300))}\n`);
     let outcome = "works";
     try {
-      await open();
+      await (broken(seed) ? fault.make(open, lib)() : open());
     } catch (error) {
       const typed = error?.name === "SdRpnError" && error.code !== "INTERNAL";
       outcome = typed ? error.code : `untyped: ${String(error?.stack ?? error).slice(0, 300)}`;
@@ -139,8 +144,8 @@ async function main(kind, first, count, folder) {
   }
 }
 
-const [kind, first, count, folder] = process.argv.slice(2);
-main(kind, Number(first), Number(count), folder).catch((error) => {
+const [kind, first, count, folder, fault] = process.argv.slice(2);
+main(kind, Number(first), Number(count), folder, fault).catch((error) => {
   console.error(error);
   process.exitCode = 9;
 });

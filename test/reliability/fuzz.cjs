@@ -1,10 +1,12 @@
 // Damaged files: every one ends in a typed error or works, within 10 s and 2 GB, and never takes its process down.
 //
 //   node test/reliability/fuzz.cjs [--gguf 1100] [--images 500] [--checkpoints 500] [--labels 500] [--first 0] [--jobs 2] [--kind KIND]
+//                                    [--seconds 10] [--megabytes 2000] [--break FAULT]
 //
 // `--gguf` is the number of files of each of the three kinds (model, mmproj, rpn). A file is known by its kind and seed:
 // `--kind mmproj --first 123 --gguf 1` opens one again. Children open many files each; one that ends or hangs is
-// put down to the file it had begun, and another goes on with the next.
+// put down to the file it had begun, and another goes on with the next. Each child opens the file without damage first: it must
+// work, and of the damaged ones some must be refused, or the suite has read nothing.
 const { spawn } = require("node:child_process");
 const { mkdtempSync, rmSync } = require("node:fs");
 const { tmpdir } = require("node:os");
@@ -12,11 +14,9 @@ const { join } = require("node:path");
 const { createInterface } = require("node:readline");
 const { Report, readOptions } = require("./common.cjs");
 
-const SECONDS = 10;
-const MEGABYTES = 2000;
 const CHUNK = 50;
 
-const options = readOptions({ gguf: 1100, images: 500, checkpoints: 500, labels: 500, first: 0, jobs: 2, kind: "" });
+const options = readOptions({ gguf: 1100, images: 500, checkpoints: 500, labels: 500, first: 0, jobs: 2, kind: "", seconds: 10, megabytes: 2000 });
 const report = new Report("fuzz");
 const outcomes = {};
 let mostMB = 0;
@@ -25,44 +25,58 @@ let slowest = 0;
 /** Runs one child over seeds; resolves to the first seed that it did not come to. */
 function runChild(kind, first, count, folder) {
   return new Promise((done) => {
-    const child = spawn(process.execPath, [join(__dirname, "fuzz-child.cjs"), kind, String(first), String(count), folder], { stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(process.execPath, [join(__dirname, "fuzz-child.cjs"), kind, String(first), String(count), folder, options.break], { stdio: ["ignore", "pipe", "pipe"] });
     let stderr = "";
     let open = null; // { seed, what, begun }
     let seed = first;
+    let full = false;
     child.stderr.on("data", (data) => (stderr += data));
     const watch = setInterval(() => {
-      if (open && performance.now() - open.begun > SECONDS * 1000) {
+      const seconds = (open?.seed < 0 ? 6 : 1) * options.seconds; // the file without damage also warms the child up
+      if (open && performance.now() - open.begun > seconds * 1000) {
         open.hung = true;
         child.kill("SIGKILL");
       }
     }, 200);
     createInterface({ input: child.stdout }).on("line", (line) => {
-      const begin = /^begin (\d+) (.*)$/.exec(line);
+      const begin = /^begin (-?\d+) (.*)$/.exec(line);
       if (begin) open = { seed: Number(begin[1]), what: JSON.parse(begin[2]), begun: performance.now() };
-      const end = /^end (\d+) (".*") (\d+)$/.exec(line);
+      const end = /^end (-?\d+) (".*") (\d+)$/.exec(line);
       if (!end) return;
       const outcome = JSON.parse(end[2]);
+      const megabytes = Number(end[3]);
       const name = `${kind} seed ${open.seed} (${open.what})`;
-      report.try(kind);
-      const counts = (outcomes[kind] ??= {});
-      counts[outcome] = (counts[outcome] ?? 0) + 1;
-      report.check(!outcome.startsWith("untyped"), `${name}: ${outcome}`);
+      const intact = open.seed < 0;
+      if (intact) {
+        report.check(outcome === "works", `${kind} without damage: ${outcome}`);
+      } else {
+        report.try(kind);
+        const counts = (outcomes[kind] ??= {});
+        counts[outcome] = (counts[outcome] ?? 0) + 1;
+        report.check(!outcome.startsWith("untyped"), `${name}: ${outcome}`);
+        seed = open.seed + 1;
+      }
       slowest = Math.max(slowest, performance.now() - open.begun);
-      mostMB = Math.max(mostMB, Number(end[3]));
-      report.check(Number(end[3]) < MEGABYTES, `${name}: ${end[3]} MB`);
-      seed = open.seed + 1;
+      mostMB = Math.max(mostMB, megabytes);
+      report.check(megabytes < options.megabytes, `${name}: ${megabytes} MB`);
       open = null;
-      // so that the next file's memory is its own
-      if (Number(end[3]) >= MEGABYTES) child.kill();
+      if (megabytes >= options.megabytes) { // so that the next file's memory is its own
+        full = true;
+        child.kill();
+      }
     });
     child.on("close", (code, signal) => {
       clearInterval(watch);
-      if (open) {
-        report.try(kind);
-        report.fail(`${kind} seed ${open.seed} (${open.what}): ${open.hung ? `more than ${SECONDS} s` : `code ${code}, signal ${signal}`} ${stderr.slice(0, 400)}`);
-        seed = open.seed + 1;
-      } else if (code !== 0 && signal === null) {
-        report.fail(`${kind} seeds ${first}..${first + count - 1}: the child ended with code ${code} ${stderr.slice(0, 600)}`);
+      const how = `code ${code}, signal ${signal} ${stderr.slice(0, 400)}`;
+      if (open && !full) {
+        if (open.seed >= 0) report.try(kind);
+        report.fail(`${kind} seed ${open.seed} (${open.what}): ${open.hung ? `more than ${options.seconds} s` : how}`);
+        // without damage none works: the next child would not come further
+        seed = open.seed < 0 ? first + count : open.seed + 1;
+      } else if (!full && (code !== 0 || signal !== null || seed < first + count)) {
+        report.fail(`${kind} seeds ${first}..${first + count - 1}: the child ended between files, with ${how}`);
+        seed = first + count;
+      } else if (full && seed === first) { // the file without damage takes too much
         seed = first + count;
       }
       done(seed);
@@ -86,7 +100,16 @@ async function main() {
   });
   await Promise.all(lanes);
   rmSync(folder, { recursive: true, force: true });
+  // one damaged copy may well work, twenty do not
+  for (const [kind, counts] of Object.entries(outcomes)) {
+    const works = counts.works ?? 0;
+    const all = Object.values(counts).reduce((a, b) => a + b, 0);
+    report.check(works < all || all < 20, `${kind}: no damaged file was refused`);
+  }
   report.end({ ...outcomes, "most memory": `${mostMB} MB`, "slowest": `${(slowest / 1000).toFixed(1)} s` });
 }
 
-main();
+main().catch((error) => {
+  report.fail(`the suite ended with ${error?.stack ?? error}`);
+  report.end();
+});

@@ -1,12 +1,16 @@
 // Overlapping calls: every promise settles once, with what the same call gives alone, in a fair order; memory comes back.
 //
-//   node --expose-gc test/reliability/load.cjs [--calls 200] [--seed 1] [--parallel 1] [--rounds 3]
+//   node --expose-gc test/reliability/load.cjs [--calls 200] [--seed 1] [--parallel 1] [--rounds 3] [--pictures 12]
+//                                            [--seconds 600] [--break FAULT]
+//
+// `--pictures`: fewer make longer lines of calls about one, which a small run needs to judge the order by; `--seconds`: a call that
+// has not settled by then never does.
 const { readFileSync } = require("node:fs");
 const sharp = require("sharp");
-const { loadModel } = require("../../lib/index.js");
-const { Report, demoQuestions, random, readOptions, residentMB, sleep } = require("./common.cjs");
+const { Report, demoQuestions, libraryOf, random, readOptions, residentMB, sleep } = require("./common.cjs");
 
-const options = readOptions({ calls: 200, seed: 1, parallel: 1, rounds: 3 });
+const options = readOptions({ calls: 200, seed: 1, parallel: 1, rounds: 3, pictures: 12, seconds: 600 });
+const { loadModel } = libraryOf("load", options);
 const report = new Report("load");
 const questions = demoQuestions();
 
@@ -72,7 +76,8 @@ function makeCall(next, pictures) {
   if (dice < 15) return { ...wrong[next(wrong.length)], client: image };
   const [kind, call] = good[next(good.length)];
   if (dice < 20) return { kind: "onToken throws", client: image, code: "mine", call: (m) => m.answer(image, question, { onToken: () => { throw Object.assign(new Error("mine"), { code: "mine" }); } }) };
-  if (dice < 45) return { kind: `aborted: ${kind}`, client: image, code: "ABORTED", after: dice < 25 ? -1 : next(400), call };
+  if (dice < 25) return { kind: `aborted before: ${kind}`, client: image, code: "ABORTED", after: -1, call };
+  if (dice < 45) return { kind: `aborted: ${kind}`, client: image, code: "ABORTED", after: next(400), call };
   return { kind, client: image, call };
 }
 
@@ -107,8 +112,12 @@ function start(model, { call, after }, begun, onEnd) {
   const controller = new AbortController();
   const reason = new Error("enough");
   if (after === -1) controller.abort(reason);
-  const timer = after >= 0 ? setTimeout(() => controller.abort(reason), after) : undefined;
   const entry = { settled: 0, reason, begun: performance.now() };
+  const abort = () => {
+    entry.aborted = true;
+    controller.abort(reason);
+  };
+  const timer = after >= 0 ? setTimeout(abort, after) : undefined;
   const settle = (outcome) => {
     clearTimeout(timer);
     entry.settled++;
@@ -119,11 +128,18 @@ function start(model, { call, after }, begun, onEnd) {
   begun.push(entry);
 }
 
+/** Waits until `done()`, for so long that what has not come by then never will. */
+async function wait(done) {
+  const until = performance.now() + options.seconds * 1000;
+  while (!done() && performance.now() < until) await sleep(20);
+  return done();
+}
+
 async function main() {
   const next = random(options.seed);
   next.seed = 77;
   const pictures = [];
-  for (const { image: path } of questions.slice(0, 12)) {
+  for (const { image: path } of questions.slice(0, options.pictures)) {
     const bytes = readFileSync(path);
     const { data, info } = await sharp(bytes).removeAlpha().raw().toBuffer({ resolveWithObject: true });
     pictures.push({ path, bytes, raw: { data, width: info.width, height: info.height, channels: 3 } });
@@ -134,17 +150,26 @@ async function main() {
 
   // each good call alone
   const alone = [];
-  for (const { call, code } of calls) {
-    alone.push(code ? null : await call(model, undefined));
+  for (const { call, code, kind } of calls) {
+    if (code) {
+      alone.push(null);
+      continue;
+    }
+    let ended = false;
+    const running = call(model, undefined).finally(() => (ended = true));
+    if (!(await wait(() => ended))) throw new Error(`${kind} alone never settled`);
+    alone.push(await running);
   }
   let memory;
   let worst = 0;
+  let behind = 0; // the most calls that could overtake one
+  let atWork = 0;
+  let told = 0;
   for (let round = 0; round < options.rounds; round++) {
     const entries = [];
     let ends = 0;
     for (const each of calls) start(model, each, entries, (entry) => (entry.end = ends++));
-    const until = performance.now() + 600_000;
-    while (ends < calls.length && performance.now() < until) await sleep(20);
+    await wait(() => ends === calls.length);
     await sleep(200); // whatever would settle twice does it now
 
     entries.forEach((entry, i) => {
@@ -153,9 +178,14 @@ async function main() {
       report.try(kind);
       if (!report.check(entry.settled === 1, `${name} settled ${entry.settled} times`)) return;
       const got = entry.error?.code;
-      if (code === "ABORTED") {
-        // it may have ended before the abort
-        report.check(entry.value || (got === "ABORTED" && entry.error.name === "AbortError" && entry.error.cause === entry.reason), `${name} ended with ${entry.error}`);
+      const isAborted = got === "ABORTED" && entry.error.name === "AbortError" && entry.error.cause === entry.reason;
+      if (code === "ABORTED" && calls[i].after >= 0) {
+        // it may end just when it is aborted: how many may is said below
+        atWork += entry.aborted ? 1 : 0;
+        told += entry.aborted && isAborted ? 1 : 0;
+        report.check(entry.value || isAborted, `${name} ended with ${entry.error}`);
+      } else if (code === "ABORTED") {
+        report.check(isAborted, `${name} ended with ${entry.error ?? "a result"}`);
       } else if (code) {
         report.check(got === code, `${name} ended with ${entry.error ?? "a result"}`);
       } else {
@@ -164,20 +194,24 @@ async function main() {
     });
     entries.forEach((entry, i) => {
       if (!entry.value) return;
-      const overtaken = entries.filter((other, j) => other.value && turns[j].least > turns[i].most && other.end < entry.end).length;
-      worst = Math.max(worst, overtaken);
+      const later = entries.filter((other, j) => other.value && turns[j].least > turns[i].most);
+      behind = Math.max(behind, later.length);
+      worst = Math.max(worst, later.filter((other) => other.end < entry.end).length);
     });
     const after = await residentMB();
     if (round <= Math.max(0, Math.min(1, options.rounds - 2))) memory = after; // the first round is warm-up where there are more than two
     else report.check(after < memory * 1.1 + 20, `memory grew from ${memory.toFixed(0)} to ${after.toFixed(0)} MB`);
     if (round === options.rounds - 1) memory = `${memory.toFixed(0)} MB after the ${options.rounds > 2 ? "second" : "first"} round, ${after.toFixed(0)} MB after the last`;
   }
+  report.check(atWork > 0 && told >= atWork / 2, `${told} of ${atWork} calls aborted at work ended with ABORTED, at least half must`);
+  report.check(behind > OVERTAKEN, `no call has more than ${behind} of later turns to be overtaken by: more --calls or fewer --pictures`);
+  report.check(options.rounds > 1, "memory is compared from round to round: --rounds 2 at least");
   report.check(worst <= OVERTAKEN, `a call was overtaken by ${worst} of later turns`);
   await model.dispose();
   report.end({ memory, "largest difference of a map": mapDifference.toExponential(1), overtaken: `at most ${worst} calls of later turns were done before one (limit ${OVERTAKEN})` });
 }
 
 main().catch((error) => {
-  console.error(error);
-  process.exitCode = 1;
+  report.fail(`the suite ended with ${error?.stack ?? error}`);
+  report.end();
 });

@@ -1,19 +1,21 @@
 // Numbers that do not move: the same calls in process after process give the same, with any number of threads, alone or together.
 //
-//   node test/reliability/same.cjs [--questions 24] [--threads N]
+//   node test/reliability/same.cjs [--questions 24] [--threads N] [--break FAULT]
 //
 // Texts must be equal everywhere, sampled ones with their seed too; features and maps to the last bit where a process repeats
 // another, and where threads or company differ within the tolerances below.
 const { spawn } = require("node:child_process");
 const { availableParallelism } = require("node:os");
-const { loadModel } = require("../../lib/index.js");
-const { Report, demoQuestions, readOptions } = require("./common.cjs");
+const { Report, demoQuestions, libraryOf, readOptions } = require("./common.cjs");
 
 // more threads than cores wait for each other: the numbers are the same, and come late
 const options = readOptions({ questions: 24, threads: Math.min(4, availableParallelism()), child: "" });
+const { loadModel } = libraryOf("same", options);
 
 /** Largest difference of a map's probabilities, and of features relative to their greatest value, where threads or company differ. */
 const TOLERANCE = { map: 1e-3, features: 1e-4 };
+
+const SEEDS = [1, 2, 3, 4];
 
 /** Runs in a process of its own: all calls, one after the other or at once. */
 async function work({ threads, parallel }) {
@@ -22,10 +24,11 @@ async function work({ threads, parallel }) {
   const model = await loadModel({ threads, parallel });
   const one = async ({ image, question }) => {
     const greedy = await model.answer(image, question);
-    const sampled = await model.answer(image, question, { temperature: 1.2, topP: 0.95, seed: 7, maxTokens: 24 });
+    const sampled = [];
+    for (const seed of SEEDS) sampled.push((await model.answer(image, question, { roi: "never", temperature: 2, seed, maxTokens: 8 })).text);
     const { map } = await model.predictRoI(image, question);
     const features = await model.encodeImage(image);
-    return { greedy: greedy.text, sampled: sampled.text, map: Array.from(map.data), features: Array.from(features) };
+    return { greedy: greedy.text, sampled, map: Array.from(map.data), features: Array.from(features) };
   };
   const results = [];
   if (parallel > 1) results.push(...(await Promise.all(asked.map(one))));
@@ -36,18 +39,29 @@ async function work({ threads, parallel }) {
 
 function runChild(config) {
   return new Promise((done, failed) => {
-    const child = spawn(process.execPath, [__filename, "--questions", String(options.questions), "--child", JSON.stringify(config)], { stdio: ["ignore", "pipe", "inherit"] });
+    const args = [__filename, "--questions", String(options.questions), "--break", options.break, "--child", JSON.stringify(config)];
+    const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
     let output = "";
+    let errors = "";
     child.stdout.on("data", (data) => (output += data));
-    child.on("close", (code) => (code === 0 ? done(JSON.parse(output)) : failed(new Error(`the process ended with code ${code}`))));
+    child.stderr.on("data", (data) => (errors += data));
+    child.on("close", (code, signal) => {
+      let results = [];
+      try {
+        results = JSON.parse(output);
+      } catch {
+        // what did not come is told below
+      }
+      if (code === 0 && signal === null && results.length === options.questions) done(results);
+      else failed(new Error(`the process ended with code ${code}, signal ${signal} and gave ${results.length} of ${options.questions} results; ${errors.slice(0, 400)}`));
+    });
   });
 }
 
 const apart = (a, b) => a.reduce((most, value, i) => Math.max(most, Math.abs(value - b[i])), a.length === b.length ? 0 : Infinity);
 const greatest = (a) => a.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
 
-async function main() {
-  const report = new Report("same");
+async function main(report) {
   const configs = [{ threads: 1, parallel: 1 }, { threads: 1, parallel: 1 }];
   for (let threads = 2; threads <= options.threads; threads++) configs.push({ threads, parallel: 1 }, { threads, parallel: 1 });
   configs.push({ threads: 1, parallel: 4 }, { threads: 2, parallel: 4 });
@@ -63,9 +77,11 @@ async function main() {
     got.forEach((each, i) => {
       report.try(`${name}${repeats ? ", again" : ""}`);
       for (const text of ["greedy", "sampled"]) {
-        report.check(each[text] === expected[i][text], `${name}, question ${i}, ${text}: ${JSON.stringify(each[text])} instead of ${JSON.stringify(expected[i][text])}`);
+        report.check(String(each[text]) === String(expected[i][text]), `${name}, question ${i}, ${text}: ${JSON.stringify(each[text])} instead of ${JSON.stringify(expected[i][text])}`);
       }
       for (const numbers of ["map", "features"]) {
+        // JSON has null for what is no number
+        if (!report.check(each[numbers].length > 0 && !each[numbers].includes(null), `${name}, question ${i}: ${numbers} has no numbers`)) continue;
         const difference = apart(each[numbers], expected[i][numbers]) / (numbers === "features" ? greatest(expected[i].features) : 1);
         most[numbers] = Math.max(most[numbers], difference);
         report.check(difference <= TOLERANCE[numbers], `${name}, question ${i}: ${numbers} differ by ${difference.toExponential(1)}`);
@@ -76,7 +92,10 @@ async function main() {
       }
     });
   }
-  report.end({ "most that threads or company make": `maps ${most.map.toExponential(1)}, features ${most.features.toExponential(1)}` });
+  // or no seed would have anything to decide
+  const different = expected.filter(({ sampled }) => new Set(sampled).size > 1).length;
+  report.check(different > 0, `${SEEDS.length} seeds give one text for every question`);
+  report.end({ "questions that seeds answer differently": `${different} of ${expected.length}`, "most that threads or company make": `maps ${most.map.toExponential(1)}, features ${most.features.toExponential(1)}` });
 }
 
 if (options.child) {
@@ -85,8 +104,9 @@ if (options.child) {
     process.exitCode = 1;
   });
 } else {
-  main().catch((error) => {
-    console.error(error);
-    process.exitCode = 1;
+  const report = new Report("same");
+  main(report).catch((error) => {
+    report.fail(`the suite ended with ${error?.stack ?? error}`);
+    report.end();
   });
 }
