@@ -10,7 +10,7 @@
 //
 // cmake-js composes the configure command (Node-API headers from node-api-headers, so nothing is downloaded: that is
 // what `binary.napi_versions` in package.json tells it; Visual Studio and node.lib on Windows). It is run from here,
-// because cmake-js can neither hold back the compiler's output nor say how far it is.
+// because cmake-js can neither suppress the compiler's output nor report progress.
 import * as fs from "node:fs";
 import { availableParallelism } from "node:os";
 import { join, relative } from "node:path";
@@ -43,7 +43,7 @@ export async function buildNative({ gyp = false } = {}) {
 
   await configure(dir, type, logFile, gyp);
   await compile(dir, type, logFile);
-  if (!fs.existsSync(ADDON)) throw new BuildError(`the build ended well but ${relative(ROOT, ADDON)} is not there: remove build/ and run \`npm run build\` again`);
+  if (!fs.existsSync(ADDON)) throw new BuildError(`the build succeeded but ${relative(ROOT, ADDON)} does not exist: remove build/ and run \`npm run build\` again`);
   say(`${relative(ROOT, ADDON)} is up to date`);
 }
 
@@ -83,7 +83,7 @@ async function configure(dir, type, logFile, gyp) {
       SD_RPN_SANITIZED_TESTS: onOff(flag("SD_RPN_SANITIZED_TESTS")),
       SD_RPN_ADDON_DIR: join(ROOT, "build", "Release").replaceAll("\\", "/"),
       GGML_NATIVE: onOff(!flag("SD_RPN_PORTABLE")),
-      // ggml would take the commit of the repository around it, and compile again after each of our commits
+      // ggml would record the commit of the surrounding repository, and be compiled again after each of our commits
       GIT_EXE: "",
       LLAMA_BUILD_COMMIT: LLAMA_VERSION,
       LLAMA_BUILD_NUMBER: "0",

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 
 export const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), "..");
 
-/** An error whose message alone is worth reading: no stack is printed. */
+/** An error that is printed as its message, without the stack. */
 export class BuildError extends Error {}
 
 export function say(message) {

@@ -24,7 +24,7 @@ export const PATCH_DIR = join(ROOT, "native", "patches");
 /** Where the patched tree is put. */
 export const LLAMA_DIR = join(ROOT, "deps", "llama.cpp");
 
-/** Prepares deps/llama.cpp; returns at once where it is already what is wanted. */
+/** Prepares deps/llama.cpp; returns at once if it is up to date. */
 export async function prepareLlamaSource() {
   const checkout = process.env.SD_RPN_LLAMA_CPP ? resolve(process.env.SD_RPN_LLAMA_CPP) : null;
   if (checkout) checkVersion(checkout);
@@ -35,7 +35,7 @@ export async function prepareLlamaSource() {
 
   if (!hasProgram("git")) throw new BuildError("git is missing, and llama.cpp cannot be unpacked and patched without it");
 
-  // everything is made ready beside the target: an interrupted run leaves no stamp, hence nothing that counts as done
+  // everything is prepared beside the target: an interrupted run leaves no stamp, so it does not count as done
   const deps = dirname(LLAMA_DIR);
   fs.mkdirSync(deps, { recursive: true });
   for (const name of fs.readdirSync(deps)) {
@@ -63,7 +63,7 @@ export function patchFiles(dir = PATCH_DIR) {
   return fs.readdirSync(dir).filter((name) => name.endsWith(".patch")).sort();
 }
 
-/** A digest of all that decides what the prepared tree contains. */
+/** A digest of everything that the prepared tree depends on. */
 function wantedStamp(checkout) {
   const hash = createHash("sha256");
   hash.update(`${VERSION}\n${PARTS.join(" ")}\n`);
@@ -135,7 +135,7 @@ function npmOptions() {
     const json = execFileSync(command, [...args, "config", "list", "--json"], { cwd: ROOT, encoding: "utf8", shell, stdio: ["ignore", "pipe", "ignore"] });
     config = JSON.parse(json);
   } catch {
-    // without npm at hand pacote's defaults serve
+    // without npm, pacote's defaults are used
   }
   const options = {};
   const copy = (to, value) => {

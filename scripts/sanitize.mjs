@@ -38,7 +38,7 @@ const KINDS = {
     sanitizers: "thread",
     runtimes: ["libtsan.so"],
     environment: { TSAN_OPTIONS: "halt_on_error=1" },
-    // Node itself is not built for it: what it does between its own threads cannot be judged
+    // Node itself is not instrumented, so races between its own threads cannot be judged
     nodeEnvironment: { TSAN_OPTIONS: "halt_on_error=1:ignore_noninstrumented_modules=1" },
     tests: "threads|session|flash|text-stream",
     node: [

@@ -21,7 +21,7 @@ function runCtest() {
 
   const attributes = /<testsuite\b[^>]*>/.exec(fs.readFileSync(report, "utf8"))?.[0] ?? "";
   const count = (name) => Number(new RegExp(`\\b${name}="(\\d+)"`).exec(attributes)?.[1] ?? 0);
-  // a native test that was skipped or could not start has shown nothing, so it counts as failed
+  // a native test that was skipped or could not start proves nothing, so it counts as failed
   const failed = count("failures") + count("disabled") + count("skipped");
   return { passed: count("tests") - failed, failed: failed || (status === 0 ? 0 : 1) };
 }
@@ -37,7 +37,7 @@ function runJest() {
   if (!fs.existsSync(report)) return { passed: 0, failed: 1 };
 
   const result = JSON.parse(fs.readFileSync(report, "utf8"));
-  // a file that does not compile has no tests of its own to fail; skipped tests have shown nothing
+  // a file that does not compile has no tests that could fail; skipped tests prove nothing
   const failed = result.numFailedTests + result.numRuntimeErrorTestSuites + result.numPendingTests + result.numTodoTests;
   return { passed: result.numPassedTests, failed: failed || (status === 0 ? 0 : 1) };
 }

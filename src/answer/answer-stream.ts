@@ -1,7 +1,7 @@
 import type { Answer, AnswerEvent, RoI } from "../base/types.js";
 import { linkSignals } from "../base/signals.js";
 
-/** How an answer is started: with callbacks for what comes meanwhile, and a signal that ends it. */
+/** Starts an answer, with callbacks for its events and a signal that aborts it. */
 export type StartAnswer = (on: { roi: (roi: RoI) => void; text: (text: string) => void }, signal: AbortSignal) => Promise<Answer>;
 
 /**
@@ -54,6 +54,6 @@ export async function* streamAnswer(start: StartAnswer, signal?: AbortSignal): A
     }
   } finally {
     left.abort();
-    await end; // nothing goes on behind the caller's back
+    await end; // nothing runs on after the caller has left the loop
   }
 }

@@ -2,7 +2,7 @@ import type { Timings } from "../base/types.js";
 import type { PictureInUse } from "../engine/opened-picture.js";
 import type { NativeTimings } from "../native/binding.js";
 
-/** Collects the phases of one call. */
+/** Measures the phases of one call. */
 export class Clock {
   readonly timings: Timings = { decode: 0, vision: 0, prefill: 0, rpn: 0, crop: 0, generate: 0, total: 0 };
   private readonly start = performance.now();

@@ -7,7 +7,7 @@ export function throwIfAborted(signal?: AbortSignal): void {
   }
 }
 
-/** The promise, or ABORTED as soon as the signal is aborted; for work that others share and that therefore goes on. */
+/** The promise, or ABORTED as soon as the signal is aborted; for work that is shared with other calls and therefore continues. */
 export function orAborted<T>(promise: Promise<T>, signal?: AbortSignal): Promise<T> {
   if (!signal) {
     return promise;

@@ -17,7 +17,7 @@ const schema = z.strictObject({
 });
 
 export interface AttentionOptions {
-  /** layers to read, from 0, each once; by default all. Nothing of others is copied. */
+  /** layers to read, from 0, without duplicates; by default all. Data of other layers is not copied. */
   layers?: number[];
   /** of the greedy answer; default 128. With 1 the maps are those of the prompt's last token. */
   maxTokens?: number;
@@ -27,8 +27,8 @@ export interface AttentionOptions {
 }
 
 /**
- * What the model looked at while it answered: attention from its own words to the picture's tokens, per layer and head, as
- * rows of a distribution over the whole prompt, so that a map sums to at most 1.
+ * The attention from the model's answer to the tokens of the picture, per layer and head. Attention is a distribution over
+ * the whole prompt, so a map sums to at most 1.
  */
 export interface Attention {
   layers: number[];
@@ -38,14 +38,14 @@ export interface Attention {
   /**
    * [layers][heads][grid.height * grid.width]: mean over the decode steps, that is the inputs g1 .. g(N-1) of N generated
    * tokens, without the prompt's last token and the last generated one; with N = 1 the row of the prompt's last token,
-   * where the reference has a mean of nothing (SD-RPN, arXiv 2509.16944, section 3).
+   * where the reference has the mean of an empty set (SD-RPN, arXiv 2509.16944, section 3).
    */
   output: Float32Array;
   /** mean over the tokens of the question, same shape; null unless asked for */
   question: Float32Array | null;
   /** the greedy answer */
   text: string;
-  /** its tokens, the end token included where it ended by itself */
+  /** its tokens, including the end token if it ended with one */
   tokens: number[];
   /** mean log-probability of those tokens, each given all before it */
   logLikelihood: number;
@@ -56,7 +56,7 @@ export interface Attention {
 /**
  * Attention maps of a picture and a question; see {@link Attention}.
  *
- * @throws {SdRpnError} INVALID_ARGUMENT (a layer that the model lacks), CONTEXT_OVERFLOW, OUT_OF_MEMORY (the second context does
+ * @throws {SdRpnError} INVALID_ARGUMENT (a layer that the model does not have), CONTEXT_OVERFLOW, OUT_OF_MEMORY (the second context does
  *   not fit), IMAGE_INVALID, IMAGE_TOO_LARGE, ABORTED, DISPOSED
  */
 export function attention(model: Model, image: ImageInput, question: string, options?: AttentionOptions): Promise<Attention>;

@@ -1,17 +1,17 @@
 import type { NativeRankedHead } from "../native/binding.js";
 import type { HeadChoice, HeadPair } from "./head-choice.js";
 
-/** A head points if it has at least this part of the best one's grounding. */
+/** A head counts as a grounding head if its grounding is at least this fraction of the best one's. */
 const MIN_GROUNDING = 0.8;
-/** Sinks need no removal where less than this share of the pointing heads' own attention piles up. */
+/** Sinks need not be removed if less than this share of the grounding heads' own attention is on sinks. */
 const CLEAN = 0.02;
-/** A head is a sink if at least this share of all its attention piles up, and it does not point. */
+/** A head counts as a sink head if at least this share of all its attention is on sinks, and it is no grounding head. */
 const MIN_SINK = 0.2;
 const MAX_SINKS = 32;
 
 /**
- * The best `count` that point. Sinks, the heads whose attention piles up uselessly, are chosen where those that point have
- * some of it themselves; otherwise they could only take away what is right.
+ * The best `count` grounding heads. Sink heads are chosen only if the grounding heads have attention on sinks themselves;
+ * otherwise removing sinks could only remove correct cells.
  */
 export function chooseHeads(ranked: readonly NativeRankedHead[], count: number): HeadChoice {
   const least = MIN_GROUNDING * ranked[0].grounding;

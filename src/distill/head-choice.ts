@@ -6,10 +6,11 @@ import { type ModelIdentity, modelDifference, modelIdentitySchema } from "./mode
 
 export const headPairSchema = z.tuple([z.int().min(0), z.int().min(0)]).describe("pair [layer, head]");
 
-/** A head of attention: layer and number in it, both from 0. */
+/** An attention head: layer and index in the layer, both from 0. */
 export type HeadPair = [layer: number, head: number];
 
-/** Which heads tell where the answer is (the mean of their maps), and which where attention piles up whatever is asked. */
+/** The heads whose mean map shows where the answer is, and those whose mean map shows attention sinks: tokens that get attention
+ * whatever the question. */
 export interface HeadChoice {
   /** at least one; a head listed twice counts twice */
   grounding: HeadPair[];
@@ -64,7 +65,7 @@ export function headPreset(name: string, model: Pick<ModelIdentity, "layers" | "
   return { grounding: grounding.map((pair) => [...pair]), sink: sink.map((pair) => [...pair]) };
 }
 
-/** @throws {SdRpnError} INVALID_ARGUMENT where the model lacks one of the heads */
+/** @throws {SdRpnError} INVALID_ARGUMENT where the model does not have one of the heads */
 export function checkHeads(choice: HeadChoice, model: Pick<ModelIdentity, "layers" | "heads">): HeadChoice {
   const wrong = [...choice.grounding, ...choice.sink].find(([layer, head]) => layer >= model.layers || head >= model.heads);
   if (wrong) {
@@ -85,7 +86,7 @@ const fileSchema = z.object({
 /**
  * Reads the choice out of a file that `sd-rpn distill heads` has written.
  *
- * @throws {SdRpnError} DATA_INVALID where it is no such file or was made with another model; IO_ERROR
+ * @throws {SdRpnError} DATA_INVALID where it is not such a file or was made with another model; IO_ERROR
  */
 export async function readHeadsFile(file: string, model: ModelIdentity): Promise<HeadChoice> {
   const place = { file, line: 1, column: 1 };
@@ -104,7 +105,7 @@ export async function readHeadsFile(file: string, model: ModelIdentity): Promise
   }
   const difference = modelDifference(data.model, model);
   if (difference) {
-    throw dataInvalid(place, `The heads were ranked on another model: ${difference.key} ${difference.found} instead of ${difference.expected}`);
+    throw dataInvalid(place, `The heads were ranked on a different model: ${difference.key} ${difference.found} instead of ${difference.expected}`);
   }
   return data.chosen;
 }

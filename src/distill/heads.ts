@@ -29,7 +29,7 @@ export const headsSchema = z.strictObject({
 export interface HeadsOptions {
   /** folder of the pictures of a question file; by default the file's own */
   images?: string;
-  /** how many pairs of use to gather; default 24. Pairs that the model is sure of anyway teach nothing and do not count. */
+  /** how many useful pairs to gather; default 24. Pairs of whose answer the model is sure anyway are not useful. */
   pairs?: number;
   /** grounding heads to choose, at most; default 3 */
   count?: number;
@@ -37,7 +37,7 @@ export interface HeadsOptions {
   lattice?: number;
   /** side of a probe's crop, as a share of the view's side; default 0.25 */
   window?: number;
-  /** pairs whose plain answer has a mean log-likelihood above minus this are passed over; default 0.1 */
+  /** pairs whose plain answer has a mean log-likelihood above minus this are skipped; default 0.1 */
   uncertainty?: number;
   /** of every answer; default 32 */
   maxTokens?: number;
@@ -46,10 +46,10 @@ export interface HeadsOptions {
 }
 
 export interface HeadsProgress {
-  /** pairs of use so far, and how many are wanted */
+  /** useful pairs so far, and the number wanted */
   used: number;
   wanted: number;
-  /** pairs that teach nothing */
+  /** pairs that are not useful */
   passed: number;
   failed: number;
 }
@@ -57,9 +57,9 @@ export interface HeadsProgress {
 export interface RankedHead {
   layer: number;
   head: number;
-  /** 0..1: how much a second look where the head looks makes the model sure of its answer */
+  /** 0..1: how much more certain of its answer the model is after a second look where the head looks */
   grounding: number;
-  /** 0..1: share of all its attention that piles up on few, useless tokens whatever is asked */
+  /** 0..1: share of all its attention on the few tokens that get it whatever the question (sinks) */
   sink: number;
 }
 
@@ -67,7 +67,7 @@ export interface HeadRanking {
   model: ModelIdentity;
   /** of all layers, best grounding first */
   heads: RankedHead[];
-  /** what {@link label} takes */
+  /** the choice that {@link label} takes */
   chosen: HeadChoice;
   used: number;
   passed: number;
@@ -77,12 +77,12 @@ export interface HeadRanking {
 
 /**
  * Ranks the model's attention heads by how well they point at what is asked for, without answers or boxes: the picture is
- * probed with crops on a lattice, and a head is good where it looks at places that, looked at again, make the model sure of
+ * probed with crops on a lattice, and a head is good if it looks at places whose crops make the model certain of
  * its answer (docs/decisions/008-label-free-heads.md). Takes about lattice squared answers per pair.
  *
- * Of a question file the pairs are taken in an order that is scattered over the file but always the same.
+ * The pairs of a question file are taken in a pseudo-random order that is always the same.
  *
- * @throws {SdRpnError} DATA_INVALID where no pair is of use, INVALID_ARGUMENT, IO_ERROR, OUT_OF_MEMORY, ABORTED, DISPOSED
+ * @throws {SdRpnError} DATA_INVALID where no pair is useful, INVALID_ARGUMENT, IO_ERROR, OUT_OF_MEMORY, ABORTED, DISPOSED
  */
 export async function heads(model: Model, pairs: Pairs, options: HeadsOptions = {}): Promise<HeadRanking> {
   const engine = engineOf(model);
@@ -127,13 +127,13 @@ export function headsDocument({ model, heads: ranked, chosen, used, passed }: He
   return { format: HEADS_FORMAT, version: 1, model, chosen, used, passed, heads: ranked };
 }
 
-/** An order that has nothing to do with the file's, and does not depend on how many lines it has. */
+/** A pseudo-random order that does not depend on the number of lines. */
 function scatter(pairs: readonly CheckedPair[]): CheckedPair[] {
   const key = ({ id }: CheckedPair): string => createHash("sha256").update(id).digest("hex");
   return pairs.map((pair) => ({ pair, key: key(pair) })).sort((a, b) => (a.key < b.key ? -1 : 1)).map(({ pair }) => pair);
 }
 
-/** Each pair with the next question that is another one: what does not change between the two is no answer's doing. */
+/** Each pair with the next different question: attention that is the same for both does not depend on the question. */
 function* withOthers(pairs: readonly CheckedPair[]): Generator<{ pair: CheckedPair; other?: string }> {
   for (const [index, pair] of pairs.entries()) {
     const others = [...pairs.slice(index + 1, index + 50), ...pairs.slice(0, index)];

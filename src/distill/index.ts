@@ -1,4 +1,4 @@
-// Self-distillation (SD-RPN, arXiv 2509.16944): the model's own attention becomes labels, and those train its region network.
+// Self-distillation (SD-RPN, arXiv 2509.16944): labels are made from the model's own attention, and its region network is trained on them.
 export { attention, type Attention, type AttentionOptions } from "./attention.js";
 export { heads, type HeadRanking, type HeadsOptions, type HeadsProgress, type RankedHead } from "./heads.js";
 export { HEAD_PRESETS as headPresets, type HeadChoice, type HeadPair, type HeadPreset } from "./head-choice.js";

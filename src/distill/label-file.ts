@@ -10,7 +10,7 @@ import type { PseudoLabel } from "./pseudo-labels.js";
 export const LABEL_FORMAT = "sd-rpn-labels";
 export const LABEL_VERSION = 1;
 
-/** The first line of a label file: all that its labels depend on. */
+/** The first line of a label file: everything that its labels depend on. */
 export const labelHeaderSchema = z.object({
   format: z.literal(LABEL_FORMAT),
   version: z.literal(LABEL_VERSION),
@@ -31,7 +31,7 @@ export const labelHeaderSchema = z.object({
 
 export type LabelHeader = z.output<typeof labelHeaderSchema>;
 
-/** What the next lines are: a pair with its labels, or with what went wrong. */
+/** The other lines: a pair with its labels, or with its error. */
 export const labelLineSchema = z.object({
   id: z.string(),
   image: z.string(),
@@ -41,20 +41,20 @@ export const labelLineSchema = z.object({
   /** generated, the end token included */
   tokens: z.int().optional(),
   logLikelihood: z.number().optional(),
-  /** one character a cell, row-major: 1 foreground, 0 background, . left out of the loss; null where all of them are left out */
+  /** one character per cell, row-major: 1 foreground, 0 background, . left out of the loss; null where all of them are left out */
   labels: z
     .string()
     .regex(/^[01.]*$/)
     .describe("text of 1, 0 and .")
     .nullish(),
-  /** whether any cell is learned from */
+  /** whether any cell is foreground or background */
   kept: z.boolean().optional(),
   error: z.object({ code: z.string(), message: z.string() }).optional(),
 });
 
 export type LabelLine = z.output<typeof labelLineSchema>;
 
-/** A pair to learn from. */
+/** A pair for training. */
 export interface LabelEntry {
   id: string;
   /** absolute path of the picture */
@@ -80,7 +80,7 @@ export interface LabelSet {
 export interface ReadLabelOptions {
   /** folder of the pictures; by default the one that the header names, relative to the label file */
   images?: string;
-  /** the model to be trained for: labels of another one are refused */
+  /** the model to be trained: labels made with another one are refused */
   model?: ModelIdentity;
   signal?: AbortSignal;
 }
@@ -89,7 +89,7 @@ export interface ReadLabelOptions {
  * Reads a label file.
  *
  * @throws {SdRpnError} DATA_INVALID (file, line, column) for a broken line, a missing header, labels of another model (the message
- *   has both sides), labels that do not fit the grid, an id that comes twice; IO_ERROR; ABORTED
+ *   names the difference), labels that do not fit the grid, an id that occurs twice; IO_ERROR; ABORTED
  */
 export async function readLabels(file: string, options: ReadLabelOptions = {}): Promise<LabelSet> {
   let header: LabelHeader | undefined;
@@ -106,7 +106,7 @@ export async function readLabels(file: string, options: ReadLabelOptions = {}): 
     }
     const value = checkEntry(labelLineSchema, raw, at);
     if (ids.has(value.id)) {
-      throw dataInvalid(at(["id"]), `Expected each id once but ${value.id} comes twice`);
+      throw dataInvalid(at(["id"]), `Expected each id once but ${value.id} occurs twice`);
     }
     ids.add(value.id);
     if (value.error) {
@@ -128,7 +128,7 @@ function checkHeader(value: unknown, at: (path: string[]) => DataPlace, model: M
   }
   const difference = model && modelDifference(data.model, model);
   if (difference) {
-    throw dataInvalid(at(["model", difference.key]), `The labels were made with another model: ${difference.key} ${difference.found} instead of ${difference.expected}`);
+    throw dataInvalid(at(["model", difference.key]), `The labels were made with a different model: ${difference.key} ${difference.found} instead of ${difference.expected}`);
   }
   return data;
 }

@@ -23,7 +23,7 @@ const runSchema = z.strictObject({
 export interface LabelFileOptions extends LabelOptions {
   /** the question file */
   data: string;
-  /** the label file to write, or to go on with */
+  /** the label file to write, or to continue */
   out: string;
   /** one of several parts of the data, by pictures; default: all of it */
   shard?: Shard | null;
@@ -31,21 +31,21 @@ export interface LabelFileOptions extends LabelOptions {
 }
 
 export interface LabelProgress {
-  /** pairs in the file, those of earlier calls included, and all that there will be */
+  /** pairs in the file, those of earlier calls included, and their final number */
   done: number;
   total: number;
-  /** of this call: pairs to learn from, those that tell nothing, and those that failed */
+  /** of this call: pairs with labelled cells, those without, and those that failed */
   kept: number;
   ignored: number;
   failed: number;
 }
 
 /**
- * Labels a question file into a label file (docs/distill.md), a line per pair as it comes. Killed at any moment and called
- * again, it goes on after the last whole line: nothing is lost and nothing is there twice. A pair that cannot be done is
- * recorded with its error's code and passed over.
+ * Labels a question file into a label file (docs/distill.md), one line per pair. If the process is killed at any moment and the
+ * call repeated, it continues after the last complete line, without loss or duplicates. A pair that fails is recorded with
+ * its error's code and skipped.
  *
- * @throws {SdRpnError} INVALID_ARGUMENT; DATA_INVALID for a broken line, no pictures at all, and a label file that was begun with
+ * @throws {SdRpnError} INVALID_ARGUMENT; DATA_INVALID for a broken line, no pictures at all, and a label file that was started with
  *   another model, heads or constants; IO_ERROR (a full disk: what was written stays usable); OUT_OF_MEMORY, ABORTED, DISPOSED
  */
 export async function labelFile(model: Model, options: LabelFileOptions): Promise<LabelProgress> {
@@ -115,7 +115,7 @@ export interface MergeLabelOptions {
 /**
  * Joins the label files of several shards into the one that a single process would have written.
  *
- * @throws {SdRpnError} DATA_INVALID where a pair of the question file is missing or is there twice, and where the files were begun
+ * @throws {SdRpnError} DATA_INVALID where a pair of the question file is missing or occurs twice, and where the files were started
  *   with different models, heads or constants; IO_ERROR; ABORTED
  */
 export async function mergeLabels(options: MergeLabelOptions): Promise<{ pairs: number }> {

@@ -43,12 +43,12 @@ export interface LabelConstants {
   backgroundRatio?: number;
   /** default 0.5 */
   maxForegroundArea?: number;
-  /** pairs whose greatest attention beside the sinks is below this are not learned from; default 0, for Qwen models 0.005 */
+  /** pairs whose greatest attention outside the sinks is below this are left out of training; default 0, for Qwen models 0.005 */
   minAttention?: number;
 }
 
 export interface LabelOptions extends LabelConstants {
-  /** what {@link heads} has chosen, or a preset such as "llava-1.5-7b" */
+  /** the choice made by {@link heads}, or a preset such as "llava-1.5-7b" */
   heads: HeadChoice | HeadPreset;
   /** folder of the pictures of a question file; by default the file's own */
   images?: string;
@@ -57,7 +57,7 @@ export interface LabelOptions extends LabelConstants {
   signal?: AbortSignal;
 }
 
-/** What came of one pair: its labels, or the error with which it was passed over. */
+/** The result for one pair: its labels, or the error because of which it was skipped. */
 export type LabelResult = Label | LabelFailure;
 
 export interface Label {
@@ -75,7 +75,7 @@ export interface Label {
   /** 1, 0 or -100 a cell, row-major */
   labels: PseudoLabel[];
   foregroundBox: [y0: number, x0: number, y1: number, x1: number];
-  /** whether any cell is learned from */
+  /** whether any cell is foreground or background */
   kept: boolean;
   error?: undefined;
 }
@@ -88,7 +88,7 @@ export interface LabelFailure {
 
 export type CheckedLabelOptions = Omit<z.output<typeof labelSchema>, "heads"> & { heads: HeadChoice };
 
-/** @throws {SdRpnError} INVALID_ARGUMENT, also for heads that the model lacks */
+/** @throws {SdRpnError} INVALID_ARGUMENT, also for heads that the model does not have */
 export function checkLabelOptions(engine: Engine, options: LabelOptions): CheckedLabelOptions {
   const checked = parseOptions(labelSchema, options);
   const model = modelIdentity(engine);
@@ -98,8 +98,8 @@ export function checkLabelOptions(engine: Engine, options: LabelOptions): Checke
 
 /**
  * Labels pairs from the model's own attention (SD-RPN, arXiv 2509.16944): the model answers each question greedily, the maps
- * of the chosen heads say where it looked, and `pseudoLabels` turns them into targets. Results come in the order of the pairs.
- * A pair that cannot be done (a picture that cannot be read, a question that does not fit) gives a result with `error`.
+ * of the chosen heads show where it looked, and `pseudoLabels` turns them into targets. Results come in the order of the pairs.
+ * A pair that fails (a picture that cannot be read, a question that does not fit the context) gives a result with `error`.
  *
  * Pairs of one picture that follow each other share its decoding, its encoding and the prefix of the prompt.
  *
@@ -111,7 +111,7 @@ export async function* label(model: Model, pairs: Pairs, options: LabelOptions):
   yield* labelPairs(engine, readPairs(pairs, checked.images, checked.signal), checked);
 }
 
-/** As {@link label}, with everything checked. */
+/** As {@link label}, with checked options. */
 export async function* labelPairs(engine: Engine, pairs: AsyncIterable<CheckedPair>, options: CheckedLabelOptions): AsyncGenerator<LabelResult, void, undefined> {
   const groups = groupPairs(pairs, GROUP);
   for await (const results of ahead(groups, AHEAD, (group, signal) => labelGroup(engine, group, options, signal), options.signal)) {

@@ -1,7 +1,8 @@
 import { z } from "zod";
 import type { Engine } from "../engine/engine.js";
 
-/** What attention heads and labels depend on, as files keep it. Files may be renamed and quantized: it stays the same model. */
+/** The properties of a model that attention heads and labels depend on, as written into files. A renamed or quantized file
+ * counts as the same model. */
 export const modelIdentitySchema = z.object({
   /** general.name of the model's file */
   name: z.string(),
@@ -20,7 +21,7 @@ export function modelIdentity({ info, layout }: Pick<Engine, "info" | "layout">)
   return { name, architecture, layers, heads: headCount, embeddingLength, grid: layout.grid };
 }
 
-/** The first thing in which a model differs from the one that a file was made with; undefined where it is the same. */
+/** The first property in which a model differs from the one that a file was made with; undefined where there is none. */
 export function modelDifference(found: ModelIdentity, expected: ModelIdentity): { key: string; found: string; expected: string } | undefined {
   for (const key of ["architecture", "layers", "heads", "embeddingLength", "grid", "name"] as const) {
     const [a, b] = [found[key], expected[key]].map((value) => JSON.stringify(value));

@@ -4,7 +4,7 @@ import { questionSchema } from "../base/schemas.js";
 import type { ImageInput } from "../base/types.js";
 import { parseOptions } from "../base/validate.js";
 
-/** A picture and a question about it: all that self-distillation needs. */
+/** A picture and a question about it: the input of self-distillation. */
 export interface Pair {
   /** default: the pair's number, from 1 */
   id?: string;
@@ -22,7 +22,7 @@ const pairSchema = z.looseObject({ id: z.string().min(1).optional(), image: z.un
 /**
  * Pairs in the order given; those of a file picture by picture.
  *
- * @throws {SdRpnError} INVALID_ARGUMENT for something that is no pair; as readQuestions for a file
+ * @throws {SdRpnError} INVALID_ARGUMENT for a value that is not a pair; the errors of readQuestions for a file
  */
 export async function* readPairs(pairs: Pairs, images: string | undefined, signal?: AbortSignal): AsyncGenerator<CheckedPair, void, undefined> {
   if (typeof pairs === "string") {
@@ -44,7 +44,7 @@ function isIterable(value: unknown): boolean {
   return typeof value === "object" && value !== null && (Symbol.iterator in value || Symbol.asyncIterator in value);
 }
 
-/** Pairs that follow each other with the same picture, at most `limit` together. */
+/** Groups consecutive pairs that have the same picture, at most `limit` together. */
 export async function* groupPairs(pairs: AsyncIterable<CheckedPair>, limit: number): AsyncGenerator<CheckedPair[], void, undefined> {
   let group: CheckedPair[] = [];
   for await (const pair of pairs) {

@@ -25,7 +25,7 @@ export interface PseudoLabelOptions {
   foregroundRatio?: number;
   /** background is below this part of the greatest attention; by default 0.1 */
   backgroundRatio?: number;
-  /** a foreground box of at least this part of the grid tells nothing: every label is -100; by default 0.5 */
+  /** if the foreground box covers at least this part of the grid, every label is -100; by default 0.5 */
   maxForegroundArea?: number;
 }
 
@@ -38,10 +38,10 @@ export interface PseudoLabels {
 
 /**
  * Training targets for the region proposal network from a model's own attention (self-distillation, SD-RPN, arXiv
- * 2509.16944): attended cells are foreground, little attended cells outside the foreground's box are background, and
- * what is neither is not learned from. Compares in float32, as the reference implementation does.
+ * 2509.16944): cells with much attention are foreground, cells with little attention outside the foreground's box are
+ * background, and the others are left out of the loss. Compares in float32, as the reference implementation does.
  *
- * @param sink attention by which sinks are told, one number per cell, row-major
+ * @param sink attention that tells which cells are sinks, one number per cell, row-major
  * @param grounding attention from the answer to the image, likewise
  * @throws {SdRpnError} INVALID_ARGUMENT
  */

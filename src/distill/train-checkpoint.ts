@@ -6,7 +6,7 @@ import type { Engine } from "../engine/engine.js";
 import { runJob } from "../native/job.js";
 import type { CheckedTrainOptions, TrainEvaluation, TrainStep } from "./train-options.js";
 
-/** All that the weights depend on. A checkpoint goes on only where none of it has changed. */
+/** Everything that the weights depend on. A checkpoint is resumed only if all of it is the same. */
 const basisSchema = z.strictObject({
   /** hash of the pairs and their labels, in order */
   labels: z.string(),
@@ -29,7 +29,7 @@ const basisSchema = z.strictObject({
 const noteSchema = z.strictObject({
   version: z.literal(1),
   basis: basisSchema,
-  /** the last bits of sums of gradients depend on it, and nothing else */
+  /** only the last bits of the sums of gradients depend on it */
   workers: z.int().min(1).max(64),
   steps: z.array(z.tuple([z.number(), z.number(), z.number()])),
   evaluations: z.array(z.strictObject({ step: z.int(), loss: z.number(), precision: z.number(), recall: z.number() })),
@@ -37,7 +37,7 @@ const noteSchema = z.strictObject({
 
 export type TrainBasis = z.output<typeof basisSchema>;
 
-/** What a checkpoint of training says beside weights, moments and step count. */
+/** What a checkpoint contains besides weights, moments and step count. */
 export interface TrainNote {
   basis: TrainBasis;
   workers: number;
@@ -52,7 +52,7 @@ export function writeNote({ basis, workers, steps, evaluations }: TrainNote): st
   return JSON.stringify({ version: 1, basis, workers, steps: rows, evaluations });
 }
 
-/** @throws {SdRpnError} RPN_INVALID where the note is none of this version */
+/** @throws {SdRpnError} RPN_INVALID where the note is not from this version */
 function readNote(text: string, path: string): TrainNote {
   let value: unknown;
   try {
@@ -69,7 +69,7 @@ function readNote(text: string, path: string): TrainNote {
 }
 
 /**
- * A training goes on only as what it was.
+ * Checks that a resumed training has the same settings.
  *
  * @throws {SdRpnError} INVALID_ARGUMENT that names the first difference
  */
@@ -79,13 +79,13 @@ function checkBasis(asked: TrainBasis, note: TrainBasis, path: string): void {
       const difference = WORDS[key] ?? `${key} ${note[key]}, not ${asked[key]}`;
       throw new SdRpnError(
         "INVALID_ARGUMENT",
-        `The training checkpoint ${path} belongs to a training with ${difference}: ask for the same again, pass resume: false to start anew, or another checkpoint`,
+        `The training checkpoint ${path} belongs to a training with ${difference}: use the same options, pass resume: false to start anew, or give another checkpoint`,
       );
     }
   }
 }
 
-/** The note of the checkpoint to go on from, or undefined for a new training. */
+/** The note of the checkpoint to resume from, or undefined for a new training. */
 export async function findCheckpoint({ native }: Engine, path: string, basis: TrainBasis, { resume, signal }: CheckedTrainOptions): Promise<TrainNote | undefined> {
   if (resume === false) {
     return undefined;
@@ -96,7 +96,7 @@ export async function findCheckpoint({ native }: Engine, path: string, basis: Tr
   );
   if (!exists) {
     if (resume) {
-      throw new SdRpnError("IO_ERROR", `There is no training checkpoint ${path} to go on from: leave out resume to start anew`);
+      throw new SdRpnError("IO_ERROR", `There is no training checkpoint ${path} to resume from: leave out resume to start anew`);
     }
     return undefined;
   }
@@ -105,7 +105,7 @@ export async function findCheckpoint({ native }: Engine, path: string, basis: Tr
   return note;
 }
 
-/** What a process that was killed while it wrote a checkpoint has left. */
+/** The temporary files of a process that was killed while it wrote a checkpoint. */
 export async function removeParts(path: string): Promise<void> {
   const folder = dirname(resolve(path));
   const name = basename(path);

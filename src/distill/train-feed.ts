@@ -11,9 +11,9 @@ interface Entry {
 }
 
 /**
- * Puts hidden states of pairs into a native training. The base model is frozen, so they are the same in every epoch: at
- * its first turn a picture is run through the model once with all its questions, as long as the memory for that lasts;
- * what comes after is computed whenever its turn comes, and let go.
+ * Provides a native training with the hidden states of its pairs. The base model is frozen, so they are the same in every
+ * epoch: when a picture is first needed, it is run through the model once with all its questions and kept, as long as there
+ * is memory for it; hidden states of further pictures are computed each time they are needed, and dropped after use.
  */
 export class TrainFeed {
   private readonly entries = new Map<number, Entry>();
@@ -38,7 +38,7 @@ export class TrainFeed {
     });
   }
 
-  /** Resolves when the pairs' hidden states are there; they stay until {@link release}. */
+  /** Resolves when the pairs' hidden states are ready; they are kept until {@link release}. */
   async prepare(ids: readonly number[]): Promise<void> {
     const missing = new Map<string, number[]>();
     for (const id of ids) {
@@ -48,7 +48,7 @@ export class TrainFeed {
       }
     }
     for (const [path, asked] of missing) {
-      // pictures have about as many questions each; the first is let in to learn how much they take
+      // the first picture is always kept, to learn how much memory one takes; all have about as many questions
       const kept = this.bytes + this.largest <= this.cacheBytes && this.cacheBytes > 0;
       const wanted = kept ? (this.byPicture.get(path) as number[]).filter((id) => !this.entries.has(id)) : asked;
       const ready = this.add(path, wanted, kept);
@@ -62,7 +62,7 @@ export class TrainFeed {
     await Promise.all(entries.map(({ ready }) => ready));
   }
 
-  /** The pairs have been used, once for each {@link prepare}. */
+  /** To be called after use, once for each {@link prepare}. */
   async release(ids: readonly number[]): Promise<void> {
     const unused = ids.filter((id) => {
       const entry = this.entries.get(id) as Entry;
@@ -90,7 +90,7 @@ export class TrainFeed {
   }
 }
 
-/** What is wrong with a pair or its picture is told with the line it stands in. */
+/** Adds the line of the label file to errors of a pair or its picture. */
 async function toldWithPlace<T>({ place }: LabelEntry, work: () => T | Promise<T>): Promise<T> {
   try {
     return await work();

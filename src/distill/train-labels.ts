@@ -8,7 +8,7 @@ import { modelIdentity } from "./model-identity.js";
 
 export interface TrainLabels {
   pairs: LabelEntry[];
-  /** without a labelled cell, or failed when they were to be labelled */
+  /** without a labelled cell, or failed during labelling */
   unusable: number;
 }
 
@@ -22,7 +22,7 @@ export interface TrainLabelOptions {
  * The pairs of all label files, in order.
  *
  * @throws {SdRpnError} as {@link readLabels}; DATA_INVALID where no pair has a labelled cell; IMAGE_INVALID, with file and
- *   line, for a picture that is not there: told before work starts
+ *   line, for a missing picture: checked before work starts
  */
 export async function readTrainLabels(engine: Engine, { labels, images, signal }: TrainLabelOptions): Promise<TrainLabels> {
   const files = Array.isArray(labels) ? labels : [labels];
@@ -55,12 +55,12 @@ async function checkPictures(pairs: readonly LabelEntry[], signal: AbortSignal |
   }
 }
 
-/** The error with the place in front of its message, and as its `file`, `line` and `column`. */
+/** Puts the place in front of the message of an error, and into its `file`, `line` and `column`. */
 export function atPlace(error: SdRpnError, { file, line, column }: DataPlace): SdRpnError {
   return Object.assign(new SdRpnError(error.code, `${file}:${line}:${column}: ${error.message}`, { cause: error.cause ?? error }), { file, line, column });
 }
 
-/** What tells one set of pairs from another, wherever their files lie. */
+/** A hash of the pairs, independent of where their files are. */
 export function hashPairs(pairs: readonly LabelEntry[]): string {
   const hash = createHash("sha256");
   for (const { id, question, labels } of pairs) {

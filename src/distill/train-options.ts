@@ -48,8 +48,8 @@ export interface TrainOptions {
   /** default threshold to write into it; default 0.15 */
   threshold?: number;
   /**
-   * K: the network takes the hidden states after so many layers of the model. Default: 15 for models of 32 and 40 layers,
-   * as published; otherwise 15/32 of the layers, and at most as many as leave room for the blocks
+   * K: the network takes the hidden states after this number of layers of the model. Default: 15 for models of 32 and 40 layers,
+   * as published; otherwise 15/32 of the layers, limited so that the blocks fit
    */
   branchLayer?: number;
   /** T: blocks of the network, which start as the model's layers K to K+T-1; default 3 */
@@ -57,8 +57,8 @@ export interface TrainOptions {
   /** passes over the pairs; default 1 */
   epochs?: number;
   /**
-   * pairs of one step, whose gradients are accumulated one by one. Default: what makes 297 steps, as the published training
-   * had, within 8 to its 512
+   * pairs per step, whose gradients are accumulated one by one. Default: as many as give 297 steps, the number of the
+   * published training, but at least 8 and at most 512
    */
   batchSize?: number;
   /** peak of the learning rate; default 5e-5 */
@@ -74,27 +74,27 @@ export interface TrainOptions {
   maxGradNorm?: number;
   /** of the order of the pairs and of the choice of held-out pictures; default 0 */
   seed?: number;
-  /** share of the pictures that are not trained on but tell how good the network is; default 0.02 */
+  /** share of the pictures used for measuring the network instead of training it; default 0.02 */
   heldOut?: number;
   /** steps between two measurements on the held-out pairs; default: a tenth of all */
   evaluateEvery?: number;
-  /** file of the checkpoint; default: `out` with ".checkpoint" behind it */
+  /** file of the checkpoint; default: `out` with ".checkpoint" appended */
   checkpoint?: string;
   /** steps between two checkpoints; default 100 */
   checkpointEvery?: number;
-  /** true: go on from the checkpoint, which must be there; false: start anew; default: go on where there is one */
+  /** true: resume from the checkpoint, which must exist; false: start anew; default: resume if there is one */
   resume?: boolean;
   /** pairs computed at the same time; default: the processor's cores where the model is under 1,024 wide, else 1 with all cores */
   workers?: number;
-  /** memory for hidden states that later epochs would compute again; default 1 GiB */
+  /** memory for hidden states that later epochs would otherwise compute again; default 1 GiB */
   cacheBytes?: number;
   /** receives each step */
   onProgress?: (progress: TrainProgress) => void;
-  /** ends the training; a checkpoint of the last step is left */
+  /** aborts the training; a checkpoint of the last step is written */
   signal?: AbortSignal;
 }
 
-/** A step that has been done. */
+/** A finished step. */
 export interface TrainStep {
   /** from 1 */
   step: number;
@@ -105,7 +105,7 @@ export interface TrainStep {
   learningRate: number;
 }
 
-/** The held-out pairs after so many steps; a cell counts as found where its probability is above 0.5. */
+/** The network on the held-out pairs after `step` steps; a cell counts as found if its probability is above 0.5. */
 export interface TrainEvaluation {
   step: number;
   /** mean over the labelled cells */
@@ -124,7 +124,7 @@ export interface TrainProgress extends TrainStep {
   /** pairs trained on since the start or the last resume, per second */
   pairsPerSecond: number;
   secondsLeft: number;
-  /** where one was made after this step */
+  /** set if the held-out pairs were measured after this step */
   evaluation: TrainEvaluation | null;
 }
 
@@ -136,14 +136,14 @@ export interface TrainResult {
   pairs: {
     train: number;
     heldOut: number;
-    /** without a single labelled cell, or failed when they were to be labelled: passed over */
+    /** skipped: without a labelled cell, or failed during labelling */
     unusable: number;
   };
   /** all steps, those before a resume included */
   steps: TrainStep[];
   /** the held-out pairs before the first step, in between, and after the last; empty without held-out pairs */
   evaluations: TrainEvaluation[];
-  /** the step that this call went on from; 0: it started anew */
+  /** the step from which this call resumed; 0: it started anew */
   resumedFrom: number;
   /** of this call */
   seconds: number;

@@ -1,4 +1,4 @@
-/** Pairs per second and the time left, of training alone: measuring held-out pairs and writing checkpoints do not count. */
+/** Pairs per second and remaining time of the training itself, without measuring held-out pairs and writing checkpoints. */
 export class TrainPace {
   private done = 0;
   private ms = 0;

@@ -1,13 +1,13 @@
 import type { NativeModel } from "../native/binding.js";
 import type { CheckedTrainOptions } from "./train-options.js";
 
-/** Stands for the held-out split where orders are numbered by epoch. */
+/** The number for the held-out split, where pseudo-random orders are otherwise numbered by epoch. */
 const SPLIT = 0xffffffff;
 
 /** Steps of the published training: 152,000 pairs in batches of 512. */
 const PUBLISHED_STEPS = 297;
 
-/** Which pairs each step takes: a function of the seed and the data alone, so that a resumed training needs just the step. */
+/** The pairs of each step. They depend on the seed and the data alone, so that a resumed training needs only its step. */
 export interface TrainPlan {
   /** pairs of a step, at most */
   batchSize: number;
@@ -45,7 +45,7 @@ export function makePlan(
       order = native.trainOrder(train.length, seed, epoch);
       ordered = epoch;
     }
-    // all of an epoch's batches are as large, give or take one pair: a last one of the remainder could be a single pair
+    // the sizes of an epoch's batches differ by at most one pair: a last batch of the remainder could be a single pair
     const border = (index: number): number => Math.floor((index * train.length) / stepsPerEpoch);
     const index = step % stepsPerEpoch;
     return Array.from(order.subarray(border(index), border(index + 1)), (i) => train[i]);

@@ -21,11 +21,11 @@ import { EvaluationSums, Trainer } from "./trainer.js";
 /**
  * Trains a region proposal network on pseudo-labels and writes it as an RPN file that `loadModel` takes (SD-RPN, arXiv
  * 2509.16944, section 3): initialised from the model's own layers K to K+T-1 and its output norm, fed with the hidden
- * states after its layers 0 to K-1, which stay as they are; masked binary cross entropy against the labels, AdamW, cosine
- * schedule with warm-up. Runs on the model's device. The model may be asked questions meanwhile.
+ * states after its layers 0 to K-1, which are frozen; masked binary cross entropy against the labels, AdamW, cosine
+ * schedule with warm-up. Runs on the model's device. The model can answer questions meanwhile.
  *
- * A checkpoint is written every so many steps, and when the call ends early for whatever reason but the process's own end.
- * The same call goes on from it: on the same kind of device the result is the same to the last bit.
+ * A checkpoint is written at regular intervals, and when the call ends early for any reason other than the end of the
+ * process. Repeating the call resumes from it: on the same kind of device the result is the same to the last bit.
  *
  * @throws {SdRpnError} INVALID_ARGUMENT (also for a checkpoint of another training, a diverged training, and weights that
  *   `type` cannot hold), DATA_INVALID (with file and line: a broken line, labels of another model, no usable labels),
@@ -87,7 +87,7 @@ class Run {
     private readonly checkpoint: string,
   ) {
     this.feed = new TrainFeed(engine, trainer.id, pairs, options.cacheBytes, options.signal);
-    this.piece = 4 * note.workers; // few enough for their prompts to lie in memory at once, and the same after a resume
+    this.piece = 4 * note.workers; // few enough for their prompts to be in memory at once, and the same number after a resume
     this.written = trainer.step;
   }
 
@@ -120,12 +120,12 @@ class Run {
     }
   }
 
-  /** Calls `use` with a few pairs at a time, while those after them are made ready. */
+  /** Calls `use` with a few pairs at a time, while the hidden states of the next ones are prepared. */
   private async each(ids: readonly number[], use: (ids: readonly number[]) => Promise<void>): Promise<void> {
     const pieces = Array.from({ length: Math.ceil(ids.length / this.piece) }, (_, i) => ids.slice(i * this.piece, (i + 1) * this.piece));
     const prepare = (piece: readonly number[] | undefined): Promise<void> => {
       const ready = this.feed.prepare(piece ?? []);
-      ready.catch(() => {}); // reported when its turn comes
+      ready.catch(() => {}); // the error is reported when `ready` is awaited
       return ready;
     };
     let ready = prepare(pieces[0]);
@@ -138,7 +138,7 @@ class Run {
     }
   }
 
-  /** Measures the held-out pairs where that is due after so many steps. */
+  /** Measures the held-out pairs if that is due after this number of steps. */
   private async evaluate(step: number): Promise<TrainEvaluation | null> {
     const { heldOut, steps } = this.plan;
     const every = this.options.evaluateEvery ?? Math.ceil(steps / 10);
@@ -157,12 +157,12 @@ class Run {
     this.written = this.note.steps.length;
   }
 
-  /** Keeps what has been done: a training that diverged excepted, whose last steps are what went wrong. */
+  /** Writes a checkpoint of the work so far, unless the training diverged: then its last steps are the fault. */
   private async rescue(error: unknown): Promise<void> {
     const code = error instanceof SdRpnError ? error.code : undefined;
     const done = this.note.steps.length;
     if (done > this.written && code !== "DISPOSED" && code !== "INVALID_ARGUMENT" && code !== "IO_ERROR") {
-      await this.write().catch(() => {}); // the error that ended the training is the one to tell
+      await this.write().catch(() => {}); // the error that ended the training is the one to report
     }
   }
 }
@@ -183,7 +183,7 @@ function chooseNetwork({ info }: Engine, options: CheckedTrainOptions): { branch
   return { branchLayer, blockCount };
 }
 
-/** Narrow networks gain from pairs beside each other, wide ones from threads within a pair. */
+/** Narrow networks are faster with several pairs at a time, wide ones with several threads per pair. */
 function chooseCores({ info }: Engine, asked: number | undefined): { workers: number; threads: number } {
   const cores = availableParallelism();
   if (info.embeddingLength < 1024) {

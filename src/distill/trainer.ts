@@ -2,7 +2,7 @@ import type { NativeModel } from "../native/binding.js";
 import { runJob } from "../native/job.js";
 import type { CheckedTrainOptions, TrainEvaluation } from "./train-options.js";
 
-/** A training on the native side, under its number. Calls run one after the other on the model's thread. */
+/** A native training, addressed by its number. Calls run one after the other on the model's thread. */
 export class Trainer {
   private constructor(
     private readonly native: NativeModel,
@@ -11,7 +11,7 @@ export class Trainer {
     readonly step: number,
   ) {}
 
-  /** @param checkpoint path of one to go on from, or an empty text */
+  /** @param checkpoint path of the one to resume from, or an empty text */
   static async start(
     native: NativeModel,
     checkpoint: string,
@@ -38,7 +38,7 @@ export class Trainer {
     sums.add(await runJob(this.native, () => this.native.trainEval(this.id, Int32Array.from(ids)), signal));
   }
 
-  /** Forgets what has been accumulated since the last step and writes all else to a file. */
+  /** Drops the gradients accumulated since the last step and writes everything else to a file. */
   async writeCheckpoint(path: string, note: string): Promise<void> {
     await runJob(this.native, () => this.native.trainClear(this.id));
     await runJob(this.native, () => this.native.trainCheckpoint(this.id, path, note));
@@ -48,7 +48,7 @@ export class Trainer {
     return runJob(this.native, () => this.native.trainSave(this.id, path, type, threshold));
   }
 
-  /** Frees the native side; a model disposed meanwhile has done so already. */
+  /** Frees the native training; if the model has been disposed meanwhile, that is done already. */
   async end(): Promise<void> {
     await runJob(this.native, () => this.native.trainEnd(this.id)).catch(() => {});
   }
@@ -70,7 +70,7 @@ export class EvaluationSums {
     this.falseNegatives += part.falseNegatives;
   }
 
-  /** Shares of nothing are 0. */
+  /** Shares of an empty set are 0. */
   at(step: number): TrainEvaluation {
     const share = (part: number, whole: number): number => (whole > 0 ? part / whole : 0);
     return {

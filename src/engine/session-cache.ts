@@ -17,8 +17,8 @@ interface Entry {
 }
 
 /**
- * Sessions by the content of their view, least recently used first. A picture asked about again finds its state; calls
- * that overlap on the same picture share it. Entries in use are never dropped.
+ * Sessions by the content of their view, least recently used first. A second question about a picture reuses
+ * its state; overlapping calls on the same picture share it. Entries in use are never dropped.
  */
 export class SessionCache {
   private readonly entries = new Map<string, Entry>();

@@ -15,7 +15,7 @@ export interface OverlayOptions {
   maxImagePixels?: number;
 }
 
-/** Matplotlib's plasma from a quarter on: its dark blue start would read as shadow, and there the heat is clear anyway. */
+/** Matplotlib's plasma from a quarter on: its dark blue start would look like a shadow, and the heat is transparent there anyway. */
 const RAMP: readonly Color[] = [
   [126, 3, 168],
   [168, 34, 150],
@@ -62,7 +62,7 @@ export async function renderOverlay(image: ImageInput, roi: Pick<RoI, "map" | "b
   const canvas = await layHeat(picture, map, model, opacity);
 
   const line = Math.max(1, Math.round(Math.sqrt(picture.width * picture.height) / 400));
-  // The crop often is one of the boxes: drawn further out, both can be seen.
+  // The crop is often one of the boxes: it is drawn further out, so that both are visible.
   if (region.crop !== null) drawOutline(canvas, region.crop, line * 3, line, CROP_COLOR, line * 5);
   for (const box of boxes) drawOutline(canvas, box, 0, line, BOX_COLOR, null);
   const drawn = sharp(canvas.data, { raw: { width: canvas.width, height: canvas.height, channels: 3 }, limitInputPixels: false });
@@ -146,7 +146,7 @@ function heatPalette(opacity: number): Buffer {
 
 /**
  * Draws a rectangle's outline, `line` pixels thick, around the box grown by `gap`, with a thin dark edge on either side
- * so that it shows on any ground. It is kept inside the picture. `dash` is the length of dashes, null for a solid line.
+ * so that it is visible on any background. It is kept inside the picture. `dash` is the length of dashes, null for a solid line.
  */
 function drawOutline(canvas: RgbPixels, box: Box, gap: number, line: number, color: Color, dash: number | null): void {
   const edge = Math.ceil(line / 3);

@@ -10,7 +10,7 @@ import { windowOfView } from "./view-layout.js";
 /** A decoded picture at full resolution; its size is the one after EXIF rotation. */
 export interface Picture extends Size {
   /**
-   * The whole picture in the middle of a view of `size`, what it leaves free having the colour `fill`, scaled bicubically:
+   * The whole picture, scaled bicubically, in the middle of a view of `size`; the rest of the view has the colour `fill`:
    * the model's first look (with a square view LLaVA's expand2square and CLIP's resize).
    *
    * @returns RGB, width * height * 3 bytes
@@ -34,8 +34,8 @@ export interface Picture extends Size {
  * animations and multi-page files the first picture counts; 16 bits a channel become 8.
  *
  * @throws SdRpnError `INVALID_ARGUMENT` if `input` is no ImageInput; `IMAGE_INVALID` for a missing file, bytes that cannot
- * be decoded to the end, and raw pixels whose length is not width x height x channels; `IMAGE_TOO_LARGE` over
- * `maxImagePixels` (default 100 million) or with a side over 32,768, told from the header before anything is decoded;
+ * be decoded completely, and raw pixels whose length is not width x height x channels; `IMAGE_TOO_LARGE` over
+ * `maxImagePixels` (default 100 million) or with a side over 32,768; both are checked in the header before anything is decoded;
  * `ABORTED` at once while it waits for its turn, and after the decoding where that has begun
  */
 export async function openPicture(input: ImageInput, options: { maxImagePixels?: number; signal?: AbortSignal } = {}): Promise<Picture> {
@@ -99,8 +99,8 @@ async function copyRaw({ data, width, height, channels }: RawImage, maxPixels: n
 
 async function decode(bytes: Buffer, name: string, maxPixels: number): Promise<RgbPixels> {
   try {
-    // "error" still accepts what decoders just warn of, but no file that ends early. The limit is checked here and not
-    // by sharp, whose message would not say which option to change.
+    // "error" accepts files about which decoders only warn, but none that end early. The limit is checked here rather
+    // than by sharp, whose message would not name the option to change.
     const image = sharp(bytes, { failOn: "error", limitInputPixels: false, ignoreIcc: true });
     const header = await image.metadata();
     checkImageSize(header, maxPixels);
@@ -110,6 +110,6 @@ async function decode(bytes: Buffer, name: string, maxPixels: number): Promise<R
   } catch (error) {
     if (error instanceof SdRpnError) throw error;
     const reason = (error as Error).message.split("\n")[0].replace(/[:\s]+$/, "");
-    throw new SdRpnError("IMAGE_INVALID", `Cannot decode the image (${name}): ${reason}; the file may be damaged or cut short`, { cause: error });
+    throw new SdRpnError("IMAGE_INVALID", `Cannot decode the image (${name}): ${reason}; the file may be damaged or truncated`, { cause: error });
   }
 }

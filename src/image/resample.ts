@@ -13,8 +13,8 @@ export type Color = readonly [red: number, green: number, blue: number];
 /** Bicubic is Catmull-Rom, a = -0.5. */
 export type Filter = "bicubic" | "bilinear";
 
-// One for all pictures of a JavaScript environment, made when first needed. It keeps no program alive while it has nothing
-// to do, and the environment's end stops its thread, so nobody has to dispose of it.
+// One for all pictures of a JavaScript environment, created when first needed. While idle it does not keep the process alive,
+// and its thread is stopped when the environment ends, so it needs no dispose().
 let resampler: NativeResampler | undefined;
 
 /**

@@ -1,16 +1,16 @@
-/** What the first bytes of a file say it is. */
+/** The format of a file, from its first bytes. */
 export interface Sniffed {
   /** the format's usual name */
   name: string;
-  /** null where it can be decoded; else what to do with such a file, as the end of a sentence */
+  /** null where it can be decoded; else advice on what to do with such a file, as the end of a sentence */
   advice: string | null;
 }
 
-/** How many bytes {@link sniff} wants to see; fewer will do where the file is shorter. */
+/** How many bytes {@link sniff} needs; fewer if the file is shorter. */
 export const SNIFF_LENGTH = 4096;
 
 const CONVERT = "convert it to PNG or JPEG first, for example with ImageMagick: magick INPUT output.png";
-const RASTERIZE = "it has no pixels of its own: rasterize it to PNG first, at the resolution that its small print needs";
+const RASTERIZE = "it does not consist of pixels: rasterize it to PNG first, at a resolution at which its small print is readable";
 const FIRST_FRAME = "extract a frame first, for example with ffmpeg: ffmpeg -i INPUT -frames:v 1 frame.png";
 
 /** Formats known by bytes at a fixed offset; `.` in a signature stands for any byte. */
@@ -43,9 +43,9 @@ const SIGNATURES: readonly [signature: string, name: string, advice: string | nu
 const READABLE = "JPEG, PNG, WebP, GIF, TIFF or AVIF";
 
 /**
- * Tells the format of an encoded picture from its first bytes. Whatever is not known to be decodable is refused by name
- * rather than handed to a decoder: the decoders' own messages do not say what to do about it, and document formats such
- * as SVG would be rasterized at a resolution that nobody chose.
+ * Tells the format of an encoded picture from its first bytes. Formats that are not known to be decodable are refused by
+ * name and not given to a decoder: decoders' messages do not say what to do, and document formats such as SVG would be
+ * rasterized at an arbitrary resolution.
  */
 export function sniff(head: Uint8Array): Sniffed {
   // latin1 maps each byte to one character, so that signatures can be compared as strings.

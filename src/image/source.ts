@@ -5,22 +5,22 @@ import { openRegularFile } from "../base/regular-file.js";
 import type { ImageInput, RawImage } from "../base/types.js";
 import { SNIFF_LENGTH, sniff } from "./sniff.js";
 
-/** A picture as it came in: an encoded file's bytes, or raw pixels. `name` is how messages call it. */
+/** A picture as given: encoded bytes, or raw pixels. `name` is its name in messages. */
 export type ImageSource = { kind: "encoded"; name: string; bytes: Buffer } | { kind: "raw"; image: RawImage };
 
 const EXPECTED = "a path, a file URL, encoded bytes (Buffer, Uint8Array or ArrayBuffer) or raw pixels { data, width, height, channels }";
 
 /**
- * Finds out which kind of {@link ImageInput} was given and reads it whole. Encoded bytes are copied, so that the caller
- * may go on using the memory; files are closed before this resolves.
+ * Determines the kind of an {@link ImageInput} and reads it whole. Encoded bytes are copied, so that the caller may reuse
+ * the memory; files are closed before this resolves.
  *
- * @throws SdRpnError `INVALID_ARGUMENT` for anything that is no ImageInput; `IMAGE_INVALID` for a file that cannot be read
+ * @throws SdRpnError `INVALID_ARGUMENT` for anything that is not an ImageInput; `IMAGE_INVALID` for a file that cannot be read
  * and for formats that cannot be decoded
  */
 export async function readSource(input: ImageInput): Promise<ImageSource> {
   // A caller without types can pass anything.
   const value: unknown = input;
-  // Tests of kind rather than instanceof: objects may come from another realm (Electron, vm contexts).
+  // Tests by type tag rather than instanceof: objects may come from another realm (Electron, vm contexts).
   if (typeof value === "string") return readFile(toPath(value));
   if (types.isUint8Array(value)) return fromBytes(Buffer.from(value));
   if (types.isAnyArrayBuffer(value)) return fromBytes(Buffer.from(new Uint8Array(value)));
@@ -42,7 +42,7 @@ function toPath(text: string): string {
   }
   if (/^([a-z][a-z0-9+.-]+:\/\/|data:|blob:)/i.test(text)) {
     const shown = text.length > 60 ? `${text.slice(0, 60)}...` : text;
-    throw new SdRpnError("INVALID_ARGUMENT", `Expected ${EXPECTED} for image but received ${shown}; load it yourself and pass its bytes`);
+    throw new SdRpnError("INVALID_ARGUMENT", `Expected ${EXPECTED} for image but received ${shown}; download it and pass its bytes`);
   }
   return text;
 }
@@ -51,7 +51,7 @@ async function readFile(path: string): Promise<ImageSource> {
   let bytes: Buffer;
   try {
     await using file = await openRegularFile(path, "read");
-    // The start is looked at first: a video or a model given by mistake may be too large to read.
+    // The first bytes are checked first: a video or a model given by mistake may be too large to read.
     const head = Buffer.alloc(SNIFF_LENGTH);
     const { bytesRead } = await file.read(head, 0, SNIFF_LENGTH, 0);
     checkFormat(head.subarray(0, bytesRead), path);

@@ -18,10 +18,10 @@ export function cellCount({ grid }: Pick<ViewLayout, "grid">): number {
   return grid.width * grid.height;
 }
 
-/** The side of a cell in pixels where nobody says: that of a CLIP ViT-L/14 patch. */
+/** The default side of a cell in pixels: that of a CLIP ViT-L/14 patch. */
 const DEFAULT_CELL = 14;
 
-/** The pixels of a view of which just the grid is known. Cells are squares; `longest` is the view's longer side. */
+/** The pixels of a view of which only the grid is known. Cells are squares; `longest` is the view's longer side. */
 export function pixelsOfGrid({ width, height }: Size, longest?: number): Size {
   const cell = longest === undefined ? DEFAULT_CELL : longest / Math.max(width, height);
   return { width: width * cell, height: height * cell };

@@ -58,7 +58,7 @@ export async function runJobWithCallback<T, A>(
   return result.value;
 }
 
-/** What a native method that answers at once returns, its error as the library's own. */
+/** Calls a synchronous native method; its errors become SdRpnError. */
 export function attempt<T>(start: () => T): T {
   try {
     return start();
@@ -80,8 +80,8 @@ function toSdRpnError(error: unknown, signal?: AbortSignal): SdRpnError {
 }
 
 /**
- * The same numbers as a Float32Array of this realm: the addon's come from the realm it was loaded in, and would fail an
- * `instanceof` in a program that runs code in other contexts. Nothing is copied.
+ * The same numbers as a Float32Array of this realm: the addon's arrays belong to the realm in which it was loaded, and would
+ * fail an `instanceof` in a program with several contexts. Nothing is copied.
  */
 export function inThisRealm({ buffer, byteOffset, length }: Float32Array): Float32Array {
   return new Float32Array(buffer, byteOffset, length);

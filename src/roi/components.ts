@@ -3,9 +3,9 @@ import type { Size } from "../base/types.js";
 /** A rectangle of cells: `[x0, y0, x1, y1]`, the maxima exclusive. */
 export type GridBox = [x0: number, y0: number, x1: number, y1: number];
 
-/** Cells that hang together, by their sides or corners. */
+/** Connected cells: they touch at sides or corners. */
 export interface Component {
-  /** how many cells they are */
+  /** number of cells */
   area: number;
   box: GridBox;
 }

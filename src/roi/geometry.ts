@@ -16,7 +16,7 @@ export function toImageBox([x0, y0, x1, y1]: GridBox, { grid, image, model }: Vi
   return { x: left, y: top, width: right - left, height: bottom - top };
 }
 
-/** Whether a box has any pixel. */
+/** Whether a box contains a pixel. */
 export function hasArea({ width, height }: Box): boolean {
   return width > 0 && height > 0;
 }

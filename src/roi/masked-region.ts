@@ -20,7 +20,7 @@ export function regionOf(gridBoxes: readonly GridBox[], mask: readonly boolean[]
   return keep.length > 0 ? { kind: "masked", crop, keep } : { kind: "none", crop: null, keep: null };
 }
 
-/** One output cell's two sources along an axis, and the weight of either. */
+/** The two source cells of an output cell along an axis, and their weights. */
 interface Tap {
   near: number;
   far: number;

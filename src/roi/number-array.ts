@@ -5,7 +5,7 @@ import { invalidArgument } from "../base/validate.js";
 export type NumberArray = ArrayLike<number>;
 
 /**
- * Checks that `values` holds one number per cell of `grid`; infinities are numbers, NaN is none.
+ * Checks that `values` holds one number per cell of `grid`; infinities are accepted, NaN is not.
  *
  * @throws {SdRpnError} INVALID_ARGUMENT
  */

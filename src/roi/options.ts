@@ -23,7 +23,7 @@ export interface ViewOptions {
 /** The sizes of one view, complete. */
 export type View = Required<ViewOptions>;
 
-/** How a map becomes boxes and a region. */
+/** Options of turning a map into boxes and a region. */
 export interface RoIOptions extends ViewOptions {
   /**
    * A cell is foreground where its blurred probability exceeds this, 0..1. A negative threshold is relative: the blurred

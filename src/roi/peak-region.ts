@@ -9,7 +9,7 @@ import type { Proposal } from "./propose-region.js";
 import { sigmoid } from "./sigmoid.js";
 
 /**
- * The region where nothing passes the threshold but a second look is wanted all the same: the 3x3 cells, clipped to the
+ * The region for a second look where nothing passes the threshold: the 3x3 cells, clipped to the
  * grid, around the largest blurred probability among the cells that show a part of the picture. Its crop is at least
  * one pixel.
  *
@@ -44,7 +44,7 @@ export function peakRegion(logits: NumberArray, options: ViewOptions): Proposal 
   return { boxes: [{ ...crop, score: peak.score }], gridBoxes: [gridBox], region: { kind: "crop", crop, keep: null } };
 }
 
-/** The indexes along one axis of the cells that show any of the picture, which lies in the middle; one at the least. */
+/** The indexes along one axis of the cells that show a part of the picture, which is in the middle; at least one. */
 function cellsOfPicture(cells: number, imageSide: number, modelSide: number, scale: number): number[] {
   const cell = modelSide / cells;
   const padding = (modelSide - imageSide * scale) / 2;
@@ -53,7 +53,7 @@ function cellsOfPicture(cells: number, imageSide: number, modelSide: number, sca
   return Array.from({ length: last - first + 1 }, (_, index) => first + index);
 }
 
-/** Tiny pictures have several cells to a pixel, so that rounding down may leave nothing of the box. */
+/** Tiny pictures have several cells to a pixel, so that the box may be empty after rounding down. */
 function atLeastOnePixel({ x, y, width, height }: Box, { image }: View): Box {
   return {
     x: Math.min(x, image.width - 1),

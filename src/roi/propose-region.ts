@@ -9,11 +9,11 @@ import { type RoIOptions, roiSchema, type View, viewOf } from "./options.js";
 import { sigmoid } from "./sigmoid.js";
 import { foreground } from "./threshold.js";
 
-/** The region proposal network's map, read: its boxes and what the second look is to see. */
+/** The boxes of a map, and the region for the second look. */
 export interface Proposal {
-  /** in source pixels; those without a pixel are left out */
+  /** in source pixels; boxes without a pixel are left out */
   boxes: ScoredBox[];
-  /** the same in cells, those without a pixel included */
+  /** the same in cells, boxes without a pixel included */
   gridBoxes: GridBox[];
   region: Region;
 }
@@ -30,7 +30,7 @@ export function proposeRegion(logits: NumberArray, options: RoIOptions): Proposa
   return readMap(sigmoid(logits), checked);
 }
 
-/** The same of probabilities before the blur, row-major [height * width] of `grid`, all of them numbers; nothing is checked again. */
+/** The same for probabilities before the blur, row-major [height * width] of `grid`, none of them NaN; arguments are not checked. */
 export function readMap(probabilities: Float32Array, { threshold, minArea, maxArea, ...sizes }: RoIOptions): Proposal {
   const view = viewOf(sizes);
   const cells = view.grid.width * view.grid.height;

@@ -4,7 +4,7 @@ import type { RoIOptions } from "./options.js";
 import { proposeRegion } from "./propose-region.js";
 
 /**
- * What the second look is to read, from a map of logits (row-major, one per cell of `grid`).
+ * The region for the second look, from a map of logits (row-major, one per cell of `grid`).
  *
  * Without boxes: "none". With one: "crop", that box in source pixels. With several: "masked", the box around all
  * foreground cells, components that were dropped included, and `keep`, the foreground cells of it scaled to the grid.

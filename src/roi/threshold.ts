@@ -1,5 +1,5 @@
 /**
- * Which cells of a blurred map are foreground: those strictly above the threshold, which a negative one makes relative:
+ * Which cells of a blurred map are foreground: those strictly above the threshold. A negative threshold is relative:
  * above `|threshold|` times the map's maximum. In float32 like the probabilities.
  */
 export function foreground(blurred: Float32Array, threshold: number): boolean[] {

@@ -37,7 +37,7 @@ export class RoIPredictor extends ThreadBound {
 
   private constructor(
     private readonly native: NativeRpn,
-    /** What the file says: branch layer K, blocks T, width, heads, weight type, default threshold, base model. */
+    /** Properties of the file: branch layer K, blocks T, width, heads, weight type, default threshold, base model. */
     readonly info: Readonly<NativeRpnInfo>,
   ) {
     super("predictor");

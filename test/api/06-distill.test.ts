@@ -183,7 +183,7 @@ describe("distill.labelFile", () => {
       code: "DATA_INVALID",
       file: out,
       line: 1,
-      message: expect.stringContaining("made with another model: layers 6 instead of 32"),
+      message: expect.stringContaining("made with a different model: layers 6 instead of 32"),
     });
   });
 
