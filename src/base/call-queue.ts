@@ -5,13 +5,13 @@ interface Waiting {
 }
 
 /**
- * Lets calls in one by one: those that run are few, since each holds a decoded picture and a place in the context, and
- * those that wait hold nothing but their arguments. Clients take turns, one call each, and a client's own calls keep their
- * order: fifty questions about one picture delay a single one about another by one call, not by fifty.
+ * Limits how many calls run at a time: each running call holds a decoded picture and space in the context, while waiting
+ * calls hold nothing but their arguments. Clients take turns, one call each, and the calls of one client keep their order:
+ * fifty questions about one picture delay a question about another picture by one call, not by fifty.
  */
 export class CallQueue {
   private running = 0;
-  /** by client; whose turn it is stands first, and nobody stands here without a waiting call */
+  /** waiting calls by client; the first client is the next one, and every client here has a waiting call */
   private readonly waiting = new Map<unknown, Set<Waiting>>();
   private waits = 0;
 
@@ -27,7 +27,7 @@ export class CallQueue {
   /**
    * Runs `work` when its turn has come.
    *
-   * @param client whose call it is: any value, such as a session or a picture's path
+   * @param client identifies the client: any value, such as a session or the path of a picture
    * @throws {SdRpnError} QUEUE_FULL at once; ABORTED as soon as `signal` is aborted while it waits
    */
   async run<T>(signal: AbortSignal | undefined, work: () => Promise<T>, client?: unknown): Promise<T> {
@@ -46,12 +46,12 @@ export class CallQueue {
     }
   }
 
-  /** Resolves when a place has been handed over. */
+  /** Resolves when a finished call has handed its place over. */
   private turn(client: unknown, signal: AbortSignal | undefined): Promise<void> {
     if (this.waits >= this.maxWaiting) {
       throw new SdRpnError(
         "QUEUE_FULL",
-        `Expected at most ${this.maxWaiting} calls to wait for this model but as many wait already: try again later, or raise maxQueue`,
+        `Expected at most ${this.maxWaiting} calls to wait for this model but that many are waiting already: try again later, or raise maxQueue`,
       );
     }
     return new Promise((resolve, reject) => {
@@ -91,10 +91,10 @@ export class CallQueue {
     const [client, own] = turn;
     const [first] = own;
     this.remove(client, first);
-    if (own.size > 0) { // behind all others
+    if (own.size > 0) { // the client goes behind all others
       this.waiting.delete(client);
       this.waiting.set(client, own);
     }
-    first.start(); // its place is taken over, not freed and taken again: nobody gets in between
+    first.start(); // the place is handed over directly: a new call cannot take it in between
   }
 }

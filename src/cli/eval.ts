@@ -40,7 +40,7 @@ interface Options extends ModelOptions {
 const NOTES = `
 Methods, any number in one run: none (one view), rpn (the region proposal network), attention (the same maps without
 training), vicrop (relative attention, arXiv 2502.17422), oracle (the boxes of the data); --boxes adds regions of other systems.
-A run that was cut short goes on where it is called again with the same options. Its folder holds predictions.jsonl,
+An interrupted run is resumed by calling it again with the same options. Its folder holds predictions.jsonl,
 report.md, report.json and report.html, and apart from them what depends on the machine: speed.md, timings.jsonl, machine.json.
 
 Examples:

@@ -16,7 +16,7 @@ export async function withIoError<T>(doing: string, work: () => Promise<T>): Pro
   }
 }
 
-/** Told before the work, as far as it can be: whether a file can be written there. "write the overlay" */
+/** Checks before the work, as far as possible, whether the file can be written. `doing`: "write the overlay" */
 export async function checkOutput(doing: string, path: string | undefined): Promise<void> {
   if (path !== undefined) {
     await withIoError(doing, () => checkPath(path, "write"));

@@ -200,7 +200,7 @@ function basisOf(engine: Engine, pairs: readonly LabelEntry[], network: { branch
   return { labels: hashPairs(pairs), model, ...network, ...optimizer };
 }
 
-/** Told before hours of work: the folder is there and can be written to, and nothing but a file is in the way. */
+/** Checked before hours of work: the folder exists and can be written to, and only a regular file would be replaced. */
 async function checkWritable(path: string): Promise<void> {
   const folder = dirname(resolve(path));
   try {

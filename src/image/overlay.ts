@@ -69,7 +69,7 @@ export async function renderOverlay(image: ImageInput, roi: Pick<RoI, "map" | "b
   return runSharp(() => drawn.png().toBuffer());
 }
 
-/** Blends the heat over a copy of the picture. What is large is done by sharp, off the event loop. */
+/** Blends the heat over a copy of the picture. The expensive part is done by sharp, off the event loop. */
 async function layHeat(picture: RgbPixels, map: HeatMap, model: Size, opacity: number): Promise<RgbPixels> {
   const { width, height } = picture;
   const shrink = Math.min(1, HEAT_SIDE / Math.max(width, height));

@@ -180,7 +180,7 @@ describe("what is refused", () => {
     for (const length of [20, Math.floor(whole.length / 2), whole.length - 30]) {
       const error = await rejection(whole.subarray(0, length));
       expect(error).toMatchObject({ code: "IMAGE_INVALID" });
-      expect(error?.message).toMatch(/cut short/);
+      expect(error?.message).toMatch(/truncated/);
     }
   });
 
