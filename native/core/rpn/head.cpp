@@ -1,10 +1,7 @@
 #include "head.h"
 
-#include "error.h"
-
 #include "ggml.h"
 
-#include <algorithm>
 #include <cmath>
 
 bool rpn_head_allows(const rpn_hparams & hp, rpn_head_kind kind, bool host) {
@@ -19,7 +16,12 @@ bool rpn_head_allows(const rpn_hparams & hp, rpn_head_kind kind, bool host) {
 }
 
 rpn_head_kind rpn_head_best(const rpn_hparams & hp, bool host) {
-    return rpn_head_allows(hp, RPN_HEAD_FOLD, host) ? RPN_HEAD_FOLD : RPN_HEAD_KEYS;
+    for (rpn_head_kind kind : { RPN_HEAD_FUSED, RPN_HEAD_FOLD }) {
+        if (rpn_head_allows(hp, kind, host)) {
+            return kind;
+        }
+    }
+    return RPN_HEAD_KEYS;
 }
 
 int rpn_head_width(const rpn_hparams & hp, rpn_head_kind kind) {
@@ -31,12 +33,55 @@ static ggml_tensor * normed(const rpn_pass & p, const rpn_head_weights & w, ggml
     return rpn_norm(p, w.norm ? rpn_norm(p, x, w.norm) : x, w.block.attn_norm);
 }
 
-ggml_tensor * rpn_head_prepare(const rpn_pass & p, const rpn_head_weights & w, rpn_head_kind kind, ggml_tensor * x_img, ggml_tensor * pos_img) {
+// sum x^2 and sum (x w)^2 in 16 lanes, which the compiler keeps in vector registers without being allowed to reorder floats
+static void two_sums(const float * x, const float * w, int n, double & a, double & b) {
+    const int LANES = 16;
+    float sa[LANES] = {}, sb[LANES] = {};
+    int i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        for (int l = 0; l < LANES; l++) {
+            const float v = x[i + l], t = v * w[i + l];
+            sa[l] += v * v;
+            sb[l] += t * t;
+        }
+    }
+    a = b = 0;
+    for (int l = 0; l < LANES; l++) {
+        a += sa[l];
+        b += sb[l];
+    }
+    for (; i < n; i++) {
+        const double v = x[i], t = v * w[i];
+        a += v * v;
+        b += t * t;
+    }
+}
+
+// dst [n_img]: r1 r2 = 1 / sqrt(B/n + e (A/n + e)); src: x [n, n_img], the first norm's weight [n]
+static void scale_op(ggml_tensor * dst, int ith, int nth, void * user_data) {
+    const rpn_hparams & hp = *static_cast<const rpn_hparams *>(user_data);
+    const ggml_tensor * x = dst->src[0];
+    const float * w = static_cast<const float *>(dst->src[1]->data);
+    const int n = int(x->ne[0]);
+    for (int64_t j = ith; j < x->ne[1]; j += nth) {
+        double a, b;
+        two_sums(reinterpret_cast<const float *>(static_cast<const char *>(x->data) + j * x->nb[1]), w, n, a, b);
+        static_cast<float *>(dst->data)[j] = float(1 / std::sqrt(b / n + hp.eps * (a / n + hp.eps)));
+    }
+}
+
+rpn_image rpn_head_prepare(const rpn_pass & p, const rpn_head_weights & w, rpn_head_kind kind, ggml_tensor * x_img, ggml_tensor * pos_img) {
+    rpn_image image;
+    image.kind = kind;
     if (kind == RPN_HEAD_FUSED) {
-        return x_img;
+        ggml_tensor * src[] = { x_img, w.norm };
+        image.rows  = x_img;
+        image.scale = ggml_custom_4d(p.ctx, GGML_TYPE_F32, x_img->ne[1], 1, 1, 1, src, 2, scale_op, GGML_N_TASKS_MAX, const_cast<rpn_hparams *>(&p.hp));
+        return image;
     }
     ggml_tensor * x = normed(p, w, x_img);
-    return kind == RPN_HEAD_FOLD ? x : ggml_reshape_2d(p.ctx, rpn_keys(p, w.block, x, pos_img), p.hp.n_kv(), x->ne[1]);
+    image.rows = kind == RPN_HEAD_FOLD ? x : ggml_reshape_2d(p.ctx, rpn_keys(p, w.block, x, pos_img), p.hp.n_kv(), x->ne[1]);
+    return image;
 }
 
 // The query [n_kv, 1]: heads that share keys are summed, since the map is a mean over heads. Head h belongs to group h / (H / Hkv).
@@ -50,49 +95,6 @@ static ggml_tensor * query(const rpn_pass & p, const rpn_head_weights & w, ggml_
     return ggml_reshape_2d(p.ctx, q, hp.n_kv(), 1);
 }
 
-// sums in 16 lanes, which the compiler keeps in vector registers without being allowed to reorder floats
-static void three_sums(const float * x, const float * w_t, const float * wu, int n, double & a, double & b, double & c) {
-    const int LANES = 16;
-    float sa[LANES] = {}, sb[LANES] = {}, sc[LANES] = {};
-    int i = 0;
-    for (; i + LANES <= n; i += LANES) {
-        for (int l = 0; l < LANES; l++) {
-            const float v = x[i + l], t = v * w_t[i + l];
-            sa[l] += v * v;
-            sb[l] += t * t;
-            sc[l] += v * wu[i + l];
-        }
-    }
-    a = b = c = 0;
-    for (int l = 0; l < LANES; l++) {
-        a += sa[l];
-        b += sb[l];
-        c += sc[l];
-    }
-    for (; i < n; i++) {
-        const double v = x[i], t = v * w_t[i];
-        a += v * v;
-        b += t * t;
-        c += v * wu[i];
-    }
-}
-
-// dst [n_img]; src: x [n, n_img], w_t [n], w_t w_in u [n]
-static void fused_op(ggml_tensor * dst, int ith, int nth, void * user_data) {
-    const rpn_hparams & hp = *static_cast<const rpn_hparams *>(user_data);
-    const ggml_tensor * x = dst->src[0];
-    const float * w_t = static_cast<const float *>(dst->src[1]->data);
-    const float * wu  = static_cast<const float *>(dst->src[2]->data);
-    float * s = static_cast<float *>(dst->data);
-    const int n = int(x->ne[0]);
-    for (int64_t j = ith; j < x->ne[1]; j += nth) {
-        double a, b, c;
-        three_sums(reinterpret_cast<const float *>(static_cast<const char *>(x->data) + j * x->nb[1]), w_t, wu, n, a, b, c);
-        const double r1 = 1 / std::sqrt(a / n + hp.eps), r2 = 1 / std::sqrt(r1 * r1 * b / n + hp.eps);
-        s[j] = float(r1 * r2 * c / (hp.n_head * std::sqrt(double(hp.d_head))));
-    }
-}
-
 ggml_tensor * rpn_head_score(const rpn_pass & p, const rpn_head_weights & w, const rpn_image & image, ggml_tensor * x_query, ggml_tensor * pos_query) {
     const rpn_hparams & hp = p.hp;
     ggml_tensor * u = query(p, w, x_query, pos_query);
@@ -100,10 +102,11 @@ ggml_tensor * rpn_head_score(const rpn_pass & p, const rpn_head_weights & w, con
         u = ggml_mul_mat(p.ctx, w.wk_t, u); // [n_embd, 1]
     }
     if (image.kind == RPN_HEAD_FUSED) {
-        ggml_tensor * wu = ggml_mul(p.ctx, ggml_mul(p.ctx, ggml_reshape_1d(p.ctx, u, hp.n_embd), w.norm), w.block.attn_norm);
-        ggml_tensor * src[] = { image.rows, w.norm, wu };
-        return ggml_custom_4d(p.ctx, GGML_TYPE_F32, image.rows->ne[1], 1, 1, 1, src, 3, fused_op, GGML_N_TASKS_MAX, const_cast<rpn_hparams *>(&hp));
+        u = ggml_mul(p.ctx, ggml_mul(p.ctx, u, w.norm), w.block.attn_norm);
     }
     ggml_tensor * s = ggml_mul_mat(p.ctx, image.rows, u); // [n_img, 1]
+    if (image.scale) {
+        s = ggml_mul(p.ctx, s, image.scale);
+    }
     return ggml_scale(p.ctx, s, 1.0f / (float(hp.n_head) * std::sqrt(float(hp.d_head))));
 }

@@ -10,9 +10,9 @@
 // an image token's normed state with u = W_k^T W_q n_q (q summed within its groups of heads), and no key is ever computed:
 //
 // Fold: the normed states are kept.
-// Fused: the states are kept as they are. Three sums in one pass over x give both norms and the dot:
-//   A = sum x^2,  B = sum (x w_t)^2,  C = sum x w_t w_in u
-//   r1 = 1 / sqrt(A/n + e),  r2 = 1 / sqrt(r1^2 B/n + e),  s = r1 r2 C / (H sqrt d).
+// Fused: the states are kept as they are, with one number for each. Since
+//   r1 = 1 / sqrt(sum x^2 / n + e),  r2 = 1 / sqrt(r1^2 sum (x w_t)^2 / n + e),  s = r1 r2 sum(x w_t w_in u) / (H sqrt d),
+// two of the three sums belong to the image. One pass over x gives both, and no normed state is ever written.
 
 #include "block.h"
 
@@ -22,7 +22,7 @@ struct rpn_head_weights {
     ggml_tensor *     wk_t = nullptr; // its key projection transposed, [n_kv, n_embd]; for the other two
 };
 
-// whether this kind can be used; `fused` needs the states in the host's memory
+// whether this kind can be used; the fused one needs the states in the host's memory
 bool rpn_head_allows(const rpn_hparams & hp, rpn_head_kind kind, bool host);
 
 // the fastest of those (docs/decisions/080-head-of-the-network.md)
@@ -31,8 +31,8 @@ rpn_head_kind rpn_head_best(const rpn_hparams & hp, bool host);
 // width of a row that is kept
 int rpn_head_width(const rpn_hparams & hp, rpn_head_kind kind);
 
-// Rows to keep, from the image's states [n_embd, n_img]. pos_img: positions of the image's tokens, for a head with rope.
-ggml_tensor * rpn_head_prepare(const rpn_pass & p, const rpn_head_weights & w, rpn_head_kind kind, ggml_tensor * x_img, ggml_tensor * pos_img);
+// What to keep, from the image's states [n_embd, n_img]. pos_img: positions of the image's tokens, for a head with rope.
+rpn_image rpn_head_prepare(const rpn_pass & p, const rpn_head_weights & w, rpn_head_kind kind, ggml_tensor * x_img, ggml_tensor * pos_img);
 
-// logits [n_img] from such rows and the query's state [n_embd, 1]
+// logits [n_img] from that and the query's state [n_embd, 1]
 ggml_tensor * rpn_head_score(const rpn_pass & p, const rpn_head_weights & w, const rpn_image & image, ggml_tensor * x_query, ggml_tensor * pos_query);

@@ -62,7 +62,7 @@ struct rpn_graph {
         return x;
     }
 
-    ggml_tensor * prepare(ggml_tensor * x, rpn_head_kind kind, int start, int n) {
+    rpn_image prepare(ggml_tensor * x, rpn_head_kind kind, int start, int n) {
         if (net->hp.head_rope) {
             img_start = start;
             n_img     = n;
@@ -134,12 +134,15 @@ rpn_state new_state(rpn_net * net, int n, int n_img, rpn_head_kind kind, bool fu
     rpn_state s;
     s.n_past     = n;
     s.image.kind = kind;
-    s.ctx        = rpn_context(n_layers * 2 + 1);
+    s.ctx        = rpn_context(n_layers * 2 + 2);
     for (size_t il = 0; il < n_layers; il++) {
         s.k.push_back(ggml_new_tensor_2d(s.ctx.get(), GGML_TYPE_F32, hp.n_kv(), n));
         s.v.push_back(ggml_new_tensor_2d(s.ctx.get(), GGML_TYPE_F32, hp.n_kv(), n));
     }
     s.image.rows = ggml_new_tensor_2d(s.ctx.get(), GGML_TYPE_F32, rpn_head_width(hp, kind), n_img);
+    if (kind == RPN_HEAD_FUSED) {
+        s.image.scale = ggml_new_tensor_1d(s.ctx.get(), GGML_TYPE_F32, n_img);
+    }
     s.buf = rpn_place(net->dev, s.ctx.get(), "the region proposal network's state of an image");
     return s;
 }
@@ -149,8 +152,11 @@ void keep_image(rpn_net * net, const rpn_hidden & hidden, int img_start, int n_i
     rpn_state fresh = new_state(net, hidden.n, n_img, choose(net, head), full);
     rpn_graph g(net, 0, hidden.n, pos);
     ggml_tensor * x = full ? g.layers(hidden, nullptr, &fresh) : hidden.x;
-    x = g.prepare(x, fresh.image.kind, img_start, n_img);
-    ggml_build_forward_expand(g.gf, ggml_cpy(g.ctx.get(), x, fresh.image.rows));
+    const rpn_image image = g.prepare(x, fresh.image.kind, img_start, n_img);
+    ggml_build_forward_expand(g.gf, ggml_cpy(g.ctx.get(), image.rows, fresh.image.rows));
+    if (image.scale) {
+        ggml_build_forward_expand(g.gf, ggml_cpy(g.ctx.get(), image.scale, fresh.image.scale));
+    }
     g.compute();
     state = std::move(fresh);
 }
@@ -182,10 +188,8 @@ std::vector<float> rpn_head_map(rpn_net * net, const rpn_state & state, const rp
 std::vector<float> rpn_score(rpn_net * net, const rpn_hidden & hidden, int img_start, int n_img, int i_query, const rpn_positions & pos, rpn_head_kind head) {
     check_image(hidden.n, img_start, n_img);
     check_query(hidden.n, i_query);
-    rpn_image image;
-    image.kind = choose(net, head);
+    const rpn_head_kind kind = choose(net, head);
     rpn_graph g(net, 0, hidden.n, pos);
     ggml_tensor * x = g.layers(hidden, nullptr, nullptr);
-    image.rows = g.prepare(x, image.kind, img_start, n_img);
-    return g.score(x, image, i_query);
+    return g.score(x, g.prepare(x, kind, img_start, n_img), i_query);
 }

@@ -63,7 +63,8 @@ enum rpn_head_kind {
 // What the head keeps of an image.
 struct rpn_image {
     rpn_head_kind kind = RPN_HEAD_BEST;
-    ggml_tensor * rows = nullptr; // [width, n_img], what they are is the kind's business
+    ggml_tensor * rows  = nullptr; // f32 [width, n_img], what they are is the kind's business
+    ggml_tensor * scale = nullptr; // f32 [n_img], of the fused kind: the norms of each row
 };
 
 // What the RPN keeps of [system][image]: K/V of its full layers over all prefix tokens, and the image for its head.

@@ -70,9 +70,7 @@ struct sample_graph : rpn_train_graph {
         rpn_head_weights head;
         head.norm  = hp.head_norm ? param("output_norm.weight") : nullptr;
         head.block = rpn_block_find(hp, hp.n_block - 1, by_name);
-        rpn_image image;
-        image.kind = RPN_HEAD_KEYS;
-        image.rows = rpn_head_prepare(pass, head, image.kind, rows(x, s.img_start, s.n_img), pos_img);
+        const rpn_image image = rpn_head_prepare(pass, head, RPN_HEAD_KEYS, rows(x, s.img_start, s.n_img), pos_img);
         logits = rpn_head_score(pass, head, image, rows(x, s.i_query, 1), pos_query);
         ggml_set_output(logits);
         ggml_build_forward_expand(gf, logits);
