@@ -1,0 +1,306 @@
+// No failed allocation spoils the calls after it: each allocation of a call fails in turn (which ones: alloc-failure.h), the call
+// must say so, and then a smaller call and the same call must give what they would have given.
+
+#include "alloc-failure.h"
+#include "convert.h"
+#include "demo-model.h"
+#include "distill/attention.h"
+#include "generate.h"
+#include "plain.h"
+#include "rpn/rpn.h"
+#include "test.h"
+#include "train-data.h"
+#include "train/distill-train.h"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <fstream>
+#include <set>
+
+using result = std::vector<float>;
+
+// What is called, and what it leaves behind: `big` meets the failure, `small` comes before and after.
+struct subject {
+    std::function<result()> small, big;
+};
+
+// The demo model, which all subjects of a case share unless a buffer is to fail: loading is dear. So it meets every failure.
+static std::shared_ptr<sd_model> & kept_model() {
+    static std::shared_ptr<sd_model> model;
+    return model;
+}
+
+static std::shared_ptr<sd_model> model() {
+    if (!kept_model()) {
+        kept_model() = demo_model(true);
+    }
+    return kept_model();
+}
+
+struct checker {
+    const char * name;
+    double tolerance; // 0: to the last bit
+    std::function<subject()> make;
+    result small, big;
+    size_t n_failed = 0;
+    std::set<std::string> codes;
+
+    bool same(const result & is, const result & expected) const {
+        return tolerance == 0 ? is == expected : rel_l2(is, expected) <= tolerance;
+    }
+
+    // one failure, and the calls after it
+    void fail(const subject & s, alloc_kind kind, size_t index) {
+        result out;
+        bool failed = false;
+        alloc_start(kind, index);
+        try {
+            out = s.big();
+        } catch (const sd_error & e) {
+            alloc_stop();
+            failed = true;
+            codes.insert(e.code);
+        } catch (const std::bad_alloc &) {
+            alloc_stop();
+            failed = true;
+            codes.insert("bad_alloc");
+        }
+        alloc_stop();
+        n_failed += failed;
+        bool ok = failed || same(out, big);
+        for (const auto & [call, expected] : { std::pair(s.small, small), std::pair(s.big, big) }) {
+            try {
+                ok = ok && same(call(), expected);
+            } catch (const sd_error & e) {
+                fprintf(stderr, "  %s: %s\n", e.code.c_str(), e.what());
+                ok = false;
+            }
+        }
+        if (!ok) {
+            fprintf(stderr, "%s: wrong after the failure of %s %zu\n", name, kind == ALLOC_NEW ? "operator new" : "buffer", index);
+            test_failures++;
+        }
+    }
+
+    // at most `limit` failures of operator new, evenly over the call
+    void run(size_t limit) {
+        kept_model().reset();
+        subject s = make();
+        small = s.small();
+        alloc_start();
+        big = s.big();
+        const alloc_counts counts = alloc_stop();
+        CHECK(counts.n_buffers + counts.n_new > 0);
+        for (size_t i = 0; i < counts.n_buffers; i++) {
+            kept_model().reset(); // buffers that are only made once fail too
+            s = make();
+            s.small();
+            fail(s, ALLOC_BUFFER, i);
+        }
+        const size_t n = std::min(counts.n_new, limit);
+        for (size_t i = 0; i < n; i++) {
+            s = make();
+            s.small();
+            fail(s, ALLOC_NEW, i * counts.n_new / n);
+        }
+        std::string list;
+        for (const std::string & c : codes) {
+            list += " " + c;
+            CHECK(c == "bad_alloc" || c == "OUT_OF_MEMORY");
+        }
+        kept_model().reset();
+        printf("  %-20s %zu buffers, %zu of %zu operator new: %zu calls failed (%s )\n", name, counts.n_buffers, n, counts.n_new, n_failed, list.c_str());
+        fflush(stdout);
+    }
+};
+
+static void check(const char * name, size_t limit, double tolerance, std::function<subject()> make) {
+    checker c{ name, tolerance, std::move(make), {}, {}, 0, {} };
+    c.run(limit);
+}
+
+// --- the network alone
+
+static const test_sizes SIZES{ 48, 6, 2, 80, 3 };
+
+struct predictor {
+    rpn_ptr    net;
+    rpn_hidden hidden;
+    rpn_state  state;
+    std::vector<float> values = train_random_values(size_t(120) * SIZES.n_embd, 1);
+
+    predictor() {
+        static const std::string file = train_convert(test_checkpoint("alloc", test_config(SIZES), test_network(SIZES, 1)), "alloc.gguf");
+        net = rpn_load(file, nullptr, 1);
+    }
+    void set(int first, int n) {
+        rpn_hidden_reset(net.get(), hidden, n);
+        rpn_hidden_set(hidden, values.data() + size_t(first) * SIZES.n_embd, n);
+    }
+    result score(int n, rpn_head_kind head) {
+        set(0, n);
+        return rpn_score(net.get(), hidden, 2, n / 2, n - 1, {}, head);
+    }
+    result split(int n, int n_question) {
+        set(0, n - n_question);
+        rpn_prefix(net.get(), hidden, 2, n / 2, state);
+        set(n - n_question, n_question);
+        return rpn_query(net.get(), state, hidden);
+    }
+};
+
+static subject predictor_score(rpn_head_kind head) {
+    auto p = std::make_shared<predictor>();
+    return { [=] { return p->score(12, head); }, [=] { return p->score(120, head); } };
+}
+
+static subject predictor_split() {
+    auto p = std::make_shared<predictor>();
+    return { [=] { return p->split(12, 3); }, [=] { return p->split(120, 30); } };
+}
+
+// the process may grow by 40 MB, which is less than 6,000 tokens take
+static void check_limit() {
+#ifndef __SANITIZE_ADDRESS__ // its own memory counts too
+    predictor p;
+    p.values = train_random_values(size_t(6000) * SIZES.n_embd, 1);
+    const result expected = p.score(12, RPN_HEAD_BEST);
+    size_t n_pages = 0;
+    std::ifstream("/proc/self/statm") >> n_pages;
+    rlimit before;
+    CHECK(getrlimit(RLIMIT_AS, &before) == 0);
+    const rlimit tight = { n_pages * 4096 + (40u << 20), before.rlim_max };
+    CHECK(setrlimit(RLIMIT_AS, &tight) == 0);
+    CHECK_CODE(p.score(6000, RPN_HEAD_BEST), "OUT_OF_MEMORY");
+    CHECK(p.score(12, RPN_HEAD_BEST) == expected);
+    CHECK(setrlimit(RLIMIT_AS, &before) == 0);
+    CHECK(p.score(6000, RPN_HEAD_BEST).size() == 3000);
+#endif
+}
+
+// --- training: a failed step leaves weights and gradients as they were
+
+static subject training(int n_workers) {
+    rpn_train_params p;
+    p.n_workers = n_workers;
+    std::shared_ptr<rpn_trainer> t = rpn_train_init(train_start(), p, nullptr);
+    auto b = std::make_shared<train_batch>(train_random_batch(TRAIN_SIZES.n_embd));
+    return {
+        [=] { return rpn_train_score(t.get(), b->samples[0]); },
+        [=] {
+            result out(2); // nothing is allocated after the step
+            rpn_train_clear(t.get());
+            rpn_train_accumulate(t.get(), b->samples);
+            const rpn_train_result r = rpn_train_step(t.get(), 0);
+            out[0] = float(r.loss);
+            out[1] = float(r.grad_norm);
+            return out;
+        },
+    };
+}
+
+// --- the model
+
+static std::vector<uint8_t> picture(int i) {
+    int w = 0, h = 0;
+    return test_load_rgb(test_fixture("pico/parity/" + std::to_string(i) + "-whole.png"), w, h);
+}
+
+// a model with two open pictures
+struct opened {
+    std::shared_ptr<sd_model>   model = ::model();
+    std::unique_ptr<sd_session> first = sd_session_open(*model, demo_system(*model), picture(1));
+    std::unique_ptr<sd_session> other = sd_session_open(*model, demo_system(*model), picture(2));
+    std::vector<llama_token> code = demo_question(*model, "What code is on the black square?"), shape = demo_question(*model, "What shape is purple?");
+
+    result region(sd_session & s, const std::vector<llama_token> & question) {
+        sd_timings t;
+        int reused = 0;
+        return sd_session_roi(s, question, t, reused);
+    }
+    result answer(sd_session & s, const std::vector<llama_token> & question, bool look_again) {
+        sd_generate_params p;
+        p.max_tokens = 6;
+        std::vector<sd_view> views(look_again ? 1 : 0);
+        if (look_again) {
+            views[0].rgb = s.view;
+        }
+        auto a = sd_answer_start(s, question, views, p, nullptr);
+        while (a->finish == SD_FINISH_NONE) {
+            sd_answer_step(s.model, { a.get() });
+        }
+        return result(a->tokens.begin(), a->tokens.end());
+    }
+};
+
+static subject session_region() {
+    auto o = std::make_shared<opened>();
+    return { [=] { return o->region(*o->other, o->shape); }, [=] { return o->region(*o->first, o->code); } };
+}
+
+static subject session_answer() {
+    auto o = std::make_shared<opened>();
+    return {
+        [=] { return o->answer(*o->other, o->shape, false); },
+        [=] { o->region(*o->first, o->code); return o->answer(*o->first, o->code, true); },
+    };
+}
+
+// in a context that is there, or that the call makes
+static subject attention_capture(bool own_context) {
+    auto o = std::make_shared<opened>();
+    std::shared_ptr<sd_attention_context> shared = sd_attention_context_init(*o->model);
+    auto capture = [=](sd_session & s, const std::vector<llama_token> & question) {
+        const std::shared_ptr<sd_attention_context> ctx = own_context ? sd_attention_context_init(*o->model) : shared;
+        sd_timings t;
+        sd_attention_params p;
+        p.layers     = { 2, 3 };
+        p.max_tokens = 3;
+        sd_attention_set_image(*ctx, s.system, sd_session_features(s, t));
+        return sd_attention_capture(*ctx, {}, question, p).output;
+    };
+    return { [=] { return capture(*o->other, o->shape); }, [=] { return capture(*o->first, o->code); } };
+}
+
+static subject distill_step() {
+    auto o = std::make_shared<opened>();
+    std::shared_ptr<sd_train> t = sd_train_start(*o->model, 2, 3, {});
+    auto step = [=](int picture_index, const std::vector<llama_token> & question) {
+        result out(1);
+        sd_train_drop(*t, { 1 });
+        rpn_train_clear(t->trainer.get());
+        sd_train_add(*t, demo_system(*o->model), picture(picture_index), { { 1, question, std::vector<int8_t>(o->model->vision->n_tokens, 1) } });
+        sd_train_accumulate(*t, { 1 });
+        out[0] = float(rpn_train_step(t->trainer.get(), 0).loss);
+        return out;
+    };
+    return { [=] { return step(2, o->shape); }, [=] { return step(1, o->code); } };
+}
+
+static subject model_load() {
+    auto region = [] {
+        kept_model().reset();
+        opened o;
+        return o.region(*o.first, o.shape);
+    };
+    return { region, region };
+}
+
+int main() {
+    return test_main("alloc-failure", [] {
+        check_limit();
+        check("score, folded head",  200, 0, [] { return predictor_score(RPN_HEAD_FOLD); });
+        check("score, fused head",   200, 0, [] { return predictor_score(RPN_HEAD_FUSED); });
+        check("score, head of keys", 200, 0, [] { return predictor_score(RPN_HEAD_KEYS); });
+        check("prefix and question", 200, 0, predictor_split);
+        check("training step",       200, 0, [] { return training(1); });
+        check("training, 3 workers", 200, 1e-6, [] { return training(3); });
+        check("session region",      100, 1e-3, session_region);
+        check("session answer",      90, 0, session_answer);
+        check("attention capture",   100, 1e-3, [] { return attention_capture(false); });
+        check("attention context",   10, 1e-3, [] { return attention_capture(true); });
+        check("distillation step",   100, 1e-4, distill_step);
+        check("model load",          10, 1e-3, model_load);
+    });
+}
