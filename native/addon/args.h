@@ -1,6 +1,6 @@
 #pragma once
 
-// Reading arguments that JavaScript has checked already: native trusts nothing, so each is checked again, and a wrong
+// Reads arguments. JavaScript has checked them already, but native code trusts nothing: each is checked again, and a wrong
 // one is INVALID_ARGUMENT instead of undefined behaviour.
 
 #include "worker.h"

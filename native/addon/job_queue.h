@@ -2,8 +2,8 @@
 
 // One native thread and its jobs; nothing of Node is known here.
 //
-// Jobs run one after the other on the thread; an answer's job goes on as an active job afterwards, and all active jobs
-// advance together, one token per step. Whatever a job's functions throw becomes that job's error, and the thread goes on.
+// Jobs run one after the other on the thread. The job of an answer then becomes an active job; all active jobs advance
+// together, one token per step. An exception in a job's functions becomes that job's error, and the thread continues with the next job.
 
 #include <atomic>
 #include <condition_variable>
@@ -26,7 +26,7 @@ struct queue_job {
     std::function<void()> on_end;               // must not throw: the job has ended, the functions above are gone
     std::shared_ptr<void> state;                // what the functions share; of a failed job freed before on_end
 
-    // short, and needs no place among the active jobs: runs while those are at work
+    // short, and not limited by the number of active jobs: runs between their steps
     bool between_steps = false;
 
     queue_job() { error_code.reserve(32); } // so that an error can be noted when there is no memory

@@ -1,6 +1,6 @@
 #pragma once
 
-// What the jobs of class Model have in common.
+// Shared by the jobs of class Model.
 
 #include "model_wrap.h"
 

@@ -1,11 +1,11 @@
 #pragma once
 
-// The road between JavaScript and a job queue's thread.
+// Connects JavaScript with the thread of a job queue.
 //
 // A job is a promise. Results travel through a thread-safe function. The thread is joined when its owner closes it, in an
 // environment cleanup hook when the environment goes first (a terminated worker thread), and before the process exits:
-// process.exit() and an uncaught exception run no such hook, and a thread still at work would meet the destructors of the
-// statics it uses. So it never outlives what it points to. No libuv pool thread is held.
+// process.exit() and an uncaught exception run no such hook, and a thread still at work would use statics that have been
+// destroyed. So the thread never outlives the objects it uses. No libuv pool thread is occupied.
 
 #include "job_queue.h"
 

@@ -33,5 +33,5 @@ struct sd_file {
 // Symbolic links are followed. Never waits.
 sd_file_status sd_file_open(sd_file & file, const std::string & path);
 
-// What stands in the way of writing a file there: "is a folder, not a regular file"; empty where nothing or a regular file is.
+// Why a file cannot be written there: "is a folder, not a regular file"; empty where nothing or a regular file is.
 std::string sd_file_obstacle(const std::string & path);

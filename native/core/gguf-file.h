@@ -1,7 +1,7 @@
 #pragma once
 
-// A GGUF header that has been checked before ggml's loaders see the file: they assert, and an assert takes the host
-// program down.
+// Checks a GGUF header before ggml's loaders read the file: they use assertions, and a failed assertion ends the host
+// program.
 
 #include "gguf.h"
 
@@ -15,7 +15,7 @@ struct ggml_tensor;
 struct gguf_file {
     std::string    path;
     std::string    what;    // "model", "mmproj" or "RPN", for messages
-    const char *   invalid; // code for whatever is wrong inside the file
+    const char *   invalid; // error code for faults inside the file
     gguf_context * ctx  = nullptr;
     ggml_context * meta = nullptr; // tensor shapes, without data
 
@@ -35,7 +35,7 @@ struct gguf_file {
     std::string  str_or(const std::string & key, const std::string & fallback) const;
     std::vector<float> f32_array(const std::string & key) const;
 
-    // throws where the key is there with another type; for keys that a loader of ggml's reads by itself
+    // throws if the key exists with another type; for keys that ggml's loaders read themselves
     void expect(const std::string & key, gguf_type type) const;
     void expect_array(const std::string & key, gguf_type of) const;
 
@@ -44,7 +44,7 @@ struct gguf_file {
     ggml_tensor * matrix(const std::string & name, int64_t ne0, int64_t ne1) const;  // of a type that can be multiplied
     ggml_tensor * vector(const std::string & name, int64_t ne0) const;               // f32
 
-    // the values of a tensor that `matrix` or `vector` gave, dequantised; throws IO_ERROR
+    // the values of a tensor from `matrix` or `vector`, dequantised; throws IO_ERROR
     std::vector<float> read_f32(const ggml_tensor * t) const;
 };
 

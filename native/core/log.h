@@ -1,8 +1,8 @@
 #pragma once
 
-// ggml, llama and mtmd log through process-wide callbacks. They are pointed here once, and every message goes to the
-// sink of the thread that caused it: each model works on a thread of its own, so each model gets its own messages and
-// nothing reaches stdout or stderr.
+// ggml, llama and mtmd log through process-wide callbacks. They are set once to functions here, which pass each message
+// to the sink of the calling thread: each model works on its own thread, so it gets its own messages, and nothing is
+// written to stdout or stderr.
 
 #include <functional>
 #include <string>

@@ -1,6 +1,6 @@
 #pragma once
 
-// Reads safetensors files: the header is JSON, tensors are read one by one where they are needed.
+// Reads safetensors files: the header is JSON, tensors are read one by one when they are needed.
 
 #include <cstdint>
 #include <map>
@@ -16,7 +16,7 @@ struct safetensor {
     int64_t n_elements() const;
 };
 
-// All tensors of one file by name. Throws CHECKPOINT_INVALID for anything that is no complete safetensors file.
+// All tensors of one file by name. Throws CHECKPOINT_INVALID for anything but a complete safetensors file.
 std::map<std::string, safetensor> safetensors_open(const std::string & path);
 
 // The values as f32. Throws CHECKPOINT_INVALID for a dtype other than F32, F16 and BF16, IO_ERROR when reading fails.

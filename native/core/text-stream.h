@@ -1,7 +1,7 @@
 #pragma once
 
-// Token pieces to text that can be shown: whole UTF-8 characters only, no white space around the answer (the reference
-// strips it), and nothing that may turn out to be the beginning of a stop string.
+// Turns token pieces into text that can be shown: whole UTF-8 characters only, no white space around the answer (the
+// reference strips it), and nothing that may be the beginning of a stop string.
 
 #include <string>
 #include <vector>

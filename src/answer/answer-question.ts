@@ -12,7 +12,7 @@ import { cutViews, type Look, looksAtBoxes, looksOfRegion } from "./second-look.
 
 export type CheckedAnswerOptions = z.output<typeof answerSchema>;
 
-/** An answer, with a second look where `options.roi` and the map ask for one: its tokens go right after those of the picture, as in the reference. */
+/** An answer, with a second look if `options.roi` and the map ask for one: its tokens follow those of the picture, as in the reference. */
 export async function answerQuestion(
   engine: Engine,
   picture: ImageInput | OpenedPicture,
@@ -64,7 +64,7 @@ export async function answerQuestion(
         imageTokens: cellCount(opened.layout),
         roiTokens: result.roiTokens,
         completionTokens: result.completionTokens,
-        // the region's own pass has put the prefix there for this call, unless it found it
+        // where a region was computed first, that pass computed or reused the prefix for this call
         reusedTokens: proposes ? reused : result.reusedTokens,
       },
       timings: clock.stop(),

@@ -34,7 +34,7 @@ export interface AnswerOptions {
   /**
    * "auto" (default): a second look if a region is found, the plain answer without an RPN. "always": the 3x3 cells around
    * the map's maximum where nothing passes the threshold. "never": one view. Boxes in source pixels: each is cut out and
-   * looked at, in order.
+   * read, in order.
    */
   roi?: "auto" | "always" | "never" | Box[];
   threshold?: number;
@@ -50,7 +50,7 @@ export interface AnswerOptions {
   seed?: number;
   /** the answer ends before any of these */
   stop?: string | string[];
-  /** receives the text as it comes; its pieces joined are the answer's text */
+  /** receives the text in pieces as it is generated; joined they are the text of the answer */
   onToken?: (text: string) => void;
   signal?: AbortSignal;
 }

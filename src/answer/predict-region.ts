@@ -25,7 +25,7 @@ export async function predictRegion(engine: Engine, picture: ImageInput | Opened
   }
 }
 
-/** What the network's map says of a picture. */
+/** The boxes and region of a picture, from the network's map. */
 export function readLogits(logits: Float32Array, { source, layout }: OpenedPicture, threshold: number): Omit<RoI, "timings"> {
   const data = sigmoid(logits);
   const { boxes, region } = readMap(data, { ...viewOfPicture(layout, source), threshold });

@@ -7,14 +7,14 @@ import { throwIfAborted } from "../base/abort.js";
 import { viewOfPicture } from "../roi/options.js";
 import { peakRegion } from "../roi/peak-region.js";
 
-/** One place of a picture to be looked at again. */
+/** One region of a picture for a second look. */
 export interface Look {
   box: Box;
   /** cells of the crop's own grid whose tokens are fed; null: all */
   keep: Int32Array | null;
 }
 
-/** Where the proposed region asks for a second look; `always`: around the map's maximum where it asks for none. */
+/** The second look for the proposed region, if there is one; `always`: around the map's maximum if there is none. */
 export function looksOfRegion({ region }: Pick<RoI, "region">, logits: Float32Array, { source, layout }: OpenedPicture, always: boolean): Look[] {
   if (region.crop) {
     return [{ box: region.crop, keep: region.keep && Int32Array.from(region.keep) }];
@@ -27,7 +27,7 @@ export function looksOfRegion({ region }: Pick<RoI, "region">, logits: Float32Ar
 }
 
 /**
- * A look at each of the caller's boxes, cut to the picture.
+ * A second look at each of the caller's boxes, clipped to the picture.
  *
  * @throws {SdRpnError} INVALID_ARGUMENT where one lies outside
  */
@@ -35,7 +35,7 @@ export function looksAtBoxes(boxes: readonly Box[], { source }: OpenedPicture): 
   return boxes.map((box) => ({ box: inside(box, source), keep: null }));
 }
 
-/** Cuts the looks out of the picture and scales each to its view. */
+/** Cuts the regions out of the picture and scales each to its view. */
 export async function cutViews(engine: Engine, { source }: OpenedPicture, looks: readonly Look[], signal?: AbortSignal): Promise<NativeView[]> {
   const views: NativeView[] = [];
   for (const { box, keep } of looks) {

@@ -19,7 +19,7 @@ import { OpenedPicture, type PictureInUse } from "./opened-picture.js";
 import { SessionCache, type SessionHandle } from "./session-cache.js";
 import type { ImageInput } from "../base/types.js";
 
-/** What `loadModel` was told to keep to. */
+/** The limits given to `loadModel`. */
 export interface EngineLimits {
   sessionCacheBytes: number;
   maxImagePixels?: number;
@@ -65,9 +65,9 @@ export class Engine {
   }
 
   /**
-   * Whether calls are taken.
+   * Checks that the model, and the session of `picture`, are not disposed.
    *
-   * @param picture what the call is about; one that a session holds may have been let go
+   * @param picture the subject of the call; that of a session may have been disposed
    * @throws {SdRpnError} DISPOSED
    */
   checkUsable(picture?: unknown): void {
@@ -79,7 +79,7 @@ export class Engine {
     }
   }
 
-  /** From now on no call is taken. */
+  /** Rejects all further calls. */
   refuseCalls(): void {
     this.refused = true;
   }
@@ -95,14 +95,14 @@ export class Engine {
   }
 
   /**
-   * What follows the image, as tokens. Before any work with the picture it is told whether prefix, question and `looks`
-   * second looks leave room for an answer.
+   * The tokens after the image. Checks before any work on the picture that prefix, question and `looks` second looks leave
+   * room for an answer.
    *
    * @throws {SdRpnError} CONTEXT_OVERFLOW
    */
   async tokenize(question: string, looks: number, signal?: AbortSignal): Promise<Int32Array> {
-    // No token has more bytes than the longest of the vocabulary, so that a text too long by that measure is not worth the
-    // tokenizer's time. White space at its ends is not counted: some vocabularies take it away beside control tokens.
+    // A lower bound on the number of tokens is the length in bytes divided by that of the longest token: a text too long by this
+    // bound is rejected without being tokenized. White space at its ends is not counted: some vocabularies strip it beside control tokens.
     const least = Math.ceil(Buffer.byteLength(question.trim()) / this.info.longestToken);
     this.checkFits(least, looks, "at least ");
     const tokens = await runJob(this.native, () => this.native.tokenize(this.prompt.suffix(question), false), signal);
@@ -127,7 +127,7 @@ export class Engine {
   }
 
   get defaultThreshold(): number {
-    // seven digits are what the file's float32 holds: 0.15, not 0.15000000596
+    // rounded to seven digits, the precision of the file's float32: 0.15, not 0.15000000596
     return Number((this.info.rpn?.threshold || 0.15).toPrecision(7));
   }
 
@@ -144,7 +144,7 @@ export class Engine {
     return { picture, layout, view, ms: performance.now() - start };
   }
 
-  /** The picture of a call: one that a session holds, or an image that came with the call, through the session cache. */
+  /** The picture of a call: that of a session, or the image given with the call, through the session cache. */
   async usePicture(picture: ImageInput | OpenedPicture, signal?: AbortSignal): Promise<PictureInUse> {
     this.checkUsable(picture);
     if (picture instanceof OpenedPicture) {
@@ -198,11 +198,11 @@ export class Engine {
   }
 
   /**
-   * What the model looks at in a session's picture while it answers a question greedily (paper section 3): runs in a
-   * context of its own without flash attention, made at the first call. Questions of one session that follow each other
-   * share [system][image].
+   * The attention to a session's picture while the model answers a question greedily (paper section 3): runs in a separate
+   * context without flash attention, created at the first call. Consecutive questions of one session share
+   * [system][image].
    *
-   * @param params `layers`: asked ones, each once; `question`: the question-to-image maps too
+   * @param params `layers`: requested ones, without duplicates; `question`: the question-to-image maps too
    */
   async attention(
     session: number,

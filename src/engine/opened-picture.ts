@@ -13,10 +13,10 @@ export class OpenedPicture {
   ) {}
 }
 
-/** An opened picture for the length of one call. */
+/** An opened picture during one call. */
 export interface PictureInUse {
   picture: OpenedPicture;
-  /** milliseconds that this call spent on decoding and on the vision tower; 0 where it was done before */
+  /** milliseconds that this call spent on decoding and on the vision tower; 0 where that was done before */
   decodeMs: number;
   visionMs: number;
   /** to be called once, with what keeping the session costs */

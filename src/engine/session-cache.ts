@@ -29,7 +29,7 @@ export class SessionCache {
     private readonly drop: (id: number) => void,
   ) {}
 
-  /** The session of a view; to be released with what it costs then. `fresh` tells that this call has opened it. */
+  /** The session of a view; the caller releases it and reports its size then. `fresh`: this call has opened it. */
   async acquire(view: Uint8Array): Promise<{ session: SessionHandle; fresh: boolean; release: (bytes: number) => void }> {
     const key = createHash("sha256").update(view).digest("base64");
     let entry = this.entries.get(key);

@@ -11,8 +11,8 @@ import { parseOptions } from "../base/validate.js";
 import type { Engine } from "../engine/engine.js";
 import { OpenedPicture } from "../engine/opened-picture.js";
 
-// The calls that a model and a session have in common. A model passes on the image that its caller gave, a session the
-// picture that it has opened; everything below takes either.
+// The calls that models and sessions share. A model passes the image given by the caller, a session its opened picture; the
+// functions here accept either.
 
 const question = z.strictObject({ question: questionSchema });
 
@@ -21,10 +21,10 @@ function checkQuestion(value: unknown): string {
 }
 
 /**
- * Runs a call when its turn has come; calls about one picture wait in one row. A session disposed meanwhile ends its calls
- * with DISPOSED.
+ * Runs a call when the queue starts it; calls about the same picture keep their order. If the session is disposed meanwhile,
+ * the call rejects with DISPOSED.
  *
- * @param work gets a signal of the call's own, aborted with the caller's and with the session
+ * @param work gets a signal of this call, aborted with the caller's signal or when the session is disposed
  */
 export async function inTurn<T>(
   engine: Engine,

@@ -9,9 +9,9 @@ interface Behind {
 }
 
 /**
- * The engine behind each model and session, for eval, distill and cli, which need more of it than the public methods give.
- * A map beside the objects rather than a property of theirs: it appears in no type, log or copy that users see, and that
- * an object is found in it proves that this library made it.
+ * The engine of each model and session, for eval, distill and cli, which need more than the public methods. A map rather than
+ * a property of the objects: it does not appear in types, logs or copies that users see, and only objects made by this
+ * library are in it.
  */
 const behind = new WeakMap<object, Behind>();
 
@@ -20,7 +20,7 @@ export function setEngineOf(owner: object, engine: Engine, picture?: OpenedPictu
   behind.set(owner, { engine, picture });
 }
 
-/** @throws {SdRpnError} INVALID_ARGUMENT where `owner` is no model or session of this library; DISPOSED */
+/** @throws {SdRpnError} INVALID_ARGUMENT where `owner` is not a model or session of this library; DISPOSED */
 export function engineOf(owner: unknown): Engine {
   const { engine, picture } = lookUp(owner);
   engine.checkUsable(picture);

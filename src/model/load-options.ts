@@ -24,7 +24,7 @@ export interface LoadOptions {
   model?: string;
   /** path of the vision tower and projector that belong to it */
   mmproj?: string;
-  /** path of its region proposal network; without one there are plain answers only */
+  /** path of its region proposal network; without one, all answers are plain */
   rpn?: string;
   /** layers on the GPU; "auto" (default): all of them where there is a GPU */
   gpuLayers?: number | "auto";
@@ -34,7 +34,7 @@ export interface LoadOptions {
   contextSize?: number;
   /** answers that are decoded together, 1 to 32; default 1. The context's memory grows by this factor. */
   parallel?: number;
-  /** memory for the state of pictures asked about before; default 512 MiB, 0 keeps none */
+  /** memory for the state of earlier pictures, for further questions about them; default 512 MiB, 0 keeps none */
   sessionCacheBytes?: number;
   /** largest picture, width x height; default 100 million */
   maxImagePixels?: number;

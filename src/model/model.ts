@@ -16,7 +16,7 @@ import type { Answer, AnswerEvent, ImageInput, RoI, Size } from "../base/types.j
 import { invalidArgument, parseOptions } from "../base/validate.js";
 import { version } from "../base/version.js";
 
-/** What a loaded model is. */
+/** Properties of a loaded model. */
 export interface ModelInfo {
   /** of the language model, such as "llama" */
   architecture: string;
@@ -72,7 +72,7 @@ export async function loadModel(options: LoadOptions = {}): Promise<Model> {
     const info = await runJobWithCallback(native, (report) => native.load(params, report), checked.onProgress, checked.signal);
     const prompt = makePrompt(info);
     const prefix = await runJob(native, () => native.tokenize(prompt.prefix, prompt.addBos), checked.signal);
-    throwIfAborted(checked.signal); // nobody would dispose a model that comes although its load was aborted
+    throwIfAborted(checked.signal); // the caller could not dispose of a model that arrives after its load was aborted
     return new Model(new Engine(native, info, prompt, prefix, checked));
   } catch (error) {
     await native.close();
@@ -153,8 +153,8 @@ export class Model extends ThreadBound {
 
   /**
    * The answer to a question about a picture; by default with a second look, at full resolution, at the region that the
-   * network proposes (see {@link AnswerOptions.roi}). An aborted call rejects; what it had said by then is the error's
-   * `answer`, with finishReason "aborted".
+   * network proposes (see {@link AnswerOptions.roi}). An aborted call rejects; the error's `answer` has the text so far,
+   * with finishReason "aborted".
    *
    * @throws {SdRpnError} as {@link predictRoI}, RPN_NOT_LOADED for roi "always" only
    */
@@ -168,7 +168,7 @@ export class Model extends ThreadBound {
   }
 
   /**
-   * Puts a picture in front of the model: it is decoded and encoded once, and may then be asked many questions.
+   * Opens a picture for many questions: it is decoded and encoded once.
    *
    * @throws {SdRpnError} IMAGE_INVALID, IMAGE_TOO_LARGE, CONTEXT_OVERFLOW, ABORTED, DISPOSED
    */

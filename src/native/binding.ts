@@ -94,7 +94,7 @@ export interface NativeAnswer extends NativeCounts {
 }
 
 export interface NativeAttentionParams {
-  /** asked ones, each once */
+  /** requested ones, without duplicates */
   layers: Int32Array;
   maxTokens: number;
   /** the question-to-image maps too */
@@ -140,7 +140,7 @@ export interface NativeRankedHead {
 
 export interface NativeWorker {
   cancel(id: number): void;
-  /** to be called once; what waits rejects with DISPOSED */
+  /** to be called once; waiting jobs reject with DISPOSED */
   close(): Promise<void>;
 }
 
@@ -149,13 +149,13 @@ export interface NativeModel extends NativeWorker, NativeTraining {
     params: { model: string; mmproj: string; rpn: string; gpuLayers: number; threads: number; contextSize: number; parallel: number; memory: number },
     onProgress?: (fraction: number) => void,
   ): NativeJob<NativeModelInfo>;
-  /** neighbouring segments as one text; runs while answers are being written */
+  /** adjacent segments are tokenized as one text; runs between the steps of answers */
   tokenize(segments: readonly NativeSegment[], addBos: boolean): NativeJob<Int32Array>;
   /** `tokens`: those before the image */
   open(tokens: Int32Array, view: Uint8Array): NativeJob<NativeCounts & { session: number; tokens: number }>;
   drop(session: number): NativeJob<void>;
   encode(view: Uint8Array): NativeJob<Float32Array>;
-  /** `tokens` here and below: those behind the image */
+  /** `tokens` here and below: those after the image */
   roi(session: number, tokens: Int32Array, reserve: number): NativeJob<NativeRoI>;
   answer(session: number, tokens: Int32Array, views: NativeView[], params: NativeGenerateParams, onText?: (text: string) => void): NativeJob<NativeAnswer>;
   attention(session: number, tokens: Int32Array, params: NativeAttentionParams): NativeJob<NativeAttention>;
@@ -163,7 +163,7 @@ export interface NativeModel extends NativeWorker, NativeTraining {
   /** begins a ranking of heads, to be dropped */
   headsStart(params: { lattice: number; window: number; uncertainty: number; maxTokens: number }): NativeJob<number>;
   /**
-   * Whether the pair was of use; `rgb` is read in place and must not change before the promise settles. `system`, `question`
+   * Whether the pair was useful; `rgb` is read in place and must not change before the promise settles. `system`, `question`
    * and `other`, a different question's or none, are tokens.
    */
   headsAdd(ranking: number, rgb: Uint8Array, width: number, height: number, system: Int32Array, question: Int32Array, other: Int32Array): NativeJob<boolean>;
@@ -176,7 +176,7 @@ export interface NativeTraining {
   /** the note of a checkpoint */
   trainNote(path: string): NativeJob<string>;
   trainStart(params: {
-    /** path of a checkpoint to go on from, or "" */
+    /** path of a checkpoint to resume from, or "" */
     checkpoint: string;
     branchLayer: number;
     blockCount: number;
@@ -206,9 +206,9 @@ export interface NativeTraining {
   trainCheckpoint(training: number, path: string, note: string): NativeJob<void>;
   trainSave(training: number, path: string, type: string, threshold: number): NativeJob<void>;
   trainEnd(training: number): NativeJob<void>;
-  /** learning rate of a step, counted from 0; answers at once */
+  /** learning rate of a step, counted from 0; synchronous */
   trainRate(peak: number, step: number, steps: number, warmup: number): number;
-  /** a permutation of 0..n-1; answers at once */
+  /** a permutation of 0..n-1; synchronous */
   trainOrder(n: number, seed: number, epoch: number): Int32Array;
 }
 
@@ -257,7 +257,7 @@ let loaded: NativeBinding | undefined;
 export function binding(): NativeBinding {
   if (!loaded) {
     const addon = loadBinary() as NativeBinding;
-    // process.exit() and an uncaught exception run no cleanup hook of the addon's, and its threads must not outlive their statics
+    // process.exit() and uncaught exceptions do not run the addon's cleanup hooks, and its threads must end before their statics are destroyed
     process.once("exit", () => addon.shutdown());
     loaded = addon;
   }

@@ -3,7 +3,7 @@ import { SdRpnError } from "../base/errors.js";
 
 /**
  * How a picture and a question become text around the image's tokens. Either side of the image is tokenized on its own,
- * as the reference does, so that a SentencePiece vocabulary puts its space mark before each.
+ * as the reference does, so that a SentencePiece vocabulary puts a space marker before each.
  */
 export interface Prompt {
   /** before the image; the beginning-of-sequence token is not part of the text */
@@ -16,14 +16,14 @@ export interface Prompt {
 
 /**
  * A piece of a prompt. In markup, which the template writes, control tokens such as `<|im_end|>` are tokens; in text, which
- * the user writes, they are nothing but characters.
+ * the user writes, they are plain characters.
  */
 export interface Segment {
   kind: "markup" | "text";
   text: string;
 }
 
-/** What the model file says about its prompt. */
+/** Properties of the model file that decide its prompt. */
 export interface PromptSource {
   chatTemplate: string | null;
   bosText: string;
@@ -36,7 +36,7 @@ const VICUNA_V1 =
   "A chat between a curious user and an artificial intelligence assistant. " +
   "The assistant gives helpful, detailed, and polite answers to the user's questions. USER: ";
 
-// stand-ins that no template and no question holds
+// placeholders that occur in no template and no question
 const IMAGE = "\u{F0000}image\u{F0000}";
 const QUESTION = "\u{F0000}question\u{F0000}";
 

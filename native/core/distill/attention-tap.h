@@ -1,6 +1,6 @@
 #pragma once
 
-// Reads rows of attention weights while llama.cpp evaluates a context without flash attention, and verifies each of them.
+// Reads rows of attention weights while llama.cpp evaluates a context without flash attention, and checks each of them.
 
 #include "llama.h"
 
@@ -23,8 +23,8 @@ struct sd_attention_tap {
     std::string error;
 };
 
-// before and after a llama_decode of n_tokens tokens from position pos on; the latter throws INTERNAL where a layer's weights
-// did not come or are no distribution
+// before and after a llama_decode of n_tokens tokens from position pos on; the latter throws INTERNAL where the weights of a layer
+// are missing or are not a distribution
 void sd_attention_tap_begin(sd_attention_tap & tap, int pos, int n_tokens);
 void sd_attention_tap_end(sd_attention_tap & tap);
 

@@ -1,11 +1,11 @@
 #pragma once
 
-// What the model looks at while it answers: the teacher of self-distillation (SD-RPN, arXiv 2509.16944, section 3;
+// The attention of the model while it answers: the teacher of self-distillation (SD-RPN, arXiv 2509.16944, section 3;
 // in the reference: output2images and question2images of its label scripts). A context of its own without flash attention,
 // since only then the attention weights exist as tensors; it shares the loaded model's weights.
 //
 // Prompt: [system][image][extra views][question], as sd_answer feeds it. The columns of an attention tensor are KV cells;
-// here one sequence alone fills an emptied memory in order, so that cell i is position i, and every image verifies it.
+// here a single sequence fills an empty memory in order, so that cell i is position i; this is checked for every image.
 
 #include "model.h"
 
@@ -14,7 +14,7 @@
 #include <vector>
 
 struct sd_attention_params {
-    std::vector<int> layers;       // asked ones, each once; nothing of others leaves the device
+    std::vector<int> layers;       // requested ones, without duplicates; data of others is not copied from the device
     int  max_tokens = 128;
     bool question   = false;       // the question-to-image maps too
 };
@@ -24,7 +24,7 @@ struct sd_attention {
     // [n_layer][n_head][n_img]: attention to the image's tokens as rows of a distribution over the whole prompt, thus of sum
     // at most 1. output: mean over the inputs g1 .. g(N-1) of the N generated tokens, so without the prompt's last token and
     // without the last generated one (the end token of an answer that ended by itself); with N = 1 the row of the prompt's
-    // last token, where the reference has a mean of nothing. question: mean over the tokens of the question; empty unless asked for.
+    // last token, where the reference has the mean of an empty set. question: mean over the tokens of the question; empty unless asked for.
     std::vector<float> output, question;
     std::string text;                         // as sd_answer gives it
     std::vector<llama_token> tokens;          // g1 .. gN, the end token included where the answer ended by itself

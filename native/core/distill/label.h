@@ -1,6 +1,6 @@
 #pragma once
 
-// What a pseudo-label is made of: the maps of the chosen heads while the model answers one question (the reference's label
+// The input of pseudo-labels: the maps of the chosen heads while the model answers one question (the reference's label
 // scripts). The rule that turns the two maps into labels is pseudoLabels of the TypeScript side.
 
 #include "attention.h"
@@ -10,8 +10,8 @@ struct sd_head_id {
 };
 
 struct sd_label_params {
-    std::vector<sd_head_id> grounding; // at least one; their mean says where the answer is
-    std::vector<sd_head_id> sink;      // may be empty; their mean says where attention piles up whatever is asked
+    std::vector<sd_head_id> grounding; // at least one; their mean shows where the answer is
+    std::vector<sd_head_id> sink;      // may be empty; their mean shows attention sinks
     int max_tokens = 128;
 };
 
@@ -22,6 +22,6 @@ struct sd_label_maps {
     double log_likelihood = 0;          // as sd_attention
 };
 
-// For the image of the last sd_attention_set_image. Reads just the layers of the listed heads; plain means, a head listed
-// twice counts twice. Throws INVALID_ARGUMENT and what sd_attention_capture throws.
+// For the image of the last sd_attention_set_image. Reads only the layers of the listed heads; plain means, so that a head
+// listed twice counts twice. Throws INVALID_ARGUMENT and what sd_attention_capture throws.
 sd_label_maps sd_label_capture(sd_attention_context & c, const std::vector<llama_token> & question, const sd_label_params & params);
