@@ -127,7 +127,7 @@ test("an error thrown by onToken is what the call rejects with", async () => {
 });
 
 test("a question too long for the context overflows before work starts; a long answer ends with length", async () => {
-  // before work starts: not even the picture, which is not there, is looked at
+  // before work starts: not even the missing picture is read
   await expect(model.answer("missing.png", `What code is ${"really ".repeat(2000)}here?`)).rejects.toMatchObject({ code: "CONTEXT_OVERFLOW" });
   await expect(model.predictRoI("missing.png", "x".repeat(5000))).rejects.toMatchObject({ code: "CONTEXT_OVERFLOW" });
   await expect(model.predictRoI("missing.png", "x".repeat(5_000_000))).rejects.toMatchObject({ code: "CONTEXT_OVERFLOW" });

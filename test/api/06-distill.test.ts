@@ -37,7 +37,7 @@ describe("distill.heads", () => {
     expect(seen[seen.length - 1]).toEqual({ used: 5, wanted: 5, passed: ranking.passed, failed: 0 });
     expect(ranking.heads).toHaveLength(24);
     expect(ranking.chosen.grounding).toHaveLength(3);
-    expect(ranking.chosen.sink).toEqual([]); // the pointing heads of this model have none
+    expect(ranking.chosen.sink).toEqual([]); // the grounding heads of this model have no attention on sinks
 
     const share = new Float64Array(24);
     for (const { image, question, box, kind } of demoQuestions()) {
@@ -172,7 +172,7 @@ describe("distill.labelFile", () => {
       expect(text).toBe(direct.get(id)!.text);
       expect(path).toBe(demoQuestions().find((q) => q.id === id)!.image);
     }
-    // called again there is nothing to do
+    // a repeated call has nothing to do
     expect(await distill.labelFile(model, { data: DATA, out, heads: HEADS })).toEqual({ done: 36, total: 36, kept: 0, ignored: 0, failed: 0 });
     expect(readFileSync(out, "utf8").trim().split("\n")).toHaveLength(37);
     await expect(distill.labelFile(model, { data: DATA, out, heads: HEADS, foregroundRatio: 0.3 })).rejects.toMatchObject({ code: "DATA_INVALID", file: out, line: 1 });

@@ -3,13 +3,13 @@ import { dirname, join } from "node:path";
 import sharp from "sharp";
 import type { TaskName } from "../../src/eval/task";
 
-/** A benchmark's release in small: where it is, and what its pictures are (their widths tell them apart). */
+/** A small copy of a benchmark's release: its path and its pictures (told apart by their widths). */
 export interface BenchmarkFiles {
   data: string;
   images: string | undefined;
 }
 
-/** A drawn picture of its own width: a letter-like block on a plain ground. */
+/** A drawn picture with a distinct width: a letter-like block on a plain background. */
 export async function draw(width: number, format: "png" | "jpeg" = "png"): Promise<Buffer> {
   const block = { input: { create: { width: 8, height: 8, channels: 3 as const, background: { r: 20, g: 40, b: 200 } } }, left: width % 16, top: 4 };
   return sharp({ create: { width, height: 24, channels: 3, background: { r: 250, g: 240, b: 200 } } }).composite([block]).toFormat(format).toBuffer();

@@ -39,7 +39,7 @@ export class ClipReference {
       add(`${name}.weight`, [width], 0.2, 1);
       add(`${name}.bias`, [width], 0.2);
     };
-    // outputs about as large as the inputs, so that every block changes the state by a good part of itself
+    // outputs about as large as the inputs, so that every block changes the state considerably
     const linear = (name: string, inputs: number, outputs: number): void => {
       add(`${name}.weight`, [inputs, outputs], 1 / Math.sqrt(inputs));
       add(`${name}.bias`, [outputs], 0.2);

@@ -5,7 +5,7 @@ import { demoQuestions, type DemoQuestion, ROOT } from "./demo";
 const GRID = 12;
 const CELL = 1008 / GRID;
 
-/** What the label file of the demo model begins with. */
+/** The header of a label file of the demo model. */
 export const LABEL_HEADER = {
   format: "sd-rpn-labels",
   version: 1,

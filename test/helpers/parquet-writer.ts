@@ -17,7 +17,7 @@ export interface Column {
   data: unknown[];
 }
 
-/** Writes a Parquet file as an export has it; `rowGroupSize` in rows. */
+/** Writes a Parquet file like an export; `rowGroupSize` in rows. */
 export async function writeParquet(file: string, columns: Column[], rowGroupSize = 2): Promise<void> {
   const { parquetWriteBuffer } = (await import("hyparquet-writer")) as unknown as { parquetWriteBuffer(options: object): ArrayBuffer };
   const buffer = parquetWriteBuffer({

@@ -1,7 +1,7 @@
-// A child for every order of create, use, close and exit: each must end by itself with code 0 and say nothing.
+// A child for every order of create, use, close and exit: each must end by itself with code 0 and print nothing.
 import { runScript } from "../helpers/child";
 
-/** Programs that come to their end, and say so there. */
+/** Programs that run to their end, and print a mark there. */
 const cases: Record<string, string> = {
   "the library is imported and nothing else": "",
   "a model is loaded and left": "await loadModel();",

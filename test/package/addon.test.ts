@@ -65,7 +65,7 @@ if (process.platform === "linux") {
   });
 
   test("needs nothing but Node-API and versioned system libraries", () => {
-    // a function of ours that was not linked in would only show when it is called
+    // a missing function of ours would only be noticed when it is called
     const weak = /^(_ITM_|__gmon_start__|__cxa_finalize|__cxa_pure_virtual|__tls_get_addr)/;
     const foreign = symbols("--undefined-only").filter((name) => !name.includes("@") && !weak.test(name));
     expect(foreign.filter((name) => !/^(napi|node_api)_/.test(name))).toEqual([]);

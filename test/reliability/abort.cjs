@@ -1,5 +1,5 @@
-// Aborts of every kind of call in every phase: ABORTED with the signal's reason, soon; the context's cells come back; the next
-// call is right.
+// Aborts every kind of call in every phase: the call ends soon with ABORTED and the signal's reason, the context's cells are
+// freed, and the next call is right.
 //
 //   node test/reliability/abort.cjs [--aborts 120] [--seed 1] [--break FAULT]
 const { Report, demoQuestions, libraryOf, random, readOptions, sleep } = require("./common.cjs");
@@ -10,7 +10,7 @@ const report = new Report("abort");
 const questions = demoQuestions();
 const next = random(options.seed);
 
-/** Calls that take a signal, by name; `on(event)` tells how far one has come, and `more` are options of an answer. */
+/** Calls that take a signal, by name; `on(event)` reports the progress of one, and `more` are options of an answer. */
 const CALLS = {
   answer: (m, q, signal, on, more) => m.answer(q.image, q.question, { signal, maxTokens: 60, onToken: () => on("text"), ...more }),
   answerStream: async (m, q, signal, on, more) => {
@@ -23,8 +23,8 @@ const CALLS = {
 const KINDS = Object.keys(CALLS);
 
 /**
- * When a call is aborted. `share` of the aborts must end with ABORTED; it is below 1 where the call may be done when the abort
- * comes.
+ * When a call is aborted. `share` of the aborts must end with ABORTED; it is below 1 where the call may have finished before the
+ * abort.
  */
 const PHASES = {
   "aborted before": { kinds: KINDS, share: 1 },
@@ -38,7 +38,7 @@ const PHASES = {
 const isAborted = (error, reason) => error?.code === "ABORTED" && error.name === "AbortError" && error.cause === reason;
 const quantile = (values, q) => [...values].sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(q * values.length))] ?? 0;
 
-/** Makes one call and aborts it; resolves to what it ended with, how long after the abort, and what it took in all. */
+/** Starts one call and aborts it; resolves to its result or error, its time after the abort, and its total time. */
 async function abortOne(model, { kind, after, event, more }, usual, reason) {
   const controller = new AbortController();
   let abortedAt = Infinity;
@@ -57,7 +57,7 @@ async function abortOne(model, { kind, after, event, more }, usual, reason) {
   return ended;
 }
 
-/** A call that waits for its turn need not get one to be told: it ends before those that came first, of which four run at a time. */
+/** A waiting call need not be started to be aborted: it ends before earlier calls, of which four run at a time. */
 async function inQueue(model) {
   let done = 0;
   const before = questions.slice(0, 6).map((q) => model.predictRoI(q.image, q.question).then(() => done++));
@@ -75,7 +75,7 @@ async function inQueue(model) {
   await Promise.all(before);
 }
 
-/** What a call takes that nobody aborts: the least of three. */
+/** The time of a call that is not aborted: the shortest of three. */
 async function usualTimes(model) {
   const usual = {};
   for (const kind of KINDS) {
@@ -109,7 +109,7 @@ async function everyPhase(model) {
     }
     report.try(name);
     each.aborts++;
-    if (error === undefined) continue; // how many may is said below
+    if (error === undefined) continue; // how many may is checked below
     if (report.check(isAborted(error, reason), `${name}, number ${i}: ended with ${error.code}: ${error}, cause ${error.cause}`)) each.aborted++;
     latencies[kind].push(ms);
     if (i % 10 === 9) {
@@ -124,7 +124,7 @@ async function everyPhase(model) {
   return latencies;
 }
 
-/** A long answer is not worked off first: its end comes in a small part of the time that was left. */
+/** A long answer is not completed first: the call ends in a small part of the remaining time. */
 async function longAnswers(tries) {
   const model = await loadModel({ sessionCacheBytes: 0 });
   const roi = Array.from({ length: 5 }, (_, i) => ({ x: 8 * i, y: 8 * i, width: 60, height: 60 }));
@@ -138,7 +138,7 @@ async function longAnswers(tries) {
     const wait = whole * (0.05 + next(30) / 100);
     const controller = new AbortController();
     const begun = performance.now();
-    const running = call(controller.signal).then(() => {}, () => {}); // its error's code is the matter of everyPhase
+    const running = call(controller.signal).then(() => {}, () => {}); // the code of its error is checked by everyPhase
     await sleep(wait);
     const at = performance.now();
     controller.abort();
@@ -152,7 +152,7 @@ async function longAnswers(tries) {
   return `median ${part.toFixed(2)} of what was left`;
 }
 
-/** What is disposed under its calls says so. */
+/** Calls of a disposed object reject with DISPOSED. */
 async function disposed(model) {
   const { image, question } = questions[0];
   const session = await model.open(image);
@@ -174,9 +174,9 @@ async function disposed(model) {
 }
 
 async function main() {
-  // so small a context that a few calls that kept their cells would fill it
+  // a context so small that a few calls that kept their cells would fill it
   const model = await loadModel({ contextSize: 420, sessionCacheBytes: 0 });
-  // the unit of the promise: one image encode, measured here and now
+  // the unit of the promised limit: one image encode, measured now
   const encodes = [];
   for (const { image, question } of questions.slice(0, 5)) encodes.push((await model.answer(image, question)).timings.vision / 2);
   const encode = Math.min(...encodes);

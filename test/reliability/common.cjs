@@ -1,4 +1,4 @@
-// What the reliability suites share: options from the command line, numbers from a seed, the demo's questions, the report.
+// Shared by the reliability suites: options from the command line, numbers from a seed, the demo's questions, the report.
 const { readFileSync } = require("node:fs");
 const { join, resolve } = require("node:path");
 const { parseArgs } = require("node:util");
@@ -22,7 +22,7 @@ function readOptions(given) {
 }
 
 /**
- * The library as a suite is to see it: the built one, or, where `--break` names faults of faults/SUITE.cjs (several with a semicolon
+ * The library that a suite tests: the built one, or, where `--break` names faults of faults/SUITE.cjs (several with a semicolon
  * between), one that breaks the suite's promise in these ways. The suite must then fail, which suites.test.ts sees to. `--threads`:
  * of each model, 0 being the library's choice.
  */
@@ -83,7 +83,7 @@ async function residentMB() {
   return process.memoryUsage.rss() / 1e6;
 }
 
-/** Collects what was tried and what failed; `end` prints both and sets the exit code. Where nothing was tried, that has failed. */
+/** Counts checks and failures; `end` prints both and sets the exit code. A suite without any check has failed. */
 class Report {
   constructor(suite) {
     this.suite = suite;

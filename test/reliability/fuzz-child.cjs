@@ -12,7 +12,7 @@ const { fieldsOf, mutateGguf } = require("./gguf-mutate.cjs");
 
 const intact = (good) => ({ bytes: good, what: "nothing" });
 
-/** Bytes with one to eight changes: bits, whole bytes, pieces dropped, doubled or moved, an end too early. */
+/** Bytes with one to eight changes: bits, whole bytes, pieces removed, duplicated or moved, or truncation. */
 function mutateBytes(good, next, reach = good.length) {
   const kind = next(8);
   if (kind === 0) return { bytes: good.subarray(0, next(good.length)), what: "truncation" };

@@ -1,11 +1,11 @@
-// Damaged files: every one ends in a typed error or works, within 10 s and 2 GB, and never takes its process down.
+// Damaged files: each either gives a typed error or works, within 10 s and 2 GB, and never ends its process.
 //
 //   node test/reliability/fuzz.cjs [--gguf 1100] [--images 500] [--checkpoints 500] [--labels 500] [--first 0] [--jobs 2] [--kind KIND]
 //                                    [--seconds 10] [--megabytes 2000] [--break FAULT]
 //
 // `--gguf` is the number of files of each of the three kinds (model, mmproj, rpn). A file is known by its kind and seed:
 // `--kind mmproj --first 123 --gguf 1` opens one again. Children open many files each; one that ends or hangs is
-// put down to the file it had begun, and another goes on with the next. Each child opens the file without damage first: it must
+// attributed to the file it was opening, and another child continues with the next. Each child opens the file without damage first: it must
 // work, and of the damaged ones some must be refused, or the suite has read nothing.
 const { spawn } = require("node:child_process");
 const { mkdtempSync, rmSync } = require("node:fs");
@@ -22,7 +22,7 @@ const outcomes = {};
 let mostMB = 0;
 let slowest = 0;
 
-/** Runs one child over seeds; resolves to the first seed that it did not come to. */
+/** Runs one child over seeds; resolves to the first seed that it did not reach. */
 function runChild(kind, first, count, folder) {
   return new Promise((done) => {
     const child = spawn(process.execPath, [join(__dirname, "fuzz-child.cjs"), kind, String(first), String(count), folder, options.break], { stdio: ["ignore", "pipe", "pipe"] });
@@ -100,7 +100,7 @@ async function main() {
   });
   await Promise.all(lanes);
   rmSync(folder, { recursive: true, force: true });
-  // one damaged copy may well work, twenty do not
+  // one damaged copy may work, but not all of twenty
   for (const [kind, counts] of Object.entries(outcomes)) {
     const works = counts.works ?? 0;
     const all = Object.values(counts).reduce((a, b) => a + b, 0);

@@ -1,4 +1,4 @@
-// Damages a GGUF file where its reader looks: counts, types, lengths, offsets, dimensions, alignment, values and strings.
+// Damages a GGUF file in the parts that its reader parses: counts, types, lengths, offsets, dimensions, alignment, values and strings.
 
 const SIZES = [1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8]; // of the format's value types; 8 is a string, 9 an array
 const SCALARS = [0n, 1n, 2n, 3n, 7n, 31n, 33n, 255n, 0x7fffn, 0xffffn, 0x7fffffffn, 0x80000000n, 0xffffffffn, 1n << 32n, (1n << 40n) + 1n, (1n << 62n) - 1n, (1n << 63n) - 1n, 1n << 63n, (1n << 64n) - 1n];

@@ -1,4 +1,4 @@
-// Every end at every stage: a child process begins a call, and ends in a way of its own when the call is at a stage.
+// Every way of ending at every stage: a child process starts a call and ends in one of several ways when the call is at a stage.
 //
 //   node test/reliability/lifecycle.cjs [--jobs 2] [--only TEXT] [--every 1] [--first 0] [--seconds 60] [--break FAULT]
 //
@@ -34,7 +34,7 @@ function writeLabels() {
 }
 const labels = writeLabels();
 
-/** What the scripts share. `mark` tells the suite, through a pipe of its own, how far the program has come. */
+/** Shared by the scripts. `mark` reports the progress of the program to the suite through a separate pipe. */
 const PRELUDE = `
 const { convertCheckpoint, demoModel, distill, loadModel, RoIPredictor } = require(${JSON.stringify(`${__dirname}/common.cjs`)}).libraryOf("lifecycle", ${JSON.stringify(options)});
 const image = ${JSON.stringify(image)}, question = ${JSON.stringify(question)};
@@ -163,7 +163,7 @@ const run = (count) => new Promise((done) => {
 })();`;
 }
 
-/** What belongs to a thread cannot be posted to another, and the error says what to do instead. */
+/** Objects that belong to a thread cannot be posted to another one, and the error says what to do instead. */
 function sent() {
   return `${PRELUDE}
 const { MessageChannel } = require("node:worker_threads");

@@ -1,4 +1,4 @@
-// Overlapping calls: every promise settles once, with what the same call gives alone, in a fair order; memory comes back.
+// Overlapping calls: every promise settles once, with the result of the same call alone, in a fair order; memory is freed.
 //
 //   node --expose-gc test/reliability/load.cjs [--calls 200] [--seed 1] [--parallel 1] [--rounds 3] [--pictures 12]
 //                                            [--seconds 600] [--break FAULT]
@@ -25,7 +25,7 @@ const OVERTAKEN = 8 + 2 * options.parallel;
 
 const bad = (code, call) => ({ kind: `bad input: ${code}`, code, call });
 
-/** One call of each kind; `call(signal)` starts it. Good ones resolve to what must not depend on the company. */
+/** One call of each kind; `call(signal)` starts it. Valid ones resolve to results that must not depend on other calls. */
 function makeCall(next, pictures) {
   const { question } = questions[next(questions.length)];
   const { path, bytes, raw } = pictures[next(pictures.length)];
@@ -107,7 +107,7 @@ function turnsBefore(calls) {
   });
 }
 
-/** Starts a call and follows it to its end. */
+/** Starts a call and records how it ends. */
 function start(model, { call, after }, begun, onEnd) {
   const controller = new AbortController();
   const reason = new Error("enough");
@@ -128,7 +128,7 @@ function start(model, { call, after }, begun, onEnd) {
   begun.push(entry);
 }
 
-/** Waits until `done()`, for so long that what has not come by then never will. */
+/** Waits until `done()`, but only so long that a call which has not settled by then never will. */
 async function wait(done) {
   const until = performance.now() + options.seconds * 1000;
   while (!done() && performance.now() < until) await sleep(20);
@@ -170,7 +170,7 @@ async function main() {
     let ends = 0;
     for (const each of calls) start(model, each, entries, (entry) => (entry.end = ends++));
     await wait(() => ends === calls.length);
-    await sleep(200); // whatever would settle twice does it now
+    await sleep(200); // a promise that would settle twice does so now
 
     entries.forEach((entry, i) => {
       const { kind, code } = calls[i];
@@ -180,7 +180,7 @@ async function main() {
       const got = entry.error?.code;
       const isAborted = got === "ABORTED" && entry.error.name === "AbortError" && entry.error.cause === entry.reason;
       if (code === "ABORTED" && calls[i].after >= 0) {
-        // it may end just when it is aborted: how many may is said below
+        // it may finish just when it is aborted: how many may is checked below
         atWork += entry.aborted ? 1 : 0;
         told += entry.aborted && isAborted ? 1 : 0;
         report.check(entry.value || isAborted, `${name} ended with ${entry.error}`);

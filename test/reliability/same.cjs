@@ -1,4 +1,4 @@
-// Numbers that do not move: the same calls in process after process give the same, with any number of threads, alone or together.
+// Reproducible numbers: the same calls give the same results in each process, with any number of threads, alone or together.
 //
 //   node test/reliability/same.cjs [--questions 24] [--threads N] [--break FAULT]
 //
@@ -8,7 +8,7 @@ const { spawn } = require("node:child_process");
 const { availableParallelism } = require("node:os");
 const { Report, demoQuestions, libraryOf, readOptions } = require("./common.cjs");
 
-// more threads than cores wait for each other: the numbers are the same, and come late
+// more threads than cores wait for each other: the numbers are the same, but the suite is slow
 const options = readOptions({ questions: 24, threads: Math.min(4, availableParallelism()), child: "" });
 const { loadModel } = libraryOf("same", options);
 
@@ -80,7 +80,7 @@ async function main(report) {
         report.check(String(each[text]) === String(expected[i][text]), `${name}, question ${i}, ${text}: ${JSON.stringify(each[text])} instead of ${JSON.stringify(expected[i][text])}`);
       }
       for (const numbers of ["map", "features"]) {
-        // JSON has null for what is no number
+        // JSON has null for NaN and infinities
         if (!report.check(each[numbers].length > 0 && !each[numbers].includes(null), `${name}, question ${i}: ${numbers} has no numbers`)) continue;
         const difference = apart(each[numbers], expected[i][numbers]) / (numbers === "features" ? greatest(expected[i].features) : 1);
         most[numbers] = Math.max(most[numbers], difference);
@@ -92,7 +92,7 @@ async function main(report) {
       }
     });
   }
-  // or no seed would have anything to decide
+  // otherwise the seed would make no difference
   const different = expected.filter(({ sampled }) => new Set(sampled).size > 1).length;
   report.check(different > 0, `${SEEDS.length} seeds give one text for every question`);
   report.end({ "questions that seeds answer differently": `${different} of ${expected.length}`, "most that threads or company make": `maps ${most.map.toExponential(1)}, features ${most.features.toExponential(1)}` });

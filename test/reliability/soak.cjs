@@ -15,7 +15,7 @@ const questions = demoQuestions();
 /** The fewest measurements that a trend is read from. */
 const POINTS = 6;
 
-/** Calls before the first measurement: buffers, arenas and compiled code come to their size. */
+/** Calls before the first measurement: buffers, arenas and compiled code reach their final size. */
 const WARM_CALLS = 100;
 
 /** Open files and threads of this process, where the system tells. */
@@ -38,7 +38,7 @@ function slope(points) {
   return { rise: 100 * rise, error: 100 * Math.sqrt(residual / (n - 2) / spread) };
 }
 
-/** Checks that memory rises by less than the limit per 100 steps, as far as the points tell; returns what they tell. */
+/** Checks that memory rises by less than the limit per 100 steps, as far as the points show; returns the trend. */
 function flat(points, steps) {
   if (!report.check(points.length >= POINTS, `${points.length} points are too few to judge memory by: more --minutes or --cycles`)) return "";
   const { rise, error } = slope(points);
@@ -59,9 +59,9 @@ async function mixed() {
   const abort = async (image, question) => {
     const signal = AbortSignal.timeout(1 + next(60));
     const error = await model.answer(image, question, { signal }).then(() => undefined, (reason) => reason);
-    if (!signal.aborted) return; // it was done by then
+    if (!signal.aborted) return; // it had finished before the abort
     aborted.tried++;
-    aborted.told += error ? 1 : 0; // it may end just when it is aborted: how many may is said below
+    aborted.told += error ? 1 : 0; // it may finish just when it is aborted: how many may is checked below
     report.check(!error || error.code === "ABORTED", `${error}`);
   };
   while (performance.now() < until || points.length < POINTS) { // on a busy machine a short time has few batches
