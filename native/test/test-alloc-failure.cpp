@@ -189,12 +189,12 @@ static subject training(int n_workers) {
     return {
         [=] { return rpn_train_score(t.get(), b->samples[0]); },
         [=] {
-            result out(2); // nothing is allocated after the step
-            rpn_train_clear(t.get());
+            result out(3); // nothing is allocated after the step
             rpn_train_accumulate(t.get(), b->samples);
             const rpn_train_result r = rpn_train_step(t.get(), 0);
             out[0] = float(r.loss);
             out[1] = float(r.grad_norm);
+            out[2] = float(r.n_cells); // of an earlier, failed step none is left
             return out;
         },
     };
@@ -267,12 +267,13 @@ static subject distill_step() {
     auto o = std::make_shared<opened>();
     std::shared_ptr<sd_train> t = sd_train_start(*o->model, 2, 3, {});
     auto step = [=](int picture_index, const std::vector<llama_token> & question) {
-        result out(1);
+        result out(2);
         sd_train_drop(*t, { 1 });
-        rpn_train_clear(t->trainer.get());
         sd_train_add(*t, demo_system(*o->model), picture(picture_index), { { 1, question, std::vector<int8_t>(o->model->vision->n_tokens, 1) } });
         sd_train_accumulate(*t, { 1 });
-        out[0] = float(rpn_train_step(t->trainer.get(), 0).loss);
+        const rpn_train_result r = rpn_train_step(t->trainer.get(), 0);
+        out[0] = float(r.loss);
+        out[1] = float(r.n_cells);
         return out;
     };
     return { [=] { return step(2, o->shape); }, [=] { return step(1, o->code); } };
