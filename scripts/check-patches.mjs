@@ -52,7 +52,7 @@ function copyTouched(patch, dir, tree) {
 await runScript(import.meta.url, () => {
   const [dir, patchDir] = process.argv.slice(2);
   if (!dir) throw new BuildError("expected the folder of a llama.cpp tree: npm run patches:check -- DIR");
-  if (!fs.existsSync(dir) || !fs.statSync(dir).isDirectory()) throw new BuildError(`expected the folder of a llama.cpp tree, but ${dir} is none`);
+  if (!fs.existsSync(dir) || !fs.statSync(dir).isDirectory()) throw new BuildError(`expected the folder of a llama.cpp tree, but ${dir} is not a folder`);
   if (!hasProgram("git")) throw new BuildError("git is missing, and patches cannot be tried without it");
 
   const results = checkPatches(resolve(dir), patchDir ? resolve(patchDir) : undefined);

@@ -1,4 +1,4 @@
-// class Model, the jobs of self-distillation: what the model looks at while it answers.
+// class Model, the jobs of self-distillation: attention of the model while it answers.
 
 #include "model_job.h"
 
@@ -142,7 +142,7 @@ static sd_heads & find_heads(const std::map<int, std::unique_ptr<sd_heads>> & he
     return find_by_id(heads, id, "INVALID_ARGUMENT", "Expected a ranking of heads that was started and not dropped");
 }
 
-// headsAdd(ranking, rgb, width, height, system, question, other) -> whether the pair was of use. rgb is read in place and must
+// headsAdd(ranking, rgb, width, height, system, question, other) -> whether the pair was useful. rgb is read in place and must
 // not change before the promise settles; the last three are tokens, other those of a different question, or none.
 Napi::Value model_wrap::heads_add(const Napi::CallbackInfo & info) {
     const int id = args::integer(info[0], "ranking");

@@ -1,5 +1,5 @@
-// class Model, the jobs of training a region proposal network. A training lives beside the model's sessions, under a number;
-// it goes on from job to job, so that answers may come in between.
+// class Model, the jobs of training a region proposal network. A training is kept beside the model's sessions, under a number;
+// each step is a job, so that answers can run in between.
 
 #include "model_job.h"
 
@@ -20,7 +20,7 @@ Napi::Value model_wrap::train_note(const Napi::CallbackInfo & info) {
 }
 
 // trainStart({ checkpoint, branchLayer, blockCount, beta1, beta2, epsilon, weightDecay, maxGradNorm, workers, threads }) ->
-// { training, step }. checkpoint is the path of one to go on from, which has layer and count itself, or an empty text.
+// { training, step }. checkpoint is the path of one to resume from, which contains layer and count itself, or an empty text.
 Napi::Value model_wrap::train_start(const Napi::CallbackInfo & info) {
     Napi::Object o = args::object(info[0], "params");
     const std::string checkpoint = args::string(o.Get("checkpoint"), "checkpoint");

@@ -15,7 +15,7 @@ type Options = Omit<ModelOptions, "rpn"> & Omit<TrainOptions, "onProgress" | "si
 
 const NOTES = `
 A checkpoint is kept beside the output while the training runs. After Ctrl-C, a full disk or a killed process the
-same command goes on from it and comes to the same network, to the last bit; --no-resume starts anew.
+same command resumes from it and gives the same network, to the last bit; --no-resume starts anew.
 
 Example:
   sd-rpn distill train --model llava.gguf --mmproj mmproj.gguf --labels labels.jsonl --out rpn.gguf --plot curve.svg`;

@@ -181,7 +181,7 @@ export class Engine {
   async roi(session: number, question: Int32Array, reserve: number, signal?: AbortSignal): Promise<NativeRoI> {
     const result = await runJob(this.native, () => this.native.roi(session, question, reserve), signal);
     if (!result.logits.every(Number.isFinite)) {
-      throw new SdRpnError("RPN_INVALID", "The region proposal network gives values that are no numbers: its file or the model's may be damaged");
+      throw new SdRpnError("RPN_INVALID", "The region proposal network returned values that are not finite: its file or the model's may be damaged");
     }
     return result;
   }

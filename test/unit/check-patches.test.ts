@@ -65,5 +65,5 @@ test("patches that need work are named, each with what is wrong, and those after
 test("a folder that is not there", () => {
   const { status, stderr } = check(join(folder, "nowhere"));
   expect(status).toBe(1);
-  expect(stderr).toMatch(/expected the folder of a llama.cpp tree, but .*nowhere is none/);
+  expect(stderr).toMatch(/expected the folder of a llama.cpp tree, but .*nowhere is not a folder/);
 });

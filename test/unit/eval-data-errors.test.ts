@@ -78,10 +78,10 @@ const CASES: Case[] = [
   { what: "JSON lines in a file named .json", task: "pope", name: "pope/coco_random.json", text: () => `${lines(POPE.random)}{"question_id": 7\n`, at: '\n', says: "Expected JSON but the line ends" },
   { what: "an answer that is neither yes nor no", task: "pope", name: "pope/label.json", text: () => lines([{ ...POPE.random[0], label: "maybe" }]), at: '"maybe"', says: 'Expected yes or no for label but received "maybe"' },
   // custom
-  { what: "options that are no texts", task: "custom", name: "custom/options.jsonl", text: () => lines([{ ...CUSTOM[2], options: ["yes"] }]), at: '["yes"]', says: "Expected a list of 2 to 26 texts" },
+  { what: "options that are not texts", task: "custom", name: "custom/options.jsonl", text: () => lines([{ ...CUSTOM[2], options: ["yes"] }]), at: '["yes"]', says: "Expected a list of 2 to 26 texts" },
   { what: "an answer that is no option", task: "custom", name: "custom/answer.jsonl", text: () => lines([{ ...CUSTOM[2], answer: "perhaps" }]), at: '"perhaps"', says: "Expected a letter or a text of the options for answer" },
   { what: "a box inside out", task: "custom", name: "custom/box.jsonl", text: () => lines([{ box: [5, 5, 5, 9], ...without(CUSTOM[0], "box") }]), at: '[5,5,5,9]', says: "Expected a box [x0, y0, x1, y1] with x0 < x1" },
-  { what: "boxes that are none", task: "custom", name: "custom/boxes.jsonl", text: () => lines([{ boxes: [[1, 2, 3]], ...without(CUSTOM[0], "box") }]), at: '[[1,2,3]]', says: "Expected a list of boxes" },
+  { what: "boxes of the wrong form", task: "custom", name: "custom/boxes.jsonl", text: () => lines([{ boxes: [[1, 2, 3]], ...without(CUSTOM[0], "box") }]), at: '[[1,2,3]]', says: "Expected a list of boxes" },
   // TSV
   { what: "a row that is too short", task: "hrbench4k", name: "short.tsv", text: () => hrbench(row(0), row(1).slice(0, 4)), at: 'single\n', says: "Expected 10 cells, as the first row has, but there are 4" },
   { what: "a row that is too long", task: "hrbench4k", name: "long.tsv", text: () => hrbench([...row(2), "x"]), at: 'x\n', says: "but there are 11" },

@@ -200,7 +200,7 @@ describe("what is wrong with a Parquet file", () => {
     expect([ids, skipped]).toEqual([["34602"], [["34603", { file, line: 2, column: 4 }]]]);
   });
 
-  test("base64 that is none, when the picture is asked for", async () => {
+  test("invalid base64 is reported when the picture is read", async () => {
     const file = join(folder, "no-base64.parquet");
     await writeParquet(file, (await EXPORTS.hrbench4k()).map((c) => (c.name === "image" ? { ...c, data: ["%%", "%%", "%%"] } : c)));
     const [item] = await read("hrbench4k", file);

@@ -178,7 +178,7 @@ describe("renderOverlay", () => {
     expect(Buffer.from(image.data).equals(before)).toBe(true);
   });
 
-  it("refuses a map of the wrong length, an opacity out of range and a picture that is none", async () => {
+  it("refuses a map of the wrong length, an opacity out of range and an invalid picture", async () => {
     const image = texture(8, 8);
     const bad = { map: { width: 3, height: 3, data: new Float32Array(8) }, boxes: [], region: NO_REGION };
     await expect(renderOverlay(image, bad)).rejects.toMatchObject({ code: "INVALID_ARGUMENT", message: expect.stringContaining("received 8 for 3x3") as string });

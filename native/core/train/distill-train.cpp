@@ -49,7 +49,7 @@ static std::vector<float> run(sd_train & t, llama_seq_id seq, int pos, const lla
     std::vector<float> out(size_t(n) * m.info.n_embd);
     ggml_backend_tensor_get(t.hidden.x, out.data(), 0, out.size() * sizeof(float));
     if (!std::all_of(out.begin(), out.end(), [](float v) { return std::isfinite(v); })) {
-        throw sd_error("MODEL_INVALID", sd_format("The model gives hidden states that are no numbers before layer %d: its file may be damaged",
+        throw sd_error("MODEL_INVALID", sd_format("The model returned hidden states that are not finite before layer %d: its file may be damaged",
             rpn_train_hparams(t.trainer.get()).branch));
     }
     return out;

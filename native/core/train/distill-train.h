@@ -47,10 +47,10 @@ std::unique_ptr<sd_train> sd_train_resume(sd_model & model, const std::string & 
 
 // Hidden states of the questions in front of one picture: view is RGB, side*side*3. Returns the bytes they take, the part
 // that the questions share included. Throws INVALID_ARGUMENT, CONTEXT_OVERFLOW, OUT_OF_MEMORY, MODEL_INVALID where the model
-// gives numbers that are none, ABORTED; on any error none has been added.
+// returns hidden states that are not finite, ABORTED; on any error no question has been added.
 size_t sd_train_add(sd_train & t, const std::vector<llama_token> & system, const std::vector<uint8_t> & view, std::vector<sd_train_question> questions);
 
-// the others stay; unknown numbers are passed over
+// the others are kept; unknown numbers are ignored
 void sd_train_drop(sd_train & t, const std::vector<int> & ids);
 
 // Adds these pairs to the next step of the trainer; all their prompts are copied for it, so call it for a few at a time.

@@ -1,4 +1,4 @@
-// What training writes: the RPN file, and checkpoints to go on from.
+// The files that training writes: the RPN file, and checkpoints.
 
 #include "train-impl.h"
 
