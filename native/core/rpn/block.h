@@ -1,7 +1,7 @@
 #pragma once
 
-// One decoder block of the network, the same for inference and training. What it is made of (biases, norms of each head, kind of
-// rope) follows from the traits in rpn_hparams.
+// One decoder block of the network, the same for inference and training. Its parts (biases, norms per head, kind of rope)
+// follow from the traits in rpn_hparams.
 
 #include "rpn.h"
 
@@ -23,7 +23,7 @@ using rpn_tensor_by_name = std::function<ggml_tensor *(const std::string & name)
 // The tensors of block `index` of the file; `get` is asked for those that the traits have.
 rpn_block_weights rpn_block_find(const rpn_hparams & hp, int index, const rpn_tensor_by_name & get);
 
-// What the blocks of one graph have in common: n tokens after n_past others, which they all see.
+// Shared by the blocks of one graph: n tokens after n_past earlier ones, which all of them see.
 struct rpn_pass {
     ggml_context *      ctx;
     const rpn_hparams & hp;
@@ -34,11 +34,11 @@ struct rpn_pass {
     ggml_tensor * mask = nullptr; // as rpn_mask_input makes it
 };
 
-// Inputs of a graph, to be filled once the graph has memory; filling passes over one that the graph did not need.
+// Inputs of a graph, to be filled once the graph has memory; filling skips those that the graph does not use.
 ggml_tensor * rpn_pos_input(const rpn_pass & p, int n);
 ggml_tensor * rpn_mask_input(const rpn_pass & p);
 
-// positions of the columns first..first+count-1 of pos [hp.n_pos_rows() * stride]; what lies at or after `stride` counts as 0
+// positions of the columns first..first+count-1 of pos [hp.n_pos_rows() * stride]; columns at or after `stride` count as 0
 void rpn_pos_fill(const rpn_hparams & hp, ggml_tensor * input, const rpn_positions & pos, int stride, int first, int count);
 // a token sees those before it, by index
 void rpn_mask_fill(const rpn_pass & p);

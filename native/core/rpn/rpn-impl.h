@@ -27,7 +27,7 @@ struct rpn_net {
     ggml_context_ptr        keys_ctx;
     ggml_backend_buffer_ptr keys_buf;
 
-    bool host() const { return !backend_cpu; } // its states lie in the host's memory
+    bool host() const { return !backend_cpu; } // its states are in host memory
 };
 
 // a context for the tensors of a graph or a buffer, without data; throws OUT_OF_MEMORY

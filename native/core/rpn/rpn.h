@@ -31,7 +31,7 @@ struct rpn_hparams {
     int   rope_dim  = 0;     // values of a head that are rotated; 0: no rope
     float rope_base = 0;
     int   rope_sections[3] = {0, 0, 0};   // pairs that go by a token's time, height and width (neox order); all 0: one position a token
-    bool  rope_interleaved = false;       // sections take turns instead of standing one after the other
+    bool  rope_interleaved = false;       // sections are interleaved instead of consecutive
     bool  head_rope = false; // q and k of the last block are rotated too
     bool  head_norm = true;  // a norm of its own, output_norm, stands before the last block
 
@@ -49,10 +49,10 @@ struct rpn_hparams {
 
 struct rpn_net;
 
-// Positions of n tokens, row after row: [n_pos_rows * n]. Empty: each token's position is its index, where there is one row.
+// Positions of n tokens, row by row: [n_pos_rows * n]. Empty, if there is one row: the position of each token is its index.
 using rpn_positions = std::vector<int32_t>;
 
-// How the map comes from the states after the full layers (rpn/head.h).
+// How the map is computed from the states after the full layers (rpn/head.h).
 enum rpn_head_kind {
     RPN_HEAD_BEST,  // the fastest that the network allows
     RPN_HEAD_FOLD,
@@ -60,14 +60,14 @@ enum rpn_head_kind {
     RPN_HEAD_KEYS,
 };
 
-// What the head keeps of an image.
+// The data that the head keeps per image.
 struct rpn_image {
     rpn_head_kind kind = RPN_HEAD_BEST;
-    ggml_tensor * rows  = nullptr; // f32 [width, n_img], what they are is the kind's business
+    ggml_tensor * rows  = nullptr; // f32 [width, n_img]; their meaning depends on the kind
     ggml_tensor * scale = nullptr; // f32 [n_img], of the fused kind: the norms of each row
 };
 
-// What the RPN keeps of [system][image]: K/V of its full layers over all prefix tokens, and the image for its head.
+// The state of the RPN for [system][image]: K/V of its full layers for all prefix tokens, and the data of the image for its head.
 struct rpn_state {
     std::vector<ggml_tensor *> k, v;      // per full layer, f32 [n_kv, n_past]
     rpn_image image;
@@ -98,7 +98,7 @@ rpn_ptr rpn_load(const std::string & path, ggml_backend_dev_t dev, int n_threads
 const rpn_hparams & rpn_get_hparams(const rpn_net * net);
 ggml_backend_dev_t  rpn_get_device(const rpn_net * net);
 
-// Room for `capacity` tokens, none of which is there yet. Throws OUT_OF_MEMORY.
+// Memory for `capacity` tokens; empty at first. Throws OUT_OF_MEMORY.
 void rpn_hidden_reset(rpn_net * net, rpn_hidden & hidden, int capacity);
 void rpn_hidden_reset(ggml_backend_dev_t dev, int n_embd, rpn_hidden & hidden, int capacity);
 void rpn_hidden_set(rpn_hidden & hidden, const float * data, int n_tokens);

@@ -4,7 +4,7 @@
 // learns from, by the same early exit as at inference. The base is frozen, so these states never change: they are
 // computed once and kept until they are dropped; pairs of one picture share those of [system][image].
 //
-// K is the trained network's and has nothing to do with the network the model was loaded with, if any.
+// K belongs to the trained network and is independent of the network the model was loaded with, if any.
 
 #include "model.h"
 #include "train.h"
@@ -30,7 +30,7 @@ struct sd_train {
     explicit sd_train(sd_model & model) : model(model) {}
 };
 
-// a question to be added, under a number of the caller's
+// a question to be added, under a number chosen by the caller
 struct sd_train_question {
     int                      id;
     std::vector<llama_token> tokens;
@@ -42,7 +42,7 @@ struct sd_train_question {
 // rpn_train_init throw.
 std::unique_ptr<sd_train> sd_train_start(sd_model & model, int branch, int n_block, const rpn_train_params & params);
 
-// Goes on from a checkpoint. Throws what rpn_train_resume throws, and RPN_MISMATCH where it belongs to another model.
+// Resumes from a checkpoint. Throws what rpn_train_resume throws, and RPN_MISMATCH where it belongs to another model.
 std::unique_ptr<sd_train> sd_train_resume(sd_model & model, const std::string & path, const rpn_train_params & params);
 
 // Hidden states of the questions in front of one picture: view is RGB, side*side*3. Returns the bytes they take, the part
@@ -55,7 +55,7 @@ void sd_train_drop(sd_train & t, const std::vector<int> & ids);
 
 // Adds these pairs to the next step of the trainer; all their prompts are copied for it, so call it for a few at a time.
 // Throws INVALID_ARGUMENT (also where one of them has not been added), ABORTED and what rpn_train_accumulate throws; on any
-// error all that has been accumulated is forgotten.
+// error everything accumulated is dropped.
 void sd_train_accumulate(sd_train & t, const std::vector<int> & ids);
 
 // adds the pairs to the metrics; throws as above

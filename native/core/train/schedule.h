@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-// Cosine with warm-up, as the reference's trainer has it (get_cosine_schedule_with_warmup of transformers): linear from 0
+// Cosine with warm-up, like the reference's trainer (get_cosine_schedule_with_warmup of transformers): linear from 0
 // over ceil(warmup * n_steps) steps, then half a cosine to 0. step counts from 0; the first step of a warm-up has rate 0.
 double rpn_train_lr(double peak, int64_t step, int64_t n_steps, double warmup = 0.03);
 

@@ -8,7 +8,7 @@
 
 #include <functional>
 
-// a tensor that is trained, and what belongs to it; all f32 of the same shape
+// a trained tensor with its gradient and moments; all f32 of the same shape
 struct rpn_train_param {
     std::string   name;
     ggml_tensor * w = nullptr;
@@ -17,8 +17,8 @@ struct rpn_train_param {
     ggml_tensor * v = nullptr;
 };
 
-// What computes samples: one on its own, several at the same time each with a sum of gradients of its own. Tensors are
-// its own too, as building a graph marks them; the weights behind them are the trainer's.
+// Computes samples: one worker alone, or several at the same time, each with its own sums of gradients. Each also has its own
+// tensors, since building a graph changes them; the weights they refer to are the trainer's.
 struct rpn_train_worker {
     ggml_backend_ptr        backend;     // of the trainer's device
     ggml_backend_ptr        backend_cpu; // null where that is the CPU
@@ -66,5 +66,5 @@ void rpn_train_alloc(const rpn_train_worker & w, ggml_cgraph * gf);
 void rpn_train_compute(const rpn_train_worker & w, ggml_cgraph * gf);
 
 // Calls task(worker, i) for i in 0..n-1, as many at the same time as there are workers; rethrows the first error. Throws
-// ABORTED where the trainer's cancel flag is found set.
+// ABORTED where the trainer's cancel flag is set.
 void rpn_train_parallel(const rpn_trainer * t, size_t n, const std::function<void(const rpn_train_worker &, size_t)> & task);

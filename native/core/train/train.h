@@ -4,8 +4,8 @@
 // model: masked binary cross entropy of the map against pseudo-labels, through ggml's own backward pass and AdamW step.
 // Trained are all tensors of an RPN file: the full layers, the twig norm, and input norm, q and k of the last block.
 //
-// Everything stays in the layout of the RPN file (llama.cpp's order of rope rows): AdamW works value by value and norms
-// do not see the order, so it comes to the same as training in the published layout, and nothing is permuted on saving.
+// Everything stays in the layout of the RPN file (llama.cpp's order of rope rows): AdamW works per value and norms do not
+// depend on the order, so the result is the same as in the published layout, and nothing is permuted on saving.
 
 #include "weights.h"
 
@@ -22,17 +22,17 @@ struct rpn_train_params {
     float weight_decay  = 0.0f;
     float max_grad_norm = 1.0f; // clipping by the norm of all gradients together; 0: none
     int   n_threads     = 1;    // of the CPU, for one sample; for narrow networks 1 is fastest, see choose_threads in model.cpp
-    int   n_workers     = 1;    // samples computed at the same time, each with gradients of its own; on other devices than the CPU always 1
+    int   n_workers     = 1;    // samples computed at the same time, each with its own gradients; always 1 on devices other than the CPU
 };
 
-// One prompt. Tokens after the query do not count.
+// One prompt. Tokens after the query are ignored.
 struct rpn_train_sample {
     const float *  hidden = nullptr; // [n_tokens * n_embd], after base layers 0..K-1
     int            n_tokens  = 0;
     int            img_start = 0;    // image tokens are [img_start, img_start + n_img)
     int            n_img     = 0;
     int            i_query   = 0;
-    const int8_t * labels = nullptr; // [n_img]: 1, 0, or -100 for cells that do not count
+    const int8_t * labels = nullptr; // [n_img]: 1, 0, or -100 for cells without a label
     const int32_t * positions = nullptr; // [n_pos_rows * n_tokens], row after row; null: indexes, where there is one row
 };
 
@@ -61,22 +61,22 @@ struct ggml_backend_device;
 // dev null: the CPU. Throws INVALID_ARGUMENT, OUT_OF_MEMORY, BACKEND_UNAVAILABLE.
 rpn_trainer_ptr rpn_train_init(const rpn_weights & start, const rpn_train_params & params, ggml_backend_device * dev);
 
-// Looked at before each sample by the calls below, which then throw ABORTED; null: none. It must outlive its use.
+// The calls below check the flag before each sample, and throw ABORTED if it is set; null: none. It must outlive its use.
 void rpn_train_set_cancel(rpn_trainer * t, const std::atomic<bool> * cancel);
 
 // Adds a sample's loss and gradients to those of the next step. Samples may differ in all their sizes; each labelled cell
 // of the step weighs the same. Returns the sample's own mean loss (0 where no cell is labelled). Throws INVALID_ARGUMENT.
 double rpn_train_accumulate(rpn_trainer * t, const rpn_train_sample & sample);
 
-// The same for many, by all workers; returns the mean loss over their labelled cells. Where one of them is refused, none
-// has been added; on any other error all that has been accumulated is forgotten. The last bits of the sums depend on the
+// The same for many, by all workers; returns the mean loss over their labelled cells. If one of them is invalid, none
+// is added; on any other error everything accumulated is dropped. The last bits of the sums depend on the
 // number of workers, but not on which of them is faster.
 double rpn_train_accumulate(rpn_trainer * t, const std::vector<rpn_train_sample> & samples);
 
-// forgets what has been accumulated
+// drops what has been accumulated
 void rpn_train_clear(rpn_trainer * t);
 
-// One AdamW step on what has been accumulated, which is forgotten then, and on any error once it has begun. Throws
+// One AdamW step on what has been accumulated, which is dropped afterwards, and on any error during the step. Throws
 // INVALID_ARGUMENT where no labelled cell has been, and where the gradients are not finite: the learning rate is too high (the
 // weights are then as before the step); OUT_OF_MEMORY (as before the step too).
 rpn_train_result rpn_train_step(rpn_trainer * t, double lr);
@@ -100,13 +100,13 @@ std::vector<float> rpn_train_tensor(const rpn_trainer * t, const std::string & n
 void rpn_train_save(const rpn_trainer * t, const std::string & path, const std::string & type, float threshold);
 
 // A checkpoint: an RPN file of type f32 that also holds the moments, the step count, and `note`, where the caller keeps its
-// place in the data. Resuming goes on bit for bit (on the same kind of device, with as many workers and the same other
+// place in the data. A resumed training gives the same bits (on the same kind of device, with as many workers and the same other
 // parameters, which are not in the file). Throws INVALID_ARGUMENT between rpn_train_accumulate and rpn_train_step,
-// where a part of the state is in no file; IO_ERROR.
+// where a part of the state would be lost; IO_ERROR.
 void rpn_train_checkpoint(const rpn_trainer * t, const std::string & path, const std::string & note);
 
-// The note alone. Throws MODEL_NOT_FOUND, RPN_INVALID (also for an RPN file that is no checkpoint).
+// The note alone. Throws MODEL_NOT_FOUND, RPN_INVALID (also for an RPN file that is not a checkpoint).
 std::string rpn_train_note(const std::string & path);
 
-// Gives the note. Throws as rpn_train_note, IO_ERROR.
+// Returns the note. Throws as rpn_train_note, IO_ERROR.
 rpn_trainer_ptr rpn_train_resume(const std::string & path, const rpn_train_params & params, ggml_backend_device * dev, std::string & note);
