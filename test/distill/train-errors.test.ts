@@ -69,10 +69,17 @@ test("a folder that is not there is told before any work", async () => {
   await expect(train({ checkpoint: at("no/checkpoint") })).rejects.toMatchObject({ code: "IO_ERROR" });
 });
 
-test("a folder in the output's place is IO_ERROR, and the training can be saved elsewhere", async () => {
-  mkdirSync(at("taken.gguf"));
+test("a folder in the output's place is told before any work", async () => {
+  mkdirSync(at("folder.gguf"));
+  const onProgress = jest.fn();
+  await expect(train({ out: at("folder.gguf"), onProgress })).rejects.toMatchObject({ code: "IO_ERROR", message: expect.stringContaining("it is a folder, not a regular file") });
+  expect(onProgress).not.toHaveBeenCalled();
+});
+
+test("one that comes there meanwhile is IO_ERROR too, and the training can be saved elsewhere", async () => {
   const checkpoint = at("taken.checkpoint");
-  await expect(train({ out: at("taken.gguf"), checkpoint })).rejects.toMatchObject({ code: "IO_ERROR", message: expect.stringContaining("it is a folder, not a regular file") });
+  const onProgress = (): void => void mkdirSync(at("taken.gguf"), { recursive: true });
+  await expect(train({ out: at("taken.gguf"), checkpoint, onProgress })).rejects.toMatchObject({ code: "IO_ERROR", message: expect.stringContaining("it is a folder, not a regular file") });
   const result = await train({ checkpoint });
   expect(result.resumedFrom).toBe(result.steps.length);
 });

@@ -94,11 +94,13 @@ if (process.platform !== "win32") {
 
   test("files that commands write", async () => {
     const [{ image, question }] = demoQuestions();
+    const curve = join(folder, "curve.svg");
+    execFileSync("mkfifo", [curve]);
     const commands: [args: string[], file: string][] = [
       [["roi", image, question, "--overlay", fifo], "overlay"],
       [["answer", image, question, "--overlay", fifo], "overlay"],
       [["distill", "heads", "--data", "calibration.jsonl", "--out", fifo], "heads file"],
-      [["distill", "train", "--labels", "labels.jsonl", "--out", join(folder, "rpn.gguf"), "--plot", fifo], "loss curve"],
+      [["distill", "train", "--labels", "labels.jsonl", "--out", join(folder, "rpn.gguf"), "--plot", curve], "loss curve"],
     ];
     for (const [args, file] of commands) {
       const { code, stderr } = await sdRpn(args);
