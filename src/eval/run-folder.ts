@@ -40,8 +40,8 @@ export class RunFolder {
     const text = toJson(config);
     const found = await this.io("make the folder", async () => {
       await mkdir(this.path, { recursive: true });
-      return readTextFile(this.file(RUN_FILES.config)).catch((error: NodeJS.ErrnoException) => {
-        if (error.code !== "ENOENT") {
+      return readTextFile(this.file(RUN_FILES.config)).catch((error: unknown) => {
+        if ((error as NodeJS.ErrnoException).code !== "ENOENT") {
           throw error;
         }
         return undefined;
