@@ -45,8 +45,8 @@ const SUITES: Record<string, Suite> = {
     good: "--questions 2 --threads 2",
     broken: "--questions 1 --threads 1",
     together: [
-      ["a seed is not used", "the map depends on the threads", "a bit of the features depends on the process"],
-      ["the text depends on the threads", "the map depends on the company", "a bit of the map depends on the process"],
+      ["a seed is not used", "the map depends on the threads", "the features are never quite the same"],
+      ["the text depends on the threads", "the map depends on the company", "the map is never quite the same"],
     ],
   },
   security: { good: "", broken: "--threads 1" },

@@ -7,7 +7,7 @@ module.exports = {
   "a reader blocks its thread": { args: ["--seconds", "3"], make: () => () => { for (;;); }, says: [/seed \d+ .*more than \d+ s/] },
   "an error has no type": { make: () => () => { throw new RangeError("invalid typed array length"); }, says: [/untyped: RangeError/] },
   "an error is INTERNAL": { make: (open, lib) => () => { throw new lib.SdRpnError("INTERNAL", "std::bad_alloc"); }, says: [/untyped: .*bad_alloc/] },
-  "a reader takes memory": { args: ["--megabytes", "450"], make: (open) => async () => (Buffer.alloc(400e6, 1), open()), says: [/seed \d+ .*: \d+ MB/] },
+  "a reader takes memory": { args: ["--megabytes", "300"], make: (open) => async () => (Buffer.alloc(250e6, 1), open()), says: [/seed \d+ .*: \d+ MB/] },
   "a process crashes at its end": { make: (open) => async () => (process.on("exit", () => process.kill(process.pid, "SIGSEGV")), open()), says: [/between files.*signal SIGSEGV/] },
   "good files are refused too": { good: true, make: (open, lib) => () => { throw new lib.SdRpnError("MODEL_INVALID", "Expected GGUF"); }, says: [/without damage: MODEL_INVALID/] },
   "damaged files are not read": { every: true, make: () => () => {}, says: [/no damaged file was refused/] },
