@@ -29,10 +29,11 @@ Napi::Value image_wrap::run(const Napi::CallbackInfo & info) {
     p.window_width  = args::integer(window.Get("width"), "window.width", 1);
     p.window_height = args::integer(window.Get("height"), "window.height", 1);
 
-    p.side   = args::integer(info[4], "side", 1);
-    if (p.side > SD_RESAMPLE_MAX_OUT) { // before memory is taken for it
+    const int side = args::integer(info[4], "side", 1);
+    if (side > SD_RESAMPLE_MAX_OUT) { // before memory is taken for it
         throw args::expected(info.Env(), "an integer in range", "side");
     }
+    p.out_width = p.out_height = side;
     p.filter = to_filter(info[5]);
 
     Napi::Object fill = args::object(info[6], "fill");
@@ -53,7 +54,7 @@ Napi::Value image_wrap::run(const Napi::CallbackInfo & info) {
     auto run = [p, pixels = rgb.Data()](worker_job & j) {
         sd_resample_params params = p;
         params.cancel = &j.cancel;
-        std::vector<uint8_t> out(size_t(p.side) * p.side * 3);
+        std::vector<uint8_t> out(size_t(p.out_width) * p.out_height * 3);
         sd_resample(params, pixels, out.data());
         return out;
     };

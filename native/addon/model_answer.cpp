@@ -9,7 +9,7 @@ Napi::Value model_wrap::open(const Napi::CallbackInfo & info) {
     struct out_t { int id = 0, tokens = 0; size_t bytes = 0; sd_timings t; };
     auto run = [tokens = args::int32s(info[0], "tokens"), view = args::bytes(info[1], "view")](core & c, worker_job & j) mutable {
         sd_model & m = *c.model;
-        auto s = sd_session_open(m, c.checked(tokens), std::move(view));
+        auto s = sd_session_open(*c.cells, c.checked(tokens), view_of(m, std::move(view)));
         if (s->n_prefix() >= m.info.context_size) {
             throw sd_error("CONTEXT_OVERFLOW", sd_format("The image and the text before it take %d tokens but the context holds %d: use a larger contextSize", s->n_prefix(), m.info.context_size));
         }
@@ -39,8 +39,8 @@ Napi::Value model_wrap::drop(const Napi::CallbackInfo & info) {
 
 // encode(view) -> Float32Array [tokens * n_embd]
 Napi::Value model_wrap::encode(const Napi::CallbackInfo & info) {
-    auto run = [view = args::bytes(info[0], "view")](core & c, worker_job & j) {
-        std::vector<float> features = sd_vision_encode(*c.model->vision, view.data(), view.size());
+    auto run = [view = args::bytes(info[0], "view")](core & c, worker_job & j) mutable {
+        std::vector<float> features = c.model->vision->encode(view_of(*c.model, std::move(view)));
         check_cancel(j);
         return features;
     };
@@ -143,6 +143,10 @@ Napi::Value model_wrap::answer(const Napi::CallbackInfo & info) {
         std::function<void(const std::string &)> on_text;
         if (j.callback) {
             on_text = [wp, jp = &j](const std::string & text) { wp->emit(*jp, text); };
+        }
+        for (sd_view & v : views) {
+            v.width  = c.model->family->pixels.width;
+            v.height = c.model->family->pixels.height;
         }
         *answer = sd_answer_start(s, c.checked(tokens), views, params, on_text);
         views.clear(); // the job lives as long as the answer

@@ -37,7 +37,7 @@ Napi::Value model_wrap::train_start(const Napi::CallbackInfo & info) {
 
     struct out_t { int id = 0; int64_t step = 0; };
     auto run = [=](core & c, worker_job &) {
-        auto t = checkpoint.empty() ? sd_train_start(*c.model, branch, n_block, p) : sd_train_resume(*c.model, checkpoint, p);
+        auto t = checkpoint.empty() ? sd_train_start(*c.cells, branch, n_block, p) : sd_train_resume(*c.cells, checkpoint, p);
         const out_t out = { c.next_training++, rpn_train_n_steps(t->trainer.get()) };
         c.trainings[out.id] = std::move(t);
         return out;
@@ -62,7 +62,7 @@ Napi::Value model_wrap::train_add(const Napi::CallbackInfo & info) {
         for (const sd_train_question & q : questions) {
             c.checked(q.tokens);
         }
-        return sd_train_add(c.training(id), c.checked(system), view, std::move(questions));
+        return sd_train_add(c.training(id), c.checked(system), view_of(*c.model, std::move(view)), std::move(questions));
     };
     return on_model(std::move(run), [](Napi::Env env, size_t bytes) { return Napi::Number::New(env, double(bytes)); });
 }

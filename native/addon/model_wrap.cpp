@@ -67,6 +67,7 @@ model_wrap::model_wrap(const Napi::CallbackInfo & info) : worker_wrap(info), c(n
         core->heads.clear();
         core->attention.reset();
         core->trainings.clear();
+        core->cells.reset();
         core->model.reset();
         sd_log_set_sink(nullptr);
     };
@@ -76,7 +77,7 @@ model_wrap::model_wrap(const Napi::CallbackInfo & info) : worker_wrap(info), c(n
             answers.push_back(static_cast<std::unique_ptr<sd_answer> *>(j->state.get())->get());
         }
         cancel_scope scope(*core->model, wp->queue.stopping());
-        sd_answer_step(*core->model, answers);
+        sd_answer_step(*core->cells, answers);
     };
 }
 
@@ -121,8 +122,8 @@ static Napi::Object info_object(Napi::Env env, const sd_model & m) {
     o.Set("ggmlVersion", i.ggml_version);
 
     Napi::Object v = Napi::Object::New(env);
-    v.Set("side", m.vision->side);
-    v.Set("grid", m.vision->grid);
+    v.Set("side", m.family->pixels.width);
+    v.Set("grid", m.family->grid.width);
     v.Set("projector", m.vision->projector);
     v.Set("name", m.vision->name);
     Napi::Array fill = Napi::Array::New(env, 3);
@@ -162,8 +163,12 @@ Napi::Value model_wrap::load(const Napi::CallbackInfo & info) {
                 wp->emit(j, double(f));
             }
         };
-        core->model = sd_model_load(params, j.cancel);
-        core->model->params.progress = nullptr;
+        auto model = sd_model_load(params, j.cancel);
+        model->params.progress = nullptr;
+        auto cells = sd_cells_init(*model);
+        params.progress(1.0f);
+        core->model = std::move(model);
+        core->cells = std::move(cells);
         wp->queue.max_active = size_t(p.parallel);
     };
     return w->submit(job, run, [core = c](Napi::Env env) { return info_object(env, *core->model); });

@@ -19,7 +19,8 @@ private:
     // lives on the worker thread
     struct core {
         std::unique_ptr<sd_model> model;
-        std::map<int, std::unique_ptr<sd_session>> sessions; // freed before the model
+        std::unique_ptr<sd_cells> cells;                     // freed before the model
+        std::map<int, std::unique_ptr<sd_session>> sessions; // freed before the cells
         int next_session = 1;
         sd_session & session(int id);
         const std::vector<llama_token> & checked(const std::vector<llama_token> & tokens) const; // throws INVALID_ARGUMENT
@@ -33,7 +34,7 @@ private:
         sd_attention_context & attention_on(int session, sd_timings & t);
 
         // --- model_train.cpp
-        std::map<int, std::unique_ptr<sd_train>> trainings; // freed before the model
+        std::map<int, std::unique_ptr<sd_train>> trainings; // freed before the cells
         int next_training = 1;
         sd_train & training(int id);
     };

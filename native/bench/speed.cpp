@@ -122,8 +122,10 @@ static options parse(int argc, char ** argv) {
 struct bench {
     options o;
     std::unique_ptr<sd_model> model;
+    std::unique_ptr<sd_cells> cells;
+    rpn_hidden hidden; // of the reference's flow
     std::vector<llama_token> system;
-    std::vector<std::vector<uint8_t>> pictures; // one for each session, and a crop last
+    std::vector<sd_view> pictures; // one for each session, and a crop last
     int n_questions = 0;
 
     sd_generate_params params(int n_tokens) const {
@@ -141,16 +143,14 @@ struct bench {
         return sd_tokenize(model->tokenizer, { { SD_SEGMENT_MARKUP, text } }, false);
     }
     std::unique_ptr<sd_session> open(int i = 0) {
-        return sd_session_open(*model, system, pictures[i]);
+        return sd_session_open(*cells, system, pictures[i]);
     }
     std::vector<sd_view> crop() const {
-        std::vector<sd_view> views(1);
-        views[0].rgb = pictures.back();
-        return views;
+        return { pictures.back() };
     }
 };
 
-static void step(sd_model & m, std::vector<std::unique_ptr<sd_answer>> & answers) {
+static void step(sd_cells & c, std::vector<std::unique_ptr<sd_answer>> & answers) {
     for (;;) {
         std::vector<sd_answer *> active;
         for (auto & a : answers) {
@@ -161,7 +161,7 @@ static void step(sd_model & m, std::vector<std::unique_ptr<sd_answer>> & answers
         if (active.empty()) {
             return;
         }
-        sd_answer_step(m, active);
+        sd_answer_step(c, active);
     }
 }
 
@@ -169,7 +169,7 @@ static void step(sd_model & m, std::vector<std::unique_ptr<sd_answer>> & answers
 static void answer(bench & b, sd_session & s, const std::vector<llama_token> & question, const std::vector<sd_view> & views, int n_tokens, sd_timings & t) {
     std::vector<std::unique_ptr<sd_answer>> answers;
     answers.push_back(sd_answer_start(s, question, views, b.params(n_tokens), nullptr));
-    step(*b.model, answers);
+    step(*b.cells, answers);
     t.vision += answers[0]->timings.vision;
 }
 
@@ -184,21 +184,18 @@ static void answer_with_roi(bench & b, sd_session & s, sd_timings & t) {
 static void reference(bench & b, sd_timings & t) {
     sd_model & m = *b.model;
     const auto question = b.question();
-    const int n_system = int(b.system.size()), n_img = m.vision->n_tokens, n = n_system + n_img + int(question.size());
+    const sd_layout prefix = sd_layout_prefix(*m.family, b.system, m.family->grid), rest = sd_layout_question(*m.family, prefix, {}, question);
+    const int n = prefix.size() + rest.size();
 
     int64_t start = ggml_time_us();
-    const std::vector<float> image = sd_vision_encode(*m.vision, b.pictures[0].data(), b.pictures[0].size());
+    const std::vector<float> image = m.vision->encode(b.pictures[0]);
     t.vision += (ggml_time_us() - start) / 1000.0;
     {
-        rpn_hidden_reset(m.rpn.get(), m.hidden, n);
-        sd_seq_scope work(m);
-        {
-            sd_tap_scope tap(m.tap, m.ctx, &m.hidden, true);
-            sd_decode(m, work.seq, 0, b.system.data(), nullptr, n_system, false);
-            sd_decode(m, work.seq, n_system, nullptr, image.data(), n_img, false);
-            sd_decode(m, work.seq, n_system + n_img, question.data(), nullptr, int(question.size()), false);
-        }
-        rpn_score(m.rpn.get(), m.hidden, n_system, n_img, n - 1);
+        rpn_hidden_reset(m.rpn.get(), b.hidden, n);
+        sd_seq_scope work(*b.cells);
+        sd_decode_tapped(*b.cells, work.seq, prefix, image.data(), m.tap, b.hidden, true);
+        sd_decode_tapped(*b.cells, work.seq, rest, nullptr, m.tap, b.hidden, true);
+        rpn_score(m.rpn.get(), b.hidden, prefix.size() - prefix.n_rows, prefix.n_rows, n - 1);
     }
     auto s = b.open();
     s->features = image; // the picture's own encoding is used twice there too
@@ -236,7 +233,7 @@ static measure decode(bench & b, int n_sessions, bool together) {
             answers.push_back(sd_answer_start(*sessions[i], b.question(), {}, b.params(b.o.decode_tokens + 1), nullptr));
         }
         m.start();
-        step(*b.model, answers);
+        step(*b.cells, answers);
         m.stop();
     }
     return m;
@@ -297,7 +294,7 @@ static json run(bench & b) {
     };
     auto roi = [&](sd_timings & t) { int reused; sd_session_roi(*session, b.question(), t, reused); };
 
-    call("vision", none, [&](sd_timings &) { sd_vision_encode(*m.vision, b.pictures[0].data(), b.pictures[0].size()); });
+    call("vision", none, [&](sd_timings &) { m.vision->encode(b.pictures[0]); });
     call("full_prefill", fresh, [&](sd_timings &) { sd_next_logits(*session, b.question(), {}); });
     call("roi_first", fresh, roi);
     call("roi_repeat", there, roi);
@@ -308,7 +305,7 @@ static json run(bench & b) {
     call("answer_first", unread, [&](sd_timings & t) { answer_with_roi(b, *session, t); });
     call("answer_next", there, [&](sd_timings & t) { answer_with_roi(b, *session, t); });
     call("reference", nothing, [&](sd_timings & t) { reference(b, t); });
-    const int n_img = m.vision->n_tokens;
+    const int n_img = m.family->grid.area();
     rpn_hidden states; // any will do: no value of them changes the work
     rpn_hidden_reset(m.rpn.get(), states, n_img + 1);
     std::vector<float> values(size_t(n_img + 1) * m.info.n_embd);
@@ -367,21 +364,25 @@ int main(int argc, char ** argv) {
         p.parallel = b.o.sessions;
         const sd_cancel cancel{false};
         b.model = sd_model_load(p, cancel);
+        b.cells = sd_cells_init(*b.model);
         sd_model & m = *b.model;
         b.system = sd_tokenize(m.tokenizer, { { SD_SEGMENT_MARKUP, b.o.prefix } }, m.info.add_bos);
         for (int i = 0; i <= b.o.sessions; i++) {
             std::mt19937 rng(i + 1);
-            std::vector<uint8_t> rgb(size_t(m.vision->side) * m.vision->side * 3);
-            for (uint8_t & v : rgb) {
+            sd_view view;
+            view.width  = m.family->pixels.width;
+            view.height = m.family->pixels.height;
+            view.rgb.resize(size_t(view.width) * view.height * 3);
+            for (uint8_t & v : view.rgb) {
                 v = uint8_t(rng());
             }
-            b.pictures.push_back(std::move(rgb));
+            b.pictures.push_back(std::move(view));
         }
         const rpn_hparams & r = rpn_get_hparams(m.rpn.get());
         json out;
         out["phases"] = run(b);
         out["model"] = { { "name", m.info.name }, { "layers", m.info.n_layer }, { "width", m.info.n_embd }, { "branch", r.branch }, { "blocks", r.n_block },
-            { "imageTokens", m.vision->n_tokens }, { "prefixTokens", b.system.size() + m.vision->n_tokens }, { "questionTokens", b.question().size() },
+            { "imageTokens", m.family->grid.area() }, { "prefixTokens", b.system.size() + m.family->grid.area() }, { "questionTokens", b.question().size() },
             { "contextSize", m.info.context_size }, { "parallel", m.info.parallel } };
         out["machine"]  = { { "backend", m.info.backend }, { "device", m.info.device }, { "threads", m.info.n_threads } };
         out["versions"] = { { "llama", m.info.llama_version }, { "ggml", m.info.ggml_version } };

@@ -6,12 +6,6 @@
 #include "session.h"
 #include "text-stream.h"
 
-struct sd_view {
-    std::vector<uint8_t> rgb;  // side*side*3
-    bool masked = false;
-    std::vector<int32_t> keep; // with `masked`: the cells whose tokens are fed, ascending
-};
-
 struct sd_generate_params {
     int      max_tokens  = 128;
     float    temperature = 0;   // 0: greedy
@@ -25,10 +19,12 @@ struct sd_generate_params {
 enum sd_finish { SD_FINISH_NONE, SD_FINISH_STOP, SD_FINISH_LENGTH, SD_FINISH_ABORTED };
 
 struct sd_answer {
+    sd_cells & cells;
     sd_model & model;
     sd_generate_params params;
-    llama_seq_id   seq = -1;
-    int            pos = 0;        // of the next token
+    llama_seq_id   seq     = -1;
+    int            n_cells = 0;    // prompt and tokens so far
+    llama_pos      pos     = 0;    // of the next token
     llama_token    next = LLAMA_TOKEN_NULL;
     llama_sampler * sampler = nullptr;
     sd_text_stream text;
@@ -38,8 +34,10 @@ struct sd_answer {
     sd_timings     timings;
     int n_prompt = 0, n_roi = 0, n_reused = 0;
 
-    explicit sd_answer(sd_model & model) : model(model) {}
+    explicit sd_answer(sd_cells & cells) : cells(cells), model(cells.model) {}
     ~sd_answer();
+    sd_answer(const sd_answer &) = delete;
+    sd_answer & operator=(const sd_answer &) = delete;
 };
 
 // the text of one token, possibly part of a UTF-8 character; nothing for control tokens
@@ -50,7 +48,7 @@ std::unique_ptr<sd_answer> sd_answer_start(sd_session & session, const std::vect
     const sd_generate_params & params, std::function<void(const std::string &)> on_text);
 
 // One more token for each of the answers that have not finished. Throws when the batch failed as a whole.
-void sd_answer_step(sd_model & model, const std::vector<sd_answer *> & answers);
+void sd_answer_step(sd_cells & cells, const std::vector<sd_answer *> & answers);
 
 // Ends an answer early; its text so far stays.
 void sd_answer_abort(sd_answer & answer);

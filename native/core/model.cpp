@@ -4,7 +4,6 @@
 #include "error.h"
 #include "gguf-file.h"
 #include "log.h"
-#include "session.h"
 
 #include "ggml.h"
 
@@ -13,9 +12,6 @@
 #include <filesystem>
 #include <thread>
 #include <unordered_set>
-
-// sessions and answers at a time; sequence ids cost next to nothing
-static const int N_SEQ = 64;
 
 static std::string piece(const llama_vocab * vocab, llama_token token) {
     const char * text = token == LLAMA_TOKEN_NULL ? nullptr : llama_vocab_get_text(vocab, token);
@@ -138,10 +134,6 @@ static int choose_threads(int n_embd) {
 }
 
 sd_model::~sd_model() {
-    for (sd_session * s : resident) {
-        s->seq = -1; // sessions outlive their cells
-    }
-    llama_free(ctx);
     vision.reset();
     llama_model_free(lm);
 }
@@ -154,8 +146,13 @@ std::unique_ptr<sd_model> sd_model_load(const sd_model_params & params, const sd
 
     // cheap checks of every file first, so that a wrong RPN does not cost the loading of gigabytes
     sd_model_check_header(params.model, info);
+    if (params.context_size > info.n_ctx_train) {
+        throw sd_error("INVALID_ARGUMENT", sd_format("Expected a contextSize of at most %d tokens, since the model was trained with as many, but received %d",
+            info.n_ctx_train, params.context_size));
+    }
     info.n_threads = params.n_threads > 0 ? params.n_threads : choose_threads(info.n_embd);
     ggml_backend_dev_t gpu = params.gpu_layers == 0 ? nullptr : sd_backend_gpu();
+    m->gpu = gpu;
     if (params.gpu_layers > 0 && !gpu) {
         throw sd_error("BACKEND_UNAVAILABLE", sd_format("Expected a GPU for gpuLayers %d but this build or machine has none: use gpuLayers 0 or \"auto\"", params.gpu_layers));
     }
@@ -165,7 +162,6 @@ std::unique_ptr<sd_model> sd_model_load(const sd_model_params & params, const sd
     if (!params.rpn.empty()) {
         m->rpn = rpn_load(params.rpn, gpu, info.n_threads);
         check_rpn_fits(rpn_get_hparams(m->rpn.get()), info, read_rope_base(params.model, info.architecture), params.rpn);
-        sd_tap_init(m->tap, rpn_get_hparams(m->rpn.get()).branch);
     }
 
     llama_model_params mp = llama_model_default_params();
@@ -199,6 +195,12 @@ std::unique_ptr<sd_model> sd_model_load(const sd_model_params & params, const sd
     vp.n_threads = info.n_threads;
     vp.use_gpu   = gpu != nullptr;
     m->vision = sd_vision_load(vp, m->lm, llama_model_n_embd(m->lm));
+    m->family = sd_family_make(*m->vision, llama_model_n_embd_inp(m->lm));
+    if (m->rpn) {
+        const rpn_hparams & hp = rpn_get_hparams(m->rpn.get());
+        m->family->check_rpn(hp, params.rpn);
+        sd_tap_init(m->tap, m->family->tap, hp.branch);
+    }
     if (params.progress) {
         params.progress(0.95f);
     }
@@ -214,37 +216,6 @@ std::unique_ptr<sd_model> sd_model_load(const sd_model_params & params, const sd
     info.device       = sd_backend_device(gpu ? gpu : sd_backend_cpu());
     info.llama_version = llama_version();
     info.ggml_version  = ggml_version();
-
-    // one ubatch holds the tokens of a view, so that an image is one pass
-    m->n_ubatch = std::max(512, (m->vision->n_tokens + 63) / 64 * 64);
-
-    llama_context_params cp = llama_context_default_params();
-    cp.n_ctx           = uint32_t(info.context_size) * info.parallel;
-    cp.n_batch         = m->n_ubatch;
-    cp.n_ubatch        = m->n_ubatch;
-    cp.n_seq_max       = N_SEQ;
-    cp.n_outputs_max   = N_SEQ;
-    cp.n_threads       = info.n_threads;
-    cp.n_threads_batch = info.n_threads;
-    cp.kv_unified      = true;
-    cp.no_perf         = true;
-    cp.offload_kqv     = gpu != nullptr;
-    cp.op_offload      = gpu != nullptr;
-    cp.abort_callback_data = m.get();
-    cp.abort_callback      = [](void * user_data) {
-        const sd_cancel * c = static_cast<sd_model *>(user_data)->cancel;
-        return c && c->load(std::memory_order_relaxed);
-    };
-    m->ctx = llama_init_from_model(m->lm, cp);
-    if (!m->ctx) {
-        throw sd_error("OUT_OF_MEMORY", sd_format("A context of %u tokens could not be made (%s): use a smaller contextSize", cp.n_ctx, sd_log_take_error().c_str()));
-    }
-    for (int i = N_SEQ - 1; i >= 0; i--) {
-        m->free_seqs.push_back(i);
-    }
-    if (params.progress) {
-        params.progress(1.0f);
-    }
     return m;
 }
 
@@ -254,64 +225,7 @@ void sd_check_cancel(const sd_model & m) {
     }
 }
 
-llama_seq_id sd_seq_acquire(sd_model & m) {
-    if (m.free_seqs.empty() && !sd_session_evict_one(m)) {
-        throw sd_error("INTERNAL", "No sequence is left");
-    }
-    const llama_seq_id seq = m.free_seqs.back();
-    m.free_seqs.pop_back();
-    return seq;
-}
-
-void sd_seq_release(sd_model & m, llama_seq_id seq) {
-    llama_memory_seq_rm(llama_get_memory(m.ctx), seq, -1, -1);
-    m.free_seqs.push_back(seq);
-}
-
-void sd_decode_batch(sd_model & m, const llama_batch & batch) {
-    for (;;) {
-        sd_log_take_error();
-        const int rc = llama_decode(m.ctx, batch);
-        if (rc == 0) {
-            break;
-        }
-        if (rc == 1 && sd_session_evict_one(m)) {
-            continue; // other sessions' cells made room
-        }
-        if (rc == 1) {
-            throw sd_error("CONTEXT_OVERFLOW", sd_format("The context of %d tokens is full: use a larger contextSize, a shorter question or a smaller maxTokens", m.info.context_size));
-        }
-        if (rc == 2) {
-            throw sd_error("ABORTED", "The operation was aborted");
-        }
-        throw sd_error(rc == -2 ? "OUT_OF_MEMORY" : "INTERNAL", sd_format("llama_decode failed with %d: %s", rc, sd_log_take_error().c_str()));
-    }
-    if (m.tap.failed) {
-        throw sd_error("INTERNAL", "The hidden state " + m.tap.name + " has an unexpected shape");
-    }
-}
-
-void sd_decode(sd_model & m, llama_seq_id seq, int pos, const llama_token * tokens, const float * embd, int n, bool logits) {
-    std::vector<llama_pos>      ps(m.n_ubatch);
-    std::vector<int32_t>        n_seq(m.n_ubatch, 1);
-    std::vector<llama_seq_id *> seqs(m.n_ubatch, &seq);
-    std::vector<int8_t>         out(m.n_ubatch);
-
-    for (int first = 0; first < n; first += m.n_ubatch) {
-        sd_check_cancel(m);
-        const int count = std::min(m.n_ubatch, n - first);
-        for (int i = 0; i < count; i++) {
-            ps[i]  = pos + first + i;
-            out[i] = logits && first + i == n - 1;
-        }
-        llama_batch batch = {};
-        batch.n_tokens = count;
-        batch.token    = tokens ? const_cast<llama_token *>(tokens + first) : nullptr;
-        batch.embd     = embd ? const_cast<float *>(embd + size_t(first) * m.info.n_embd) : nullptr;
-        batch.pos      = ps.data();
-        batch.n_seq_id = n_seq.data();
-        batch.seq_id   = seqs.data();
-        batch.logits   = out.data();
-        sd_decode_batch(m, batch);
-    }
+bool sd_abort_callback(void * model) {
+    const sd_cancel * cancel = static_cast<const sd_model *>(model)->cancel;
+    return cancel && cancel->load(std::memory_order_relaxed);
 }

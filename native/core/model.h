@@ -1,8 +1,9 @@
 #pragma once
 
-// A LLaVA model: language model, vision tower, and (optionally) the region proposal network, in one llama context whose
-// KV cells are shared by all sessions. Everything here runs on one thread: the caller's worker.
+// A loaded model: the weights of the language model, the vision tower and (optionally) the region proposal network, and the rules of
+// its family. What it computes with is in cells.h. Everything here runs on one thread: the caller's worker.
 
+#include "family/family.h"
 #include "prompt.h"
 #include "rpn/rpn.h"
 #include "tap.h"
@@ -13,7 +14,6 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
-#include <list>
 #include <memory>
 #include <string>
 #include <vector>
@@ -24,7 +24,7 @@ struct sd_model_params {
     std::string model, mmproj, rpn; // rpn may be empty
     int  gpu_layers   = -1;         // -1: all of them where there is a GPU; 0: CPU only
     int  n_threads    = 0;          // 0: chosen for the machine and the model
-    int  context_size = 0;          // tokens of one call; 0: min(4096, trained)
+    int  context_size = 0;          // tokens of one call, at most the trained ones; 0: min(4096, trained)
     int  parallel     = 1;          // answers decoded in one batch
     uint64_t memory   = 0;          // bytes that may be taken; 0: not known
     std::function<void(float)> progress;
@@ -38,25 +38,20 @@ struct sd_model_info {
     std::string backend, device, llama_version, ggml_version;
 };
 
-struct sd_session;
-
 struct sd_model {
     sd_model_params params;
     sd_model_info   info;
 
     llama_model *       lm    = nullptr;
-    llama_context *     ctx   = nullptr;
     const llama_vocab * vocab = nullptr;
     sd_tokenizer        tokenizer;
+    ggml_backend_dev_t  gpu   = nullptr;   // where the layers run; null: on the CPU
     std::unique_ptr<sd_vision> vision;
-    rpn_ptr rpn;    // null without one
-    sd_tap  tap;
-    rpn_hidden hidden; // the tap's target, reused
+    std::unique_ptr<sd_family> family;
+    rpn_ptr rpn;                           // null without one
+    sd_tap  tap;                           // before the network's first layer
 
-    int n_ubatch = 0;
-    std::vector<llama_seq_id> free_seqs;
-    std::list<sd_session *>   resident;  // sessions with KV cells, most recently used first
-    const sd_cancel *         cancel = nullptr; // of the job that runs now
+    const sd_cancel * cancel = nullptr;    // of the job that runs now
 
     sd_model() = default;
     ~sd_model();
@@ -72,26 +67,8 @@ void sd_model_check_header(const std::string & path, sd_model_info & info);
 // RPN_INVALID, RPN_MISMATCH, OUT_OF_MEMORY, BACKEND_UNAVAILABLE, INVALID_ARGUMENT, ABORTED.
 std::unique_ptr<sd_model> sd_model_load(const sd_model_params & params, const sd_cancel & cancel);
 
-// Puts n tokens or embeddings at positions pos.. of a sequence, in pieces of the ubatch; with `logits`, those of the last
-// one are kept. Makes room by evicting sessions. Throws ABORTED, CONTEXT_OVERFLOW, OUT_OF_MEMORY, INTERNAL.
-void sd_decode(sd_model & model, llama_seq_id seq, int pos, const llama_token * tokens, const float * embd, int n, bool logits);
-
-// One llama_decode with the same errors; n_tokens is at most n_ubatch.
-void sd_decode_batch(sd_model & model, const llama_batch & batch);
-
 // throws ABORTED when the job's cancel flag is set
 void sd_check_cancel(const sd_model & model);
 
-llama_seq_id sd_seq_acquire(sd_model & model);
-void         sd_seq_release(sd_model & model, llama_seq_id seq); // removes its cells
-
-// a sequence of its own while in scope
-struct sd_seq_scope {
-    sd_model & model;
-    llama_seq_id seq;
-    bool kept = false;
-    explicit sd_seq_scope(sd_model & model) : model(model), seq(sd_seq_acquire(model)) {}
-    sd_seq_scope(sd_model & model, llama_seq_id seq) : model(model), seq(seq) {}
-    ~sd_seq_scope() { if (!kept) sd_seq_release(model, seq); }
-    llama_seq_id keep() { kept = true; return seq; } // it is the caller's from here on
-};
+// for llama_context_params: ends a graph on the CPU when the job is cancelled; the data is the model
+bool sd_abort_callback(void * model);

@@ -99,7 +99,7 @@ static int32_t dot(const int16_t * a, const int16_t * b, int n_blocks) {
     return sum;
 }
 
-// the horizontal pass over `rows` rows of the source from `first_row` on: rows * side pixels
+// the horizontal pass over `rows` rows of the source from `first_row` on: rows * out_width pixels
 static std::vector<uint8_t> narrow(const sd_resample_params & p, const taps & columns, const uint8_t * rgb, int first_row, int rows) {
     std::vector<int16_t> high(columns.weights.size()), low(columns.weights.size());
     for (size_t k = 0; k < high.size(); k++) {
@@ -115,7 +115,7 @@ static std::vector<uint8_t> narrow(const sd_resample_params & p, const taps & co
         plane.resize(width + LANES);
     }
 
-    std::vector<uint8_t> out(size_t(rows) * p.side * 3);
+    std::vector<uint8_t> out(size_t(rows) * p.out_width * 3);
     uint8_t * to = out.data();
     for (int y = 0; y < rows; y++) {
         check_cancel(p);
@@ -126,7 +126,7 @@ static std::vector<uint8_t> narrow(const sd_resample_params & p, const taps & co
             green[x] = row[3*x + 1];
             blue[x]  = row[3*x + 2];
         }
-        for (int i = 0; i < p.side; i++) {
+        for (int i = 0; i < p.out_width; i++) {
             const int16_t * h = high.data() + size_t(i) * columns.stride;
             const int16_t * l = low.data()  + size_t(i) * columns.stride;
             const int from     = columns.start[i] - begin;
@@ -142,9 +142,9 @@ static std::vector<uint8_t> narrow(const sd_resample_params & p, const taps & co
 
 // the vertical pass over what narrow() returned
 static void flatten(const sd_resample_params & p, const taps & rows, const std::vector<uint8_t> & narrowed, int first_row, uint8_t * out) {
-    const int length = p.side * 3;
+    const int length = p.out_width * 3;
     std::vector<int32_t> sums(length);
-    for (int i = 0; i < p.side; i++) {
+    for (int i = 0; i < p.out_height; i++) {
         check_cancel(p);
         for (int x = 0; x < length; x++) {
             sums[x] = HALF + rows.outside[i] * p.fill[x % 3];
@@ -173,9 +173,10 @@ void sd_resample(const sd_resample_params & p, const uint8_t * rgb, uint8_t * ou
     check_side("the picture's height", p.height, SD_RESAMPLE_MAX_IN);
     check_side("the window's width", p.window_width, SD_RESAMPLE_MAX_IN);
     check_side("the window's height", p.window_height, SD_RESAMPLE_MAX_IN);
-    check_side("the side of the result", p.side, SD_RESAMPLE_MAX_OUT);
-    const taps columns = make_taps(p.window_x, p.window_width, p.width, p.side, p.filter);
-    const taps rows    = make_taps(p.window_y, p.window_height, p.height, p.side, p.filter);
+    check_side("the result's width", p.out_width, SD_RESAMPLE_MAX_OUT);
+    check_side("the result's height", p.out_height, SD_RESAMPLE_MAX_OUT);
+    const taps columns = make_taps(p.window_x, p.window_width, p.width, p.out_width, p.filter);
+    const taps rows    = make_taps(p.window_y, p.window_height, p.height, p.out_height, p.filter);
     // rows of the source that the window covers; none where it lies outside
     const int first_row = rows.start.front();
     const int n_rows    = rows.start.back() + rows.count.back() - first_row;

@@ -1,6 +1,6 @@
 #pragma once
 
-// Scaling of decoded pictures to the model's square input: the arithmetic of Pillow's Image.resize, bit for bit
+// Scaling of decoded pictures to the model's input: the arithmetic of Pillow's Image.resize, bit for bit
 // (filters widened when scaling down, weights cut at the window's border and normalized, 22-bit fixed point, horizontal
 // pass first and rounded to 8 bits).
 
@@ -27,13 +27,16 @@ struct sd_resample_params {
     int window_width  = 0;
     int window_height = 0;
 
-    int       side    = 0; // of the square result; each axis is scaled on its own
+    // of the result; each axis is scaled on its own
+    int out_width  = 0;
+    int out_height = 0;
+
     sd_filter filter  = SD_FILTER_BICUBIC;
     uint8_t   fill[3] = { 0, 0, 0 };
 
     const std::atomic<bool> * cancel = nullptr; // looked at between rows
 };
 
-// rgb: width * height * 3 bytes, out: side * side * 3 bytes
+// rgb: width * height * 3 bytes, out: out_width * out_height * 3 bytes
 // throws sd_error: INVALID_ARGUMENT for sides out of range, ABORTED
 void sd_resample(const sd_resample_params & p, const uint8_t * rgb, uint8_t * out);

@@ -15,61 +15,42 @@ struct stopwatch {
 
 void sd_session_forget_question(sd_session & s) {
     if (s.asked.seq >= 0) {
-        sd_seq_release(s.model, s.asked.seq);
+        sd_seq_release(s.cells, s.asked.seq);
     }
     s.asked = sd_asked();
 }
 
-static void evict(sd_session & s) {
-    if (s.seq >= 0) {
-        sd_session_forget_question(s);
-        sd_seq_release(s.model, s.seq);
-        s.model.resident.remove(&s);
+bool sd_session::give_spare() {
+    const bool spare = asked.seq >= 0;
+    sd_session_forget_question(*this);
+    return spare;
+}
+
+void sd_session::give_all() {
+    if (seq >= 0) {
+        sd_session_forget_question(*this);
+        sd_seq_release(cells, seq);
+        sd_cells_leave(cells, this);
     }
-    s.seq   = -1;
-    s.level = SD_PREFIX_NONE;
-    s.hidden.reset();
+    seq   = -1;
+    level = SD_PREFIX_NONE;
+    hidden.reset();
 }
 
 sd_session::~sd_session() {
-    evict(*this);
+    give_all();
 }
 
 size_t sd_session::bytes() const {
-    const sd_model_info & i = model.info;
-    const size_t kv = size_t(n_prefix()) * i.n_layer * 2 * (i.n_embd / i.n_head * i.n_head_kv) * sizeof(ggml_fp16_t);
-    const size_t h  = (hidden ? hidden->bytes() : 0) + asked.hidden.size() * sizeof(float);
-    return kv + (rpn ? rpn->bytes() : 0) + h + features.size() * sizeof(float) + view.size();
+    const size_t h = (hidden ? hidden->bytes() : 0) + asked.hidden.size() * sizeof(float);
+    return (rpn ? rpn->bytes() : 0) + h + features.size() * sizeof(float) + view.rgb.size();
 }
 
-bool sd_session_evict_one(sd_model & m) {
-    if (m.resident.empty()) {
-        return false;
-    }
-    // a question that may never be answered goes first
-    for (sd_session * s : m.resident) {
-        if (s->asked.seq >= 0) {
-            sd_session_forget_question(*s);
-            return true;
-        }
-    }
-    // The session that is being worked on stands in front, and taking its cells away would undo the work.
-    sd_session * last = m.resident.back();
-    if (last == m.resident.front()) {
-        return false;
-    }
-    evict(*last);
-    return true;
-}
-
-void sd_session_evict_all(sd_model & m) {
-    while (!m.resident.empty()) {
-        evict(*m.resident.back());
-    }
-}
-
-std::unique_ptr<sd_session> sd_session_open(sd_model & model, std::vector<llama_token> system, std::vector<uint8_t> view) {
-    auto s = std::make_unique<sd_session>(model);
+std::unique_ptr<sd_session> sd_session_open(sd_cells & cells, std::vector<llama_token> system, sd_view view) {
+    auto s = std::make_unique<sd_session>(cells);
+    const sd_family & family = *cells.model.family;
+    s->grid   = family.grid_of(view.size());
+    s->prefix = sd_layout_prefix(family, system, s->grid);
     s->system = std::move(system);
     s->view   = std::move(view);
     return s;
@@ -78,36 +59,30 @@ std::unique_ptr<sd_session> sd_session_open(sd_model & model, std::vector<llama_
 const std::vector<float> & sd_session_features(sd_session & s, sd_timings & t) {
     if (s.features.empty()) {
         stopwatch w(t.vision);
-        s.features = sd_vision_encode(*s.model.vision, s.view.data(), s.view.size());
+        s.features = s.model.vision->encode(s.view);
     }
     return s.features;
 }
 
-// [system][image] into a sequence that has no cells yet, with the tap where the hidden states will be needed
+// the prefix into a sequence that has no cells yet, with the tap where the hidden states will be needed
 static void decode_prefix(sd_session & s, sd_prefix_level level, sd_timings & t) {
     sd_model & m = s.model;
-    const int n_system = int(s.system.size());
     stopwatch w(t.prefill);
-    std::unique_ptr<sd_tap_scope> tap;
     if (m.rpn && (level == SD_PREFIX_BRANCH || !s.rpn)) {
         s.hidden = std::make_unique<rpn_hidden>();
         rpn_hidden_reset(m.rpn.get(), *s.hidden, s.n_prefix());
-        tap = std::make_unique<sd_tap_scope>(m.tap, m.ctx, s.hidden.get(), level == SD_PREFIX_BRANCH);
+        sd_decode_tapped(s.cells, s.seq, s.prefix, s.features.data(), m.tap, *s.hidden, level == SD_PREFIX_BRANCH);
+    } else {
+        sd_decode(s.cells, s.seq, s.prefix, s.features.data(), false);
     }
-    sd_decode(m, s.seq, 0, s.system.data(), nullptr, n_system, false);
-    sd_decode(m, s.seq, n_system, nullptr, s.features.data(), m.vision->n_tokens, false);
 }
 
-// the layers from K on, in the same pieces as decode_prefix, so that the result is the same to the last bit
+// the layers from K on
 static void complete_prefix(sd_session & s, sd_timings & t) {
-    sd_model & m = s.model;
-    const int n_system = int(s.system.size());
     stopwatch w(t.prefill);
-    std::vector<float> h(size_t(s.n_prefix()) * m.info.n_embd);
+    std::vector<float> h(size_t(s.n_prefix()) * s.model.info.n_embd);
     rpn_hidden_get(*s.hidden, h.data());
-    sd_layers_from layers(m.ctx, m.tap.branch);
-    sd_decode(m, s.seq, 0, nullptr, h.data(), n_system, false);
-    sd_decode(m, s.seq, n_system, nullptr, h.data() + size_t(n_system) * m.info.n_embd, m.vision->n_tokens, false);
+    sd_decode_from(s.cells, s.seq, s.model.tap.branch, s.prefix, h.data(), false);
 }
 
 static void drop_hidden(sd_session & s) {
@@ -122,10 +97,9 @@ int sd_session_prefix(sd_session & s, sd_prefix_level level, sd_timings & t) {
     if (s.level == SD_PREFIX_NONE) {
         sd_session_features(s, t);
         sd_check_cancel(m);
-        s.seq = sd_seq_acquire(m);
+        s.seq = sd_seq_acquire(s.cells);
     }
-    m.resident.remove(&s);
-    m.resident.push_front(&s);
+    sd_cells_use(s.cells, &s);
     if (s.level >= level) {
         return reused;
     }
@@ -136,12 +110,16 @@ int sd_session_prefix(sd_session & s, sd_prefix_level level, sd_timings & t) {
             complete_prefix(s, t);
         }
     } catch (...) {
-        evict(s);
+        s.give_all();
         throw;
     }
     s.level = level;
     drop_hidden(s);
     return reused;
+}
+
+static rpn_positions rpn_positions_of(const sd_model & m, const sd_layout & layout) {
+    return sd_layout_positions(layout, rpn_get_hparams(m.rpn.get()).n_pos_rows());
 }
 
 std::vector<float> sd_session_roi(sd_session & s, const std::vector<llama_token> & question, sd_timings & t, int & reused) {
@@ -154,42 +132,40 @@ std::vector<float> sd_session_roi(sd_session & s, const std::vector<llama_token>
     if (!s.rpn) {
         stopwatch w(t.rpn);
         auto state = std::make_unique<rpn_state>();
-        rpn_prefix(m.rpn.get(), *s.hidden, int(s.system.size()), m.vision->n_tokens, *state);
+        rpn_prefix(m.rpn.get(), *s.hidden, s.img_start(), s.grid.area(), *state, rpn_positions_of(m, s.prefix));
         s.rpn = std::move(state);
         drop_hidden(s);
     }
 
-    const int n = int(question.size());
-    rpn_hidden_reset(m.rpn.get(), m.hidden, n);
+    rpn_hidden & hidden = s.cells.question;
     {
         // in a sequence that shares the prefix's cells
         stopwatch w(t.prefill);
-        sd_seq_scope work(m);
-        llama_memory_seq_cp(llama_get_memory(m.ctx), s.seq, work.seq, -1, -1);
-        {
-            sd_tap_scope tap(m.tap, m.ctx, &m.hidden, true);
-            sd_decode(m, work.seq, s.n_prefix(), question.data(), nullptr, n, false);
-        }
-        s.asked.tokens = question;
-        s.asked.hidden.resize(size_t(n) * m.info.n_embd);
-        rpn_hidden_get(m.hidden, s.asked.hidden.data());
-        s.asked.seq = work.keep();
+        sd_asked asked;
+        asked.tokens = question;
+        asked.layout = sd_layout_question(*m.family, s.prefix, {}, question);
+        asked.hidden.resize(size_t(asked.layout.size()) * m.info.n_embd);
+        rpn_hidden_reset(m.rpn.get(), hidden, asked.layout.size());
+        sd_seq_scope work(s.cells);
+        sd_seq_share(s.cells, s.seq, work.seq);
+        sd_decode_tapped(s.cells, work.seq, asked.layout, nullptr, m.tap, hidden, true);
+        rpn_hidden_get(hidden, asked.hidden.data());
+        asked.seq = work.keep();
+        s.asked   = std::move(asked);
     }
     sd_check_cancel(m);
     stopwatch w(t.rpn);
-    return rpn_query(m.rpn.get(), *s.rpn, m.hidden);
+    return rpn_query(m.rpn.get(), *s.rpn, hidden, rpn_positions_of(m, s.asked.layout));
 }
 
 llama_seq_id sd_session_go_on(sd_session & s, const std::vector<llama_token> & question) {
-    sd_model & m = s.model;
     if (s.asked.seq < 0 || s.asked.tokens != question) {
         sd_session_forget_question(s);
         return -1;
     }
-    sd_seq_scope work(m, s.asked.seq);
-    const std::vector<float> hidden = std::move(s.asked.hidden);
+    const sd_asked asked = std::move(s.asked);
     s.asked = sd_asked();
-    sd_layers_from layers(m.ctx, m.tap.branch);
-    sd_decode(m, work.seq, s.n_prefix(), nullptr, hidden.data(), int(question.size()), true);
+    sd_seq_scope work(s.cells, asked.seq);
+    sd_decode_from(s.cells, work.seq, s.model.tap.branch, asked.layout, asked.hidden.data(), true);
     return work.keep();
 }

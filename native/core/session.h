@@ -8,7 +8,7 @@
 // states after layer K-1, which are kept until nothing can need them any more. A question whose region was asked for goes
 // on in the same way when its answer needs no second look.
 
-#include "model.h"
+#include "cells.h"
 
 enum sd_prefix_level {
     SD_PREFIX_NONE,
@@ -19,33 +19,42 @@ enum sd_prefix_level {
 // the last question whose region was asked for: its cells below K stand in `seq`, after the prefix's
 struct sd_asked {
     std::vector<llama_token> tokens;
+    sd_layout          layout;
     std::vector<float> hidden; // [n * n_embd] after layer K-1
     llama_seq_id seq = -1;
 };
 
-struct sd_session {
+struct sd_session : sd_holder {
+    sd_cells & cells;
     sd_model & model;
     std::vector<llama_token> system;    // text before the image, BOS included
-    std::vector<uint8_t>     view;      // RGB, side*side*3
-    std::vector<float>       features;  // [n_tokens * n_embd], empty until first needed
+    sd_view                  view;
+    sd_size                  grid;      // of the view
+    sd_layout                prefix;    // ends with the picture's cells
+    std::vector<float>       features;  // [cells of the picture * n_embd_row], empty until first needed
     llama_seq_id     seq   = -1;
     sd_prefix_level  level = SD_PREFIX_NONE;
     std::unique_ptr<rpn_state>  rpn;    // null until first needed; outlives evicted cells
     std::unique_ptr<rpn_hidden> hidden; // of the prefix after layer K-1; null once level is FULL and rpn is there
     sd_asked asked;
 
-    explicit sd_session(sd_model & model) : model(model) {}
-    ~sd_session();
+    explicit sd_session(sd_cells & cells) : cells(cells), model(cells.model) {}
+    ~sd_session() override;
 
-    int    n_prefix() const { return int(system.size()) + model.vision->n_tokens; }
-    size_t bytes() const; // what keeping it open costs: KV cells, RPN state, hidden states, features, view
+    bool give_spare() override;
+    void give_all() override;
+
+    int    n_prefix()  const { return prefix.size(); }
+    int    img_start() const { return prefix.size() - grid.area(); }
+    size_t bytes()     const; // what keeping it open adds: RPN state, hidden states, features, view; the pool's cells are there anyway
 };
 
 struct sd_timings {
     double vision = 0, prefill = 0, rpn = 0, generate = 0; // ms
 };
 
-std::unique_ptr<sd_session> sd_session_open(sd_model & model, std::vector<llama_token> system, std::vector<uint8_t> view);
+// Throws INVALID_ARGUMENT where the model takes no such view.
+std::unique_ptr<sd_session> sd_session_open(sd_cells & cells, std::vector<llama_token> system, sd_view view);
 
 // features of the view, computed once
 const std::vector<float> & sd_session_features(sd_session & s, sd_timings & t);
@@ -54,7 +63,7 @@ const std::vector<float> & sd_session_features(sd_session & s, sd_timings & t);
 // in their lower layers.
 int sd_session_prefix(sd_session & s, sd_prefix_level level, sd_timings & t);
 
-// RPN logits [n_tokens] of a question; no layer from K on runs. `reused`: as sd_session_prefix returns it.
+// RPN logits of a question, one for each cell of the picture; no layer from K on runs. `reused`: as sd_session_prefix returns it.
 std::vector<float> sd_session_roi(sd_session & s, const std::vector<llama_token> & question, sd_timings & t, int & reused);
 
 // The asked question's sequence, if it is this one, with all layers run and the last token's logits ready; -1 otherwise.
@@ -62,9 +71,3 @@ std::vector<float> sd_session_roi(sd_session & s, const std::vector<llama_token>
 llama_seq_id sd_session_go_on(sd_session & s, const std::vector<llama_token> & question);
 
 void sd_session_forget_question(sd_session & s);
-
-// frees the cells of the least recently used session; false when there is none
-bool sd_session_evict_one(sd_model & model);
-
-// frees those of all sessions, the one in front included; not while one of them is being worked on
-void sd_session_evict_all(sd_model & model);

@@ -31,7 +31,9 @@ static bool on_eval(ggml_tensor * t, bool ask, void * user_data) {
     if (ask) {
         return true;
     }
-    if (!append(*tap.dst, t)) {
+    if (append(*tap.dst, t)) {
+        tap.n += int(t->ne[1]);
+    } else {
         tap.failed = true;
     }
     return true;
@@ -43,8 +45,8 @@ static void set_layers(llama_context * ctx, int first, int last) {
     }
 }
 
-void sd_tap_init(sd_tap & tap, int branch_layer) {
-    tap.name   = "l_out-" + std::to_string(branch_layer - 1);
+void sd_tap_init(sd_tap & tap, const std::string & tensor, int branch_layer) {
+    tap.name   = tensor + std::to_string(branch_layer - 1);
     tap.branch = branch_layer;
 }
 
@@ -53,6 +55,7 @@ void sd_tap_start(sd_tap & tap, llama_context * ctx, rpn_hidden * dst, bool bran
         set_layers(ctx, 0, tap.branch);
     }
     tap.dst    = dst;
+    tap.n      = 0;
     tap.failed = false;
     llama_set_eval_callback(ctx, on_eval, &tap);
 }
@@ -61,6 +64,15 @@ void sd_tap_stop(sd_tap & tap, llama_context * ctx) {
     llama_set_eval_callback(ctx, nullptr, nullptr);
     llama_set_layer_range(ctx, 0, -1);
     tap.dst = nullptr;
+}
+
+void sd_tap_check(const sd_tap & tap, int n) {
+    if (tap.failed) {
+        throw sd_error("INTERNAL", "The hidden state " + tap.name + " has an unexpected shape");
+    }
+    if (tap.n != n) {
+        throw sd_error("INTERNAL", sd_format("The hidden state %s came of %d tokens instead of %d", tap.name.c_str(), tap.n, n));
+    }
 }
 
 sd_layers_from::sd_layers_from(llama_context * ctx, int first) : ctx(ctx) {

@@ -12,14 +12,6 @@
 #include <set>
 #include <utility>
 
-struct sd_vision::impl {
-    mtmd_context * ctx = nullptr;
-    ~impl() { mtmd_free(ctx); }
-};
-
-sd_vision::sd_vision() : p(new impl) {}
-sd_vision::~sd_vision() = default;
-
 // mtmd asserts on a key of another type
 static void check_key_types(const gguf_file & f) {
     for (const char * key : { "clip.has_vision_encoder", "clip.has_audio_encoder", "clip.has_gen_audio_encoder", "clip.use_gelu", "clip.use_silu" }) {
@@ -128,7 +120,7 @@ static int64_t check_projector(const gguf_file & f, int64_t n_in) {
 }
 
 // what mtmd would only find out by asserting, or not at all
-void sd_vision_check_header(sd_vision & v, const std::string & path, int n_embd) {
+void sd_vision_check_header(sd_vision_info & v, const std::string & path, int n_embd) {
     gguf_file f;
     gguf_file_open(f, path, "mmproj", "MMPROJ_INVALID");
     auto bad = [&](const std::string & why) {
@@ -166,11 +158,10 @@ void sd_vision_check_header(sd_vision & v, const std::string & path, int n_embd)
             || f.u32_or("clip.vision.attention.head_dim", width / n_head) != width / n_head) {
         throw bad(sd_format("has width %u, %u heads and %u layers, which is no vision tower", width, n_head, n_layer));
     }
-    v.side     = image_size;
-    v.grid     = image_size / patch_size;
-    v.n_tokens = v.grid * v.grid;
+    v.pixels = { int(image_size), int(image_size) };
+    v.grid   = { int(image_size / patch_size), int(image_size / patch_size) };
 
-    check_tensors(f, width, n_layer, patch_size, v.n_tokens);
+    check_tensors(f, width, n_layer, patch_size, v.grid.area());
 
     const float eps = f.f32("clip.vision.attention.layer_norm_epsilon");
     if (!std::isfinite(eps) || eps < 0) {
@@ -198,8 +189,20 @@ void sd_vision_check_header(sd_vision & v, const std::string & path, int n_embd)
     v.n_embd = n_embd;
 }
 
+namespace {
+
+struct mtmd_deleter { void operator()(mtmd_context * ctx) const { mtmd_free(ctx); } };
+
+struct vision_mtmd : sd_vision {
+    std::unique_ptr<mtmd_context, mtmd_deleter> ctx;
+
+    std::vector<float> encode(const sd_view & view) override;
+};
+
+} // namespace
+
 std::unique_ptr<sd_vision> sd_vision_load(const sd_vision_params & params, const llama_model * lm, int n_embd) {
-    auto v = std::make_unique<sd_vision>();
+    auto v = std::make_unique<vision_mtmd>();
     sd_vision_check_header(*v, params.path, n_embd);
     mtmd_context_params mp = mtmd_context_params_default();
     mp.use_gpu       = params.use_gpu;
@@ -207,28 +210,29 @@ std::unique_ptr<sd_vision> sd_vision_load(const sd_vision_params & params, const
     mp.n_threads     = params.n_threads;
     mp.warmup        = false;
     sd_log_take_error();
-    v->p->ctx = mtmd_init_from_file(params.path.c_str(), lm, mp);
-    if (!v->p->ctx || !mtmd_support_vision(v->p->ctx)) {
+    v->ctx.reset(mtmd_init_from_file(params.path.c_str(), lm, mp));
+    if (!v->ctx || !mtmd_support_vision(v->ctx.get())) {
         throw sd_error("MMPROJ_INVALID", "mmproj file " + params.path + " could not be loaded: " + sd_log_take_error());
     }
-    if (mtmd_decode_use_mrope(v->p->ctx)) {
+    if (mtmd_decode_use_mrope(v->ctx.get())) {
         throw sd_error("MMPROJ_INVALID", "mmproj file " + params.path + " is of a model with two-dimensional positions, which is not supported");
     }
     return v;
 }
 
-std::vector<float> sd_vision_encode(sd_vision & v, const uint8_t * rgb, size_t size) {
-    if (size != size_t(v.side) * v.side * 3) {
-        throw sd_error("INVALID_ARGUMENT", sd_format("Expected a view of %d x %d RGB pixels (%d bytes) but received %zu bytes", v.side, v.side, v.side * v.side * 3, size));
+std::vector<float> vision_mtmd::encode(const sd_view & view) {
+    if (view.size() != pixels || view.rgb.size() != size_t(pixels.area()) * 3) {
+        throw sd_error("INVALID_ARGUMENT", sd_format("Expected a view of %d x %d RGB pixels (%d bytes) but received %d x %d (%zu bytes)",
+            pixels.width, pixels.height, pixels.area() * 3, view.width, view.height, view.rgb.size()));
     }
-    std::unique_ptr<mtmd_bitmap, void (*)(mtmd_bitmap *)> bitmap(mtmd_bitmap_init(v.side, v.side, rgb), mtmd_bitmap_free);
+    std::unique_ptr<mtmd_bitmap, void (*)(mtmd_bitmap *)> bitmap(mtmd_bitmap_init(view.width, view.height, view.rgb.data()), mtmd_bitmap_free);
     std::unique_ptr<mtmd_input_chunks, void (*)(mtmd_input_chunks *)> chunks(mtmd_input_chunks_init(), mtmd_input_chunks_free);
 
     const char *    marker = mtmd_default_marker();
     mtmd_input_text text   = { marker, std::string(marker).size(), /*add_special*/ false, /*parse_special*/ false };
     const mtmd_bitmap * bitmaps[] = { bitmap.get() };
     sd_log_take_error();
-    if (mtmd_tokenize(v.p->ctx, chunks.get(), &text, bitmaps, 1) != 0) {
+    if (mtmd_tokenize(ctx.get(), chunks.get(), &text, bitmaps, 1) != 0) {
         throw sd_error("INTERNAL", "The view could not be prepared: " + sd_log_take_error());
     }
     const mtmd_input_chunk * image = nullptr;
@@ -238,13 +242,13 @@ std::vector<float> sd_vision_encode(sd_vision & v, const uint8_t * rgb, size_t s
             image = c;
         }
     }
-    if (!image || int(mtmd_input_chunk_get_n_tokens(image)) != v.n_tokens) {
+    if (!image || int(mtmd_input_chunk_get_n_tokens(image)) != grid.area()) {
         throw sd_error("MMPROJ_INVALID", sd_format("The vision tower gives %zu tokens where a grid of %d x %d was expected",
-            image ? mtmd_input_chunk_get_n_tokens(image) : size_t(0), v.grid, v.grid));
+            image ? mtmd_input_chunk_get_n_tokens(image) : size_t(0), grid.width, grid.height));
     }
-    if (mtmd_encode_chunk(v.p->ctx, image) != 0) {
+    if (mtmd_encode_chunk(ctx.get(), image) != 0) {
         throw sd_error("INTERNAL", "The vision tower failed: " + sd_log_take_error());
     }
-    const float * out = mtmd_get_output_embd(v.p->ctx);
-    return std::vector<float>(out, out + size_t(v.n_tokens) * v.n_embd);
+    const float * out = mtmd_get_output_embd(ctx.get());
+    return std::vector<float>(out, out + size_t(grid.area()) * n_embd);
 }

@@ -2,6 +2,8 @@
 
 // The vision tower and projector. The only file pair that touches mtmd.
 
+#include "size.h"
+
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -16,28 +18,35 @@ struct sd_vision_params {
     bool        use_gpu   = false;
 };
 
-struct sd_vision {
-    int side;                     // pixels of the square view
-    int grid;                     // tokens per side
-    int n_tokens;                 // grid * grid
-    int n_embd;                   // width of the projector's output
-    std::array<uint8_t, 3> fill;  // padding colour: int(255 * mean), as LLaVA's expand2square
+struct sd_vision_info {
+    sd_size pixels;                // of a view
+    sd_size grid;                  // its tokens
+    int     n_embd = 0;            // width of the projector's output
+    std::array<uint8_t, 3> fill{}; // padding colour: int(255 * mean), as LLaVA's expand2square
     std::string projector;
     std::string name;
-
-    struct impl;
-    std::unique_ptr<impl> p;
-
-    sd_vision();
-    ~sd_vision();
 };
 
-// What is checked of a vision tower before mtmd sees the file; fills `vision` from its header.
+// What the model looks at: a picture, or a part of it, scaled to the size that its family asks for.
+struct sd_view {
+    std::vector<uint8_t> rgb;  // width * height * 3
+    int  width = 0, height = 0;
+    bool masked = false;
+    std::vector<int32_t> keep; // with `masked`, for a second look: the cells whose tokens are fed, ascending
+
+    sd_size size() const { return { width, height }; }
+};
+
+struct sd_vision : sd_vision_info {
+    virtual ~sd_vision() = default;
+
+    // The projector's output, [tokens * n_embd], row-major over the grid. Throws INVALID_ARGUMENT for a view of another size.
+    virtual std::vector<float> encode(const sd_view & view) = 0;
+};
+
+// What is checked of a vision tower before mtmd sees the file; fills `info` from its header.
 // n_embd: width of the language model's embeddings. Throws as sd_vision_load does.
-void sd_vision_check_header(sd_vision & vision, const std::string & path, int n_embd);
+void sd_vision_check_header(sd_vision_info & info, const std::string & path, int n_embd);
 
 // Throws MODEL_NOT_FOUND, MMPROJ_INVALID, IO_ERROR, and MMPROJ_MISMATCH when the projector's width is not the model's.
 std::unique_ptr<sd_vision> sd_vision_load(const sd_vision_params & params, const llama_model * lm, int n_embd);
-
-// rgb: side*side*3 bytes; returns the projector's output, [n_tokens * n_embd], row-major over the grid
-std::vector<float> sd_vision_encode(sd_vision & vision, const uint8_t * rgb, size_t size);

@@ -2,6 +2,8 @@
 
 #include "test.h"
 
+#include <cmath>
+
 std::unique_ptr<sd_model> demo_model(bool with_rpn, int context_size, int parallel, int n_threads) {
     const sd_cancel cancel{false};
     sd_model_params p;
@@ -13,6 +15,20 @@ std::unique_ptr<sd_model> demo_model(bool with_rpn, int context_size, int parall
     p.context_size = context_size;
     p.parallel     = parallel;
     return sd_model_load(p, cancel);
+}
+
+demo demo_load(bool with_rpn, int context_size, int parallel, int n_threads) {
+    demo d;
+    d.model = demo_model(with_rpn, context_size, parallel, n_threads);
+    d.cells = sd_cells_init(*d.model);
+    return d;
+}
+
+sd_view demo_view(std::vector<uint8_t> rgb) {
+    sd_view v;
+    v.width = v.height = int(std::lround(std::sqrt(double(rgb.size()) / 3)));
+    v.rgb   = std::move(rgb);
+    return v;
 }
 
 std::vector<llama_token> demo_system(const sd_model & m) {

@@ -19,7 +19,7 @@ using json = nlohmann::json;
 static sd_cancel no_cancel{false};
 
 struct sample {
-    std::vector<uint8_t> view, crop;
+    sd_view view, crop;
     std::vector<float>   features, extra;
     std::vector<llama_token> question;
 };
@@ -30,10 +30,10 @@ static std::vector<sample> parity_samples(sd_model & m) {
     for (const json & c : json::parse(in)) {
         sample s;
         int w = 0, h = 0;
-        s.view     = test_load_rgb(test_fixture("pico/parity/" + c["images"][0].get<std::string>()), w, h);
-        s.crop     = test_load_rgb(test_fixture("pico/parity/" + c["images"][1].get<std::string>()), w, h);
-        s.features = sd_vision_encode(*m.vision, s.view.data(), s.view.size());
-        s.extra    = sd_vision_encode(*m.vision, s.crop.data(), s.crop.size());
+        s.view     = demo_view(test_load_rgb(test_fixture("pico/parity/" + c["images"][0].get<std::string>()), w, h));
+        s.crop     = demo_view(test_load_rgb(test_fixture("pico/parity/" + c["images"][1].get<std::string>()), w, h));
+        s.features = m.vision->encode(s.view);
+        s.extra    = m.vision->encode(s.crop);
         s.question = demo_question(m, c["question"]);
         out.push_back(std::move(s));
     }
@@ -145,7 +145,7 @@ struct plain {
 
 static void check_against_plain(sd_model & m, const sample & s, bool extra, int max_tokens, bool small_pieces) {
     const std::vector<llama_token> system = demo_system(m);
-    const int n_img = m.vision->n_tokens, n_embd = m.info.n_embd, img_start = int(system.size());
+    const int n_img = m.family->grid.area(), n_embd = m.info.n_embd, img_start = int(system.size());
     const std::vector<float> views = extra ? s.extra : std::vector<float>();
 
     // 50 divides neither the views nor their sum, and 5 not the question
@@ -202,23 +202,23 @@ static void check_recomputation(sd_model & m, const std::vector<sample> & sample
 
 // --- the same answers as with flash attention, and likelihoods that fit them
 
-static std::unique_ptr<sd_answer> flash_answer(sd_model & m, const sample & s, bool extra, int max_tokens) {
-    auto session = sd_session_open(m, demo_system(m), s.view);
+static std::unique_ptr<sd_answer> flash_answer(sd_cells & cells, const sample & s, bool extra, int max_tokens) {
+    auto session = sd_session_open(cells, demo_system(cells.model), s.view);
     std::vector<sd_view> views;
     if (extra) {
-        views.emplace_back();
-        views.back().rgb = s.crop;
+        views.push_back(s.crop);
     }
     sd_generate_params p;
     p.max_tokens = max_tokens;
     auto a = sd_answer_start(*session, s.question, views, p, nullptr);
     while (a->finish == SD_FINISH_NONE) {
-        sd_answer_step(m, { a.get() });
+        sd_answer_step(cells, { a.get() });
     }
     return a;
 }
 
 static void check_answers(sd_model & m, const std::vector<sample> & samples) {
+    auto cells = sd_cells_init(m);
     auto c = sd_attention_context_init(m);
     for (const sample & s : samples) {
         sd_attention_set_image(*c, demo_system(m), s.features);
@@ -229,7 +229,7 @@ static void check_answers(sd_model & m, const std::vector<sample> & samples) {
                 p.max_tokens = max_tokens;
                 const std::vector<float> views = extra ? s.extra : std::vector<float>();
                 const sd_attention a = sd_attention_capture(*c, views, s.question, p);
-                const auto flash = flash_answer(m, s, extra, max_tokens);
+                const auto flash = flash_answer(*cells, s, extra, max_tokens);
                 CHECK(a.text == flash->text.text && !a.text.empty());
                 std::vector<llama_token> tokens = a.tokens;
                 CHECK(llama_vocab_is_eog(m.vocab, tokens.back()) == (flash->finish == SD_FINISH_STOP));

@@ -81,7 +81,7 @@ static void check_rank(sd_model & m) {
             double here = 0, all = 0;
             for (int j = 0; j < a.n_img; j++) {
                 all  += a.output[k * a.n_img + j];
-                here += on_box(it, m.vision->grid, j) ? a.output[k * a.n_img + j] : 0;
+                here += on_box(it, m.family->grid.width, j) ? a.output[k * a.n_img + j] : 0;
             }
             share[k] += here / all / 6;
         }
@@ -171,10 +171,11 @@ static void check_label(sd_model & m) {
         sd_resample_params r;
         r.width  = r.window_width  = it.width;
         r.height = r.window_height = it.height;
-        r.side   = m.vision->side;
-        std::vector<uint8_t> view(size_t(r.side) * r.side * 3);
+        r.out_width  = m.family->pixels.width;
+        r.out_height = m.family->pixels.height;
+        std::vector<uint8_t> view(size_t(r.out_width) * r.out_height * 3);
         sd_resample(r, it.rgb.data(), view.data());
-        sd_attention_set_image(*c, demo_system(m), sd_vision_encode(*m.vision, view.data(), view.size()));
+        sd_attention_set_image(*c, demo_system(m), m.vision->encode(demo_view(view)));
         const sd_label_maps l = sd_label_capture(*c, it.question, p);
 
         sd_attention_params ap;
@@ -189,7 +190,7 @@ static void check_label(sd_model & m) {
         }
         CHECK(worst < 1e-7);
         CHECK(l.text == a.text && l.n_tokens == int(a.tokens.size()) && l.log_likelihood == a.log_likelihood);
-        hits += on_box(it, m.vision->grid, int(std::max_element(l.grounding.begin(), l.grounding.end()) - l.grounding.begin()));
+        hits += on_box(it, m.family->grid.width, int(std::max_element(l.grounding.begin(), l.grounding.end()) - l.grounding.begin()));
 
         sd_label_params without = p;
         without.sink.clear();
@@ -212,7 +213,7 @@ static void check_label(sd_model & m) {
 
 // What is known of the demo model (demo/README.md): mean share of a head's image attention that lies on the asked thing's cells, over the demo's questions for codes
 static void check_shares(sd_model & m) {
-    const int grid = m.vision->grid, n_head = m.info.n_head, n_layer = m.info.n_layer;
+    const int grid = m.family->grid.width, n_head = m.info.n_head, n_layer = m.info.n_layer;
     auto c = sd_attention_context_init(m);
     std::vector<double> share(size_t(n_layer) * n_head);
     int n = 0;
@@ -226,12 +227,13 @@ static void check_shares(sd_model & m) {
         const std::vector<uint8_t> rgb = test_load_rgb(test_demo(q["image"]), r.width, r.height);
         r.window_width  = r.width;
         r.window_height = r.height;
-        r.side   = m.vision->side;
+        r.out_width  = m.family->pixels.width;
+        r.out_height = m.family->pixels.height;
         r.filter = SD_FILTER_BICUBIC;
-        std::vector<uint8_t> view(size_t(r.side) * r.side * 3);
+        std::vector<uint8_t> view(size_t(r.out_width) * r.out_height * 3);
         sd_resample(r, rgb.data(), view.data());
 
-        sd_attention_set_image(*c, demo_system(m), sd_vision_encode(*m.vision, view.data(), view.size()));
+        sd_attention_set_image(*c, demo_system(m), m.vision->encode(demo_view(view)));
         sd_attention_params p;
         p.layers = { 0, 1, 2, 3, 4, 5 };
         const sd_attention a = sd_attention_capture(*c, {}, demo_question(m, q["question"]), p);

@@ -12,7 +12,8 @@
 
 int main() {
     return test_main("parity", [] {
-        auto model = demo_model();
+        auto d = demo_load();
+        sd_model * model = d.model.get();
 
         auto tensors = safetensors_open(test_fixture("pico/parity/parity.safetensors"));
         std::ifstream in(test_fixture("pico/parity/cases.json"));
@@ -23,11 +24,11 @@ int main() {
             const auto & c = cases[i];
             auto expected = [&](const char * name) { return safetensor_read_f32(tensors.at(std::to_string(i) + "." + name)); };
             int w = 0, h = 0;
-            const auto whole = test_load_rgb(test_fixture("pico/parity/" + c["images"][0].get<std::string>()), w, h);
-            const auto crop  = test_load_rgb(test_fixture("pico/parity/" + c["images"][1].get<std::string>()), w, h);
+            const sd_view whole = demo_view(test_load_rgb(test_fixture("pico/parity/" + c["images"][0].get<std::string>()), w, h));
+            const sd_view crop  = demo_view(test_load_rgb(test_fixture("pico/parity/" + c["images"][1].get<std::string>()), w, h));
 
-            std::vector<float> features = sd_vision_encode(*model->vision, whole.data(), whole.size());
-            const std::vector<float> second = sd_vision_encode(*model->vision, crop.data(), crop.size());
+            std::vector<float> features = model->vision->encode(whole);
+            const std::vector<float> second = model->vision->encode(crop);
             features.insert(features.end(), second.begin(), second.end());
             CHECK_LE(rel_l2(features, expected("features")), 2e-3);
 
@@ -37,11 +38,9 @@ int main() {
             CHECK(demo_system(*model) == prefix);
             CHECK(demo_question(*model, c["question"]) == question);
 
-            auto session = sd_session_open(*model, prefix, whole);
+            auto session = sd_session_open(*d.cells, prefix, whole);
             CHECK_LE(rel_l2(sd_next_logits(*session, question, {}), expected("logits_one")), 1e-2);
-            sd_view view;
-            view.rgb = crop;
-            CHECK_LE(rel_l2(sd_next_logits(*session, question, { view }), expected("logits_two")), 1e-2);
+            CHECK_LE(rel_l2(sd_next_logits(*session, question, { crop }), expected("logits_two")), 1e-2);
         }
     });
 }

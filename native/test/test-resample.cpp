@@ -26,13 +26,14 @@ static sd_resample_params params(const pixels & src, int side, sd_filter filter)
     sd_resample_params p;
     p.width  = p.window_width  = src.width;
     p.height = p.window_height = src.height;
-    p.side   = side;
+    p.out_width  = side;
+    p.out_height = side;
     p.filter = filter;
     return p;
 }
 
 static std::vector<uint8_t> run(const pixels & src, const sd_resample_params & p) {
-    std::vector<uint8_t> out(size_t(std::clamp(p.side, 1, SD_RESAMPLE_MAX_OUT)) * std::clamp(p.side, 1, SD_RESAMPLE_MAX_OUT) * 3);
+    std::vector<uint8_t> out(size_t(std::clamp(p.out_width, 1, SD_RESAMPLE_MAX_OUT)) * std::clamp(p.out_height, 1, SD_RESAMPLE_MAX_OUT) * 3);
     sd_resample(p, src.rgb.data(), out.data());
     return out;
 }
@@ -138,7 +139,7 @@ static void test_errors() {
     const pixels src = checker(4, 4);
     const sd_resample_params good = params(src, 4, SD_FILTER_BICUBIC);
     for (int sd_resample_params::*side : { &sd_resample_params::width, &sd_resample_params::height, &sd_resample_params::window_width,
-            &sd_resample_params::window_height, &sd_resample_params::side }) {
+            &sd_resample_params::window_height, &sd_resample_params::out_width, &sd_resample_params::out_height }) {
         for (int value : { 0, -1, SD_RESAMPLE_MAX_IN + 1 }) {
             sd_resample_params p = good;
             p.*side = value;

@@ -12,18 +12,18 @@
 #include <chrono>
 #include <thread>
 
-static std::vector<uint8_t> picture(int i) {
+static sd_view picture(int i) {
     int w = 0, h = 0;
-    return test_load_rgb(test_fixture("pico/parity/" + std::to_string(i) + "-whole.png"), w, h);
+    return demo_view(test_load_rgb(test_fixture("pico/parity/" + std::to_string(i) + "-whole.png"), w, h));
 }
 
-static std::vector<uint8_t> crop(int i) {
+static sd_view crop(int i) {
     int w = 0, h = 0;
-    return test_load_rgb(test_fixture("pico/parity/" + std::to_string(i) + "-crop.png"), w, h);
+    return demo_view(test_load_rgb(test_fixture("pico/parity/" + std::to_string(i) + "-crop.png"), w, h));
 }
 
-static std::unique_ptr<sd_session> open(sd_model & m, int i) {
-    return sd_session_open(m, demo_system(m), picture(i));
+static std::unique_ptr<sd_session> open(demo & d, int i) {
+    return sd_session_open(*d.cells, demo_system(*d.model), picture(i));
 }
 
 static std::vector<float> roi(sd_session & s, const char * question) {
@@ -41,7 +41,7 @@ static std::string answer(sd_session & s, const char * question, const std::vect
     p.max_tokens = n_tokens;
     auto a = sd_answer_start(s, demo_question(s.model, question), views, p, nullptr);
     while (a->finish == SD_FINISH_NONE) {
-        sd_answer_step(s.model, { a.get() });
+        sd_answer_step(s.cells, { a.get() });
     }
     return a->text.text;
 }
@@ -58,8 +58,8 @@ static double max_diff(const std::vector<float> & a, const std::vector<float> & 
 
 // share of the sequence's state, K and V of all layers, that is zero as the cells were when they were made
 static double untouched(sd_session & s) {
-    std::vector<uint8_t> state(llama_state_seq_get_size(s.model.ctx, s.seq));
-    state.resize(llama_state_seq_get_data(s.model.ctx, state.data(), state.size(), s.seq));
+    std::vector<uint8_t> state(llama_state_seq_get_size(s.cells.ctx, s.seq));
+    state.resize(llama_state_seq_get_data(s.cells.ctx, state.data(), state.size(), s.seq));
     return double(std::count(state.begin(), state.end(), 0)) / double(state.size());
 }
 
@@ -70,8 +70,8 @@ static const char * OTHER = "What shape is purple?";
 static void check_complete() {
     std::vector<float> whole_logits, whole_other, whole_map;
     {
-        auto m = demo_model(true);
-        auto s = open(*m, 1);
+        auto m = demo_load(true);
+        auto s = open(m, 1);
         whole_logits = logits(*s, CODE);
         CHECK(s->level == SD_PREFIX_FULL);
         CHECK(untouched(*s) < 0.1);
@@ -82,18 +82,18 @@ static void check_complete() {
         CHECK(s->bytes() < before + s->rpn->bytes());
     }
     {
-        auto m = demo_model(true);
-        whole_other = logits(*open(*m, 1), OTHER);
+        auto m = demo_load(true);
+        whole_other = logits(*open(m, 1), OTHER);
     }
     {
-        auto m = demo_model(true);
-        auto s = open(*m, 1);
+        auto m = demo_load(true);
+        auto s = open(m, 1);
         const auto map = roi(*s, CODE);
         CHECK(map == whole_map);
         CHECK(s->level == SD_PREFIX_BRANCH);
         // layers from K on have not run: their cells are as empty as they were
-        const rpn_hparams & hp = rpn_get_hparams(m->rpn.get());
-        CHECK(untouched(*s) > 0.95 * (m->info.n_layer - hp.branch) / m->info.n_layer);
+        const rpn_hparams & hp = rpn_get_hparams(m.model->rpn.get());
+        CHECK(untouched(*s) > 0.95 * (m.model->info.n_layer - hp.branch) / m.model->info.n_layer);
 
         CHECK(logits(*s, CODE) == whole_logits); // prefix completed, question gone on: the same to the last bit
         CHECK(s->level == SD_PREFIX_FULL);
@@ -101,8 +101,8 @@ static void check_complete() {
         CHECK(s->hidden == nullptr);
     }
     {
-        auto m = demo_model(true);
-        auto s = open(*m, 1);
+        auto m = demo_load(true);
+        auto s = open(m, 1);
         roi(*s, CODE);
         CHECK(logits(*s, OTHER) == whole_other); // another question than the one before: nothing of that is left
         CHECK(s->asked.seq < 0);
@@ -111,29 +111,28 @@ static void check_complete() {
 }
 
 static void check_without_rpn() {
-    auto with = demo_model(true), without = demo_model(false);
-    auto s = open(*without, 1);
-    CHECK(logits(*s, CODE) == logits(*open(*with, 1), CODE));
+    auto with = demo_load(true), without = demo_load(false);
+    auto s = open(without, 1);
+    CHECK(logits(*s, CODE) == logits(*open(with, 1), CODE));
     CHECK(s->hidden == nullptr);
     CHECK_CODE(roi(*s, CODE), "RPN_NOT_LOADED");
 }
 
 // more sessions than there are cells, in a context with room for two: what was evicted comes back the same
 static void check_eviction() {
-    auto big = demo_model(true), small = demo_model(true, 400);
+    auto big = demo_load(true), small = demo_load(true, 400);
     std::vector<std::unique_ptr<sd_session>> sessions;
     for (int i = 0; i < 5; i++) {
-        sessions.push_back(open(*small, i));
+        sessions.push_back(open(small, i));
     }
     double diff = 0;
     int evicted = 0;
     for (int round = 0; round < 3; round++) {
         for (int i = 0; i < 5; i++) {
             sd_session & s = *sessions[i];
-            auto fresh = open(*big, i);
+            auto fresh = open(big, i);
             evicted += round > 0 && s.seq < 0;
-            sd_view v;
-            v.rgb = crop(i);
+            const sd_view v = crop(i);
             if (round < 2) {
                 diff = std::max(diff, max_diff(roi(s, CODE), roi(*fresh, CODE)));
             }
@@ -151,27 +150,27 @@ static void check_eviction() {
         CHECK(s->rpn != nullptr);
     }
     CHECK(resident >= 1 && resident <= 2);
-    CHECK(int(small->resident.size()) == resident);
+    CHECK(int(small.cells->holders.size()) == resident);
 }
 
 // several answers in one batch over sessions at different stages
 static void check_side_by_side() {
-    auto m = demo_model(true, 0, 4);
+    auto m = demo_load(true, 0, 4);
     std::vector<std::string> alone;
     for (int i = 0; i < 4; i++) {
-        alone.push_back(answer(*open(*m, i), CODE, {}));
+        alone.push_back(answer(*open(m, i), CODE, {}));
     }
     std::vector<std::unique_ptr<sd_session>> sessions;
     std::vector<std::unique_ptr<sd_answer>> answers;
     for (int i = 0; i < 4; i++) {
-        sessions.push_back(open(*m, i));
+        sessions.push_back(open(m, i));
     }
     roi(*sessions[2], CODE);
     roi(*sessions[3], OTHER);
     sd_generate_params p;
     p.max_tokens = 24;
     for (int i = 0; i < 4; i++) {
-        answers.push_back(sd_answer_start(*sessions[i], demo_question(*m, CODE), {}, p, nullptr));
+        answers.push_back(sd_answer_start(*sessions[i], demo_question(*m.model, CODE), {}, p, nullptr));
         if (i == 1) {
             roi(*sessions[0], OTHER); // between the steps of others
         }
@@ -186,33 +185,33 @@ static void check_side_by_side() {
         if (active.empty()) {
             break;
         }
-        sd_answer_step(*m, active);
+        sd_answer_step(*m.cells, active);
     }
     for (int i = 0; i < 4; i++) {
         CHECK(answers[i]->text.text == alone[i]);
     }
     answers.clear();
     sessions.clear();
-    CHECK(m->resident.empty());
-    CHECK(m->free_seqs.size() == 64); // none is lost
+    CHECK(m.cells->holders.empty());
+    CHECK(m.cells->free_seqs.size() == 64); // none is lost
 }
 
 static void check_cancel() {
-    auto m = demo_model(true);
-    auto s = open(*m, 1);
+    auto m = demo_load(true);
+    auto s = open(m, 1);
     const auto map = roi(*s, CODE);
     sd_cancel cancel{true};
-    m->cancel = &cancel;
+    m.model->cancel = &cancel;
     CHECK_CODE(logits(*s, CODE), "ABORTED");
     CHECK_CODE(roi(*s, CODE), "ABORTED");
-    m->cancel = nullptr;
+    m.model->cancel = nullptr;
     CHECK_LE(max_diff(roi(*s, CODE), map), 1e-3);
     const std::string text = answer(*s, CODE, {});
-    auto fresh = open(*m, 1);
+    auto fresh = open(m, 1);
     CHECK(answer(*fresh, CODE, {}) == text);
     s.reset();
     fresh.reset();
-    CHECK(m->free_seqs.size() == 64);
+    CHECK(m.cells->free_seqs.size() == 64);
 }
 
 static double now_ms() {
@@ -222,14 +221,14 @@ static double now_ms() {
 // A cancelled call ends within the image encode or the ubatch that runs. Both are timed first; the machine may be busy with other
 // work, so the limit is twice the longer one.
 static void check_cancel_soon() {
-    auto m = demo_model(true);
+    auto m = demo_load(true);
     auto work = [&](sd_session & s, sd_timings & t) {
         sd_session_features(s, t);
         sd_session_prefix(s, SD_PREFIX_FULL, t); // one ubatch for the system's tokens, one for the picture's
     };
     sd_timings whole;
     for (int i = 0; i < 2; i++) { // the first time is longer than any other
-        auto timed = open(*m, 1);
+        auto timed = open(m, 1);
         whole = sd_timings();
         work(*timed, whole);
     }
@@ -238,9 +237,9 @@ static void check_cancel_soon() {
     double worst = 0;
     int n_aborted = 0;
     for (int i = 0; i < 12; i++) {
-        auto s = open(*m, 1);
+        auto s = open(m, 1);
         sd_cancel cancel{false};
-        m->cancel = &cancel;
+        m.model->cancel = &cancel;
         std::atomic<double> cancelled{0};
         std::thread other([&] {
             std::this_thread::sleep_for(std::chrono::microseconds(int64_t(total * 1000 * i / 14)));
@@ -257,9 +256,9 @@ static void check_cancel_soon() {
         const double end = now_ms();
         other.join(); // after the call's end for one that was done before
         worst = std::max(worst, end - cancelled);
-        m->cancel = nullptr;
+        m.model->cancel = nullptr;
         s.reset();
-        CHECK(m->free_seqs.size() == 64);
+        CHECK(m.cells->free_seqs.size() == 64);
     }
     CHECK(n_aborted >= 6);
     CHECK_LE(worst, 2 * longest);

@@ -11,9 +11,9 @@
 
 static const char * QUESTION = "Which word is written on the red sign?";
 
-static std::vector<uint8_t> picture() {
+static sd_view picture() {
     int w = 0, h = 0;
-    return test_load_rgb(test_fixture("pico/parity/1-whole.png"), w, h);
+    return demo_view(test_load_rgb(test_fixture("pico/parity/1-whole.png"), w, h));
 }
 
 struct outcome {
@@ -22,10 +22,11 @@ struct outcome {
 };
 
 // load, look, answer, free, all on the calling thread
-static outcome work(int n_threads, const std::vector<uint8_t> & view) {
+static outcome work(int n_threads, const sd_view & view) {
     outcome o;
-    auto m = demo_model(true, 0, 1, n_threads);
-    auto s = sd_session_open(*m, demo_system(*m), view);
+    auto d = demo_load(true, 0, 1, n_threads);
+    sd_model * m = d.model.get();
+    auto s = sd_session_open(*d.cells, demo_system(*m), view);
     sd_timings t;
     int reused = 0;
     o.map = sd_session_roi(*s, demo_question(*m, QUESTION), t, reused);
@@ -33,14 +34,14 @@ static outcome work(int n_threads, const std::vector<uint8_t> & view) {
     p.max_tokens = 8;
     auto a = sd_answer_start(*s, demo_question(*m, QUESTION), {}, p, nullptr);
     while (a->finish == SD_FINISH_NONE) {
-        sd_answer_step(*m, { a.get() });
+        sd_answer_step(*d.cells, { a.get() });
     }
     o.text = a->text.text;
     return o;
 }
 
 static void check_own_models() {
-    const std::vector<uint8_t> view = picture();
+    const sd_view view = picture();
     const outcome alone = work(1, view);
     std::vector<outcome> results(3);
     std::vector<std::thread> threads;
@@ -58,10 +59,11 @@ static void check_own_models() {
 
 // a flag that another thread raises while ggml's own threads compute
 static void check_cancel_from_outside() {
-    const std::vector<uint8_t> view = picture();
-    auto m = demo_model(true, 0, 1, 2);
+    const sd_view view = picture();
+    auto d = demo_load(true, 0, 1, 2);
+    sd_model * m = d.model.get();
     for (int i = 0; i < 6; i++) {
-        auto s = sd_session_open(*m, demo_system(*m), view);
+        auto s = sd_session_open(*d.cells, demo_system(*m), view);
         sd_cancel cancel{false};
         m->cancel = &cancel;
         std::thread other([&] {
@@ -81,7 +83,7 @@ static void check_cancel_from_outside() {
         other.join();
         m->cancel = nullptr;
     }
-    CHECK(m->free_seqs.size() == 64);
+    CHECK(d.cells->free_seqs.size() == 64);
 }
 
 int main() {

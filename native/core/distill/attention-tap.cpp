@@ -12,17 +12,17 @@
 
 static const std::string TENSOR = "kq_soft_max-";
 
-// A row is a distribution over the cells of its own and earlier positions. With all rows of a prompt checked, from the first
-// on, it follows that cell i holds position i: the cells of the positions up to p are among 0 .. p, for every p.
-static bool check_row(const float * row, int n_kv, int pos) {
+// A row is a distribution over the cells that the token sees, its own and all before it. With all rows of a prompt checked, from the
+// first on, it follows that the tokens fill the cells in order.
+static bool check_row(const float * row, int n_kv, int n_visible) {
     double sum = 0;
-    for (int i = 0; i <= pos; i++) {
+    for (int i = 0; i < n_visible; i++) {
         if (!(row[i] >= 0)) {
             return false;
         }
         sum += row[i];
     }
-    for (int i = pos + 1; i < n_kv; i++) {
+    for (int i = n_visible; i < n_kv; i++) {
         if (row[i] != 0) {
             return false;
         }
@@ -32,8 +32,8 @@ static bool check_row(const float * row, int n_kv, int pos) {
 
 static void read_rows(sd_attention_tap & tap, int i_layer, ggml_tensor * t) {
     const int n_kv = int(t->ne[0]), n_query = int(t->ne[1]);
-    if (t->type != GGML_TYPE_F32 || !ggml_is_contiguous(t) || n_query != tap.n_tokens || t->ne[2] != tap.n_head || t->ne[3] != 1 || n_kv < tap.pos + n_query) {
-        tap.error = sd_format("has shape [%d, %d, %d, %d] for %d tokens at position %d", n_kv, n_query, int(t->ne[2]), int(t->ne[3]), tap.n_tokens, tap.pos);
+    if (t->type != GGML_TYPE_F32 || !ggml_is_contiguous(t) || n_query != tap.n_tokens || t->ne[2] != tap.n_head || t->ne[3] != 1 || n_kv < tap.first + n_query) {
+        tap.error = sd_format("has shape [%d, %d, %d, %d] for %d tokens from cell %d on", n_kv, n_query, int(t->ne[2]), int(t->ne[3]), tap.n_tokens, tap.first);
         return;
     }
     const int first = tap.all_rows ? 0 : n_query - 1, n_rows = n_query - first;
@@ -43,13 +43,13 @@ static void read_rows(sd_attention_tap & tap, int i_layer, ggml_tensor * t) {
     for (int h = 0; h < tap.n_head; h++) {
         for (int r = 0; r < n_rows; r++) {
             const float * row = tap.rows.data() + h * chunk + size_t(r) * n_kv;
-            const int pos = tap.pos + first + r;
-            if (!check_row(row, n_kv, pos)) {
-                tap.error = sd_format("is no distribution over the tokens up to %d in head %d", pos, h);
+            const int cell = tap.first + first + r;
+            if (!check_row(row, n_kv, tap.n_visible[first + r])) {
+                tap.error = sd_format("is no distribution over the %d cells that the token of cell %d sees in head %d", tap.n_visible[first + r], cell, h);
                 return;
             }
             if (tap.on_row) {
-                tap.on_row(i_layer, h, pos, row);
+                tap.on_row(i_layer, h, cell, row);
             }
         }
     }
@@ -74,10 +74,11 @@ static bool on_eval(ggml_tensor * t, bool ask, void * user_data) {
     return true;
 }
 
-void sd_attention_tap_begin(sd_attention_tap & tap, int pos, int n_tokens) {
-    tap.pos      = pos;
-    tap.n_tokens = n_tokens;
-    tap.n_seen   = 0;
+void sd_attention_tap_begin(sd_attention_tap & tap, int first, std::vector<int> n_visible) {
+    tap.first     = first;
+    tap.n_tokens  = int(n_visible.size());
+    tap.n_visible = std::move(n_visible);
+    tap.n_seen    = 0;
 }
 
 void sd_attention_tap_end(sd_attention_tap & tap) {

@@ -1,8 +1,8 @@
 #include "attention.h"
 
 #include "attention-tap.h"
-#include "backend.h"
 #include "error.h"
+#include "family/layout.h"
 #include "generate.h"
 #include "log.h"
 
@@ -17,9 +17,9 @@ struct sd_attention_context {
     llama_context *  ctx      = nullptr;
     int              n_ctx    = 0;
     int              n_ubatch = 0;
-    int              n_system = 0;
-    int              n_prefix = 0;  // tokens of [system][image]; 0: no image
-    int              pos      = 0;  // of the next token
+    sd_layout        prefix;        // ends with the image's cells; empty: no image
+    int              n_cells  = 0;  // that are filled
+    llama_pos        next     = 0;  // position of the next token
     sd_attention_tap tap;
 
     explicit sd_attention_context(sd_model & model) : model(model) {}
@@ -43,7 +43,6 @@ sd_attention_context_ptr sd_attention_context_init(sd_model & model, int n_ctx, 
     c->n_ubatch    = std::min(n_ubatch, c->n_ctx);
     c->tap.n_head  = model.info.n_head;
 
-    const bool gpu = model.params.gpu_layers != 0 && sd_backend_gpu(); // as the model was loaded
     llama_context_params cp = llama_context_default_params();
     cp.n_ctx           = c->n_ctx;
     cp.n_batch         = c->n_ubatch;
@@ -54,13 +53,10 @@ sd_attention_context_ptr sd_attention_context_init(sd_model & model, int n_ctx, 
     cp.n_threads_batch = model.info.n_threads;
     cp.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;
     cp.no_perf         = true;
-    cp.offload_kqv     = gpu;
-    cp.op_offload      = gpu;
+    cp.offload_kqv     = model.gpu != nullptr;
+    cp.op_offload      = model.gpu != nullptr;
     cp.abort_callback_data = &model;
-    cp.abort_callback      = [](void * user_data) {
-        const sd_cancel * cancel = static_cast<sd_model *>(user_data)->cancel;
-        return cancel && cancel->load(std::memory_order_relaxed);
-    };
+    cp.abort_callback      = sd_abort_callback;
     sd_log_take_error();
     c->ctx = llama_init_from_model(model.lm, cp);
     if (!c->ctx) {
@@ -71,30 +67,52 @@ sd_attention_context_ptr sd_attention_context_init(sd_model & model, int n_ctx, 
 
 enum outputs { OUTPUTS_NONE, OUTPUTS_LAST, OUTPUTS_ALL };
 
-// appends n tokens or embeddings, in pieces of the ubatch; the tap sees the last token's pass, or with all_rows every one
-static void decode(sd_attention_context & c, const llama_token * tokens, const float * embd, int n, outputs out) {
+// How many cells each token of a layout sees that begins at cell `first`. Where a family has one position a cell, those that share
+// one see each other; of cells with several positions each sees those before it.
+static std::vector<int> visible(const sd_layout & l, int first, int n_pos) {
+    std::vector<int> n(l.size());
+    for (int i = l.size() - 1; i >= 0; i--) {
+        const bool shared = n_pos == 1 && i + 1 < l.size() && l.cells[i + 1].pos[0] == l.cells[i].pos[0];
+        n[i] = shared ? n[i + 1] : first + i + 1;
+    }
+    return n;
+}
+
+// appends a layout, in pieces of the ubatch; the tap sees the last token's pass, or with all_rows every one
+static void decode(sd_attention_context & c, const sd_layout & l, const float * embd, outputs out) {
+    const int n_pos = c.model.family->n_pos;
+    const std::vector<int> n_visible = visible(l, c.n_cells, n_pos);
     llama_seq_id seq = 0;
-    std::vector<llama_pos>      pos(c.n_ubatch);
+    std::vector<llama_token>    token(c.n_ubatch);
+    std::vector<llama_pos>      pos(size_t(c.n_ubatch) * n_pos);
     std::vector<int32_t>        n_seq(c.n_ubatch, 1);
     std::vector<llama_seq_id *> seqs(c.n_ubatch, &seq);
     std::vector<int8_t>         logits(c.n_ubatch);
 
-    for (int first = 0; first < n; first += c.n_ubatch) {
+    for (int first = 0; first < l.size();) {
         sd_check_cancel(c.model);
-        const int count = std::min(c.n_ubatch, n - first);
+        const bool tokens = l.cells[first].picture < 0;
+        int count = 0;
+        while (count < c.n_ubatch && first + count < l.size() && (l.cells[first + count].picture < 0) == tokens) {
+            count++;
+        }
         for (int i = 0; i < count; i++) {
-            pos[i]    = c.pos + i;
-            logits[i] = out == OUTPUTS_ALL || (out == OUTPUTS_LAST && first + i == n - 1);
+            const sd_cell & cell = l.cells[first + i];
+            token[i]  = cell.token;
+            logits[i] = out == OUTPUTS_ALL || (out == OUTPUTS_LAST && first + i == l.size() - 1);
+            for (int r = 0; r < n_pos; r++) {
+                pos[size_t(r) * count + i] = cell.pos[r];
+            }
         }
         llama_batch batch = {};
         batch.n_tokens = count;
-        batch.token    = tokens ? const_cast<llama_token *>(tokens + first) : nullptr;
-        batch.embd     = embd ? const_cast<float *>(embd + size_t(first) * c.model.info.n_embd) : nullptr;
+        batch.token    = tokens ? token.data() : nullptr;
+        batch.embd     = tokens ? nullptr : const_cast<float *>(embd + size_t(l.cells[first].row) * c.model.family->n_embd_row);
         batch.pos      = pos.data();
         batch.n_seq_id = n_seq.data();
         batch.seq_id   = seqs.data();
         batch.logits   = logits.data();
-        sd_attention_tap_begin(c.tap, c.pos, count);
+        sd_attention_tap_begin(c.tap, c.n_cells, { n_visible.begin() + first, n_visible.begin() + first + count });
         sd_log_take_error();
         const int rc = llama_decode(c.ctx, batch);
         if (rc == 2) {
@@ -104,12 +122,14 @@ static void decode(sd_attention_context & c, const llama_token * tokens, const f
             throw sd_error(rc == -2 ? "OUT_OF_MEMORY" : "INTERNAL", sd_format("llama_decode failed with %d: %s", rc, sd_log_take_error().c_str()));
         }
         sd_attention_tap_end(c.tap);
-        c.pos += count;
+        c.n_cells += count;
+        first     += count;
     }
+    c.next = l.next;
 }
 
 static int rows_of(const sd_attention_context & c, const std::vector<float> & embd, const char * what) {
-    const size_t n_embd = c.model.info.n_embd;
+    const size_t n_embd = c.model.family->n_embd_row;
     if (embd.size() % n_embd != 0) {
         throw sd_error("INVALID_ARGUMENT", sd_format("Expected rows of %zu numbers for %s but received %zu numbers", n_embd, what, embd.size()));
     }
@@ -131,26 +151,33 @@ static void check_fits(const sd_attention_context & c, size_t n, const char * wh
 }
 
 void sd_attention_set_image(sd_attention_context & c, const std::vector<llama_token> & system, const std::vector<float> & features) {
-    const int n_img = rows_of(c, features, "features"), expected = c.model.vision->n_tokens;
+    const sd_family & family = *c.model.family;
+    const int n_img = rows_of(c, features, "features"), expected = family.grid.area();
     if (n_img != expected) {
         throw sd_error("INVALID_ARGUMENT", sd_format("Expected features of %d tokens but received %d", expected, n_img));
     }
     check_tokens(c, system, "system");
-    check_fits(c, system.size() + n_img, "The text before the image and the image are");
+    check_fits(c, system.size() + family.before.size() + n_img, "The text before the image and the image are");
 
-    c.n_prefix = 0; // until all of it is there
-    c.pos      = 0;
+    sd_layout prefix = sd_layout_prefix(family, system, family.grid);
+    c.prefix  = sd_layout(); // until all of it is there
+    c.n_cells = 0;
     llama_memory_clear(llama_get_memory(c.ctx), false);
-    c.n_system = int(system.size());
     sd_attention_tap_scope verify(c.tap, c.ctx, { 0 }, true, nullptr);
-    decode(c, system.data(), nullptr, c.n_system, OUTPUTS_NONE);
-    decode(c, nullptr, features.data(), n_img, OUTPUTS_NONE);
-    c.n_prefix = c.pos;
+    decode(c, prefix, features.data(), OUTPUTS_NONE);
+    c.prefix = std::move(prefix);
 }
 
-// [extra] after the image, with whatever an earlier question left there removed
-static void feed_extra(sd_attention_context & c, const std::vector<float> & extra, const std::vector<llama_token> & question, size_t n_answer) {
-    if (c.n_prefix == 0) {
+// what stands behind the image before the first generated token
+struct asked_layout {
+    sd_layout look;  // up to the question's own tokens, with whatever an earlier question left there removed
+    sd_layout question;
+};
+
+// The cells behind the image: second look, the family's own tokens, question. Those of the question's own are split off, since their
+// attention is what is asked for.
+static asked_layout lay_out(const sd_attention_context & c, const std::vector<float> & extra, const std::vector<llama_token> & question, size_t n_answer) {
+    if (c.prefix.size() == 0) {
         throw sd_error("INVALID_ARGUMENT", "Expected an image before a question: call sd_attention_set_image first");
     }
     if (question.empty()) {
@@ -158,12 +185,26 @@ static void feed_extra(sd_attention_context & c, const std::vector<float> & extr
     }
     const int n_extra = rows_of(c, extra, "extra views");
     check_tokens(c, question, "question");
-    check_fits(c, c.n_prefix + n_extra + question.size() + n_answer, "Prompt and answer have at least");
-    if (!llama_memory_seq_rm(llama_get_memory(c.ctx), 0, c.n_prefix, -1)) {
+    std::vector<sd_part> looks;
+    if (n_extra > 0) {
+        looks.push_back({ { n_extra, 1 }, false, {} });
+    }
+    check_fits(c, c.prefix.size() + size_t(sd_layout_question_size(*c.model.family, looks, question.size())) + n_answer, "Prompt and answer have at least");
+    asked_layout out;
+    out.look = sd_layout_question(*c.model.family, c.prefix, looks, question);
+    const auto first = out.look.cells.end() - std::ptrdiff_t(question.size());
+    out.question.cells.assign(first, out.look.cells.end());
+    out.question.next = out.look.next;
+    out.look.cells.erase(first, out.look.cells.end());
+    out.look.next = out.question.cells[0].pos[0];
+    return out;
+}
+
+static void rewind(sd_attention_context & c) {
+    if (!llama_memory_seq_rm(llama_get_memory(c.ctx), 0, c.prefix.next, -1)) {
         throw sd_error("INTERNAL", "The memory of this model cannot be rewound");
     }
-    c.pos = c.n_prefix;
-    decode(c, nullptr, extra.data(), n_extra, OUTPUTS_NONE);
+    c.n_cells = c.prefix.size();
 }
 
 static double log_probability(const float * logits, int n_vocab, llama_token token) {
@@ -207,7 +248,7 @@ struct attention_sum {
     std::vector<double> sum;
 
     attention_sum(const sd_attention_context & c, int n_layer)
-        : n_head(c.model.info.n_head), img_start(c.n_system), n_img(c.n_prefix - c.n_system), sum(size_t(n_layer) * n_head * n_img) {}
+        : n_head(c.model.info.n_head), img_start(c.prefix.size() - c.prefix.n_rows), n_img(c.prefix.n_rows), sum(size_t(n_layer) * n_head * n_img) {}
 
     void add(int i_layer, int head, const float * row) {
         double * to = sum.data() + (size_t(i_layer) * n_head + head) * n_img;
@@ -225,21 +266,23 @@ struct attention_sum {
 
 sd_attention sd_attention_capture(sd_attention_context & c, const std::vector<float> & extra, const std::vector<llama_token> & question, const sd_attention_params & params) {
     check_params(c, params);
-    feed_extra(c, extra, question, 1);
+    const asked_layout asked_for = lay_out(c, extra, question, 1);
+    rewind(c);
+    decode(c, asked_for.look, extra.data(), OUTPUTS_NONE);
 
     const int n_layer = int(params.layers.size());
     attention_sum prompt(c, n_layer), asked(c, n_layer), output(c, n_layer);
     {
-        const int last = c.pos + int(question.size()) - 1;
-        sd_attention_tap_scope tap(c.tap, c.ctx, params.layers, params.question, [&](int il, int head, int pos, const float * row) {
-            if (pos == last) {
+        const int last = c.n_cells + int(question.size()) - 1;
+        sd_attention_tap_scope tap(c.tap, c.ctx, params.layers, params.question, [&](int il, int head, int cell, const float * row) {
+            if (cell == last) {
                 prompt.add(il, head, row);
             }
             if (params.question) {
                 asked.add(il, head, row);
             }
         });
-        decode(c, question.data(), nullptr, int(question.size()), OUTPUTS_LAST);
+        decode(c, asked_for.question, nullptr, OUTPUTS_LAST);
     }
 
     sd_attention out;
@@ -258,10 +301,10 @@ sd_attention sd_attention_capture(sd_attention_context & c, const std::vector<fl
                 break;
             }
             text.push(sd_token_text(vocab, token));
-            if (int(out.tokens.size()) >= params.max_tokens || c.pos >= c.n_ctx) {
+            if (int(out.tokens.size()) >= params.max_tokens || c.n_cells >= c.n_ctx) {
                 break;
             }
-            decode(c, &out.tokens.back(), nullptr, 1, OUTPUTS_LAST);
+            decode(c, sd_layout_tokens(*c.model.family, { token }, c.next), nullptr, OUTPUTS_LAST);
         }
     }
     text.finish();
@@ -283,13 +326,15 @@ double sd_answer_log_likelihood(sd_attention_context & c, const std::vector<floa
         throw sd_error("INVALID_ARGUMENT", "Expected an answer of at least one token");
     }
     check_tokens(c, answer, "answer");
-    feed_extra(c, extra, question, answer.size() - 1);
-    decode(c, question.data(), nullptr, int(question.size()), OUTPUTS_LAST);
+    const asked_layout asked_for = lay_out(c, extra, question, answer.size() - 1);
+    rewind(c);
+    decode(c, asked_for.look, extra.data(), OUTPUTS_NONE);
+    decode(c, asked_for.question, nullptr, OUTPUTS_LAST);
     const int n = int(answer.size()), n_vocab = c.model.info.n_vocab, n_piece = std::min(N_OUTPUTS, c.n_ubatch);
     double sum = log_probability(logits_at(c, -1), n_vocab, answer[0]);
     for (int first = 0; first < n - 1; first += n_piece) { // the last token is never an input
         const int count = std::min(n_piece, n - 1 - first);
-        decode(c, answer.data() + first, nullptr, count, OUTPUTS_ALL);
+        decode(c, sd_layout_tokens(*c.model.family, { answer.begin() + first, answer.begin() + first + count }, c.next), nullptr, OUTPUTS_ALL);
         for (int i = 0; i < count; i++) {
             sum += log_probability(logits_at(c, i), n_vocab, answer[first + i + 1]);
         }

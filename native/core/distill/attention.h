@@ -4,8 +4,8 @@
 // in the reference: output2images and question2images of its label scripts). A context of its own without flash attention,
 // since only then the attention weights exist as tensors; it shares the loaded model's weights.
 //
-// Prompt: [system][image][extra views][question], as sd_answer feeds it. The columns of an attention tensor are KV cells;
-// here a single sequence fills an empty memory in order, so that cell i is position i; this is checked for every image.
+// Prompt: system, image, extra views and question, laid out as sd_answer does. The columns of an attention tensor are KV cells;
+// here a single sequence fills an empty memory in order, so that cell i is token i of the prompt; this is checked for every image.
 
 #include "model.h"
 
@@ -45,11 +45,11 @@ sd_attention_context_ptr sd_attention_context_init(sd_model & model, int n_ctx =
 // the model it was made from
 const sd_model & sd_attention_model(const sd_attention_context & c);
 
-// [system][image] for the calls that follow: features is the projector's output, [n_img * n_embd]. Throws INVALID_ARGUMENT,
-// CONTEXT_OVERFLOW, ABORTED, and INTERNAL where the model's attention weights cannot be read.
+// [system][image] for the calls that follow: features is the projector's output for a view of the family's usual size. Throws
+// INVALID_ARGUMENT, CONTEXT_OVERFLOW, ABORTED, and INTERNAL where the model's attention weights cannot be read.
 void sd_attention_set_image(sd_attention_context & c, const std::vector<llama_token> & system, const std::vector<float> & features);
 
-// Greedy answer. extra: rows of width n_embd fed between image and question (features of further views), may be empty; with
+// Greedy answer. extra: features of further views, whole or some of their cells, which are fed as one second look; may be empty. With
 // them the maps are still those of the image. Throws as above.
 sd_attention sd_attention_capture(sd_attention_context & c, const std::vector<float> & extra, const std::vector<llama_token> & question, const sd_attention_params & params);
 

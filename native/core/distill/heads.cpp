@@ -8,12 +8,12 @@
 #include <numeric>
 
 sd_heads::sd_heads(const sd_model & model, const sd_heads_params & params) : params(params), n_layer(model.info.n_layer), n_head(model.info.n_head) {
-    const int grid = model.vision->grid;
+    const int side = std::min(model.family->grid.width, model.family->grid.height);
     if (params.lattice == 0) {
-        this->params.lattice = std::max(1, grid / 2);
+        this->params.lattice = std::max(1, side / 2);
     }
-    if (params.lattice < 0 || params.lattice > grid) {
-        throw sd_error("INVALID_ARGUMENT", sd_format("Expected between 1 and %d probes per side but received %d", grid, params.lattice));
+    if (params.lattice < 0 || params.lattice > side) {
+        throw sd_error("INVALID_ARGUMENT", sd_format("Expected between 1 and %d probes per side but received %d", side, params.lattice));
     }
     if (!(params.window > 0 && params.window <= 1) || !(params.uncertainty > 0) || params.max_tokens < 1) {
         throw sd_error("INVALID_ARGUMENT", sd_format("Expected a window of more than 0 and at most 1, an uncertainty above 0 and at least 1 token but received %g, %g and %d",
@@ -23,50 +23,57 @@ sd_heads::sd_heads(const sd_model & model, const sd_heads_params & params) : par
     sink.resize(grounding.size());
 }
 
-// the square around the picture, as the first view shows it (LLaVA's expand2square), in the picture's pixels
-struct square {
-    int x, y, side;
-    explicit square(const sd_picture & p) : side(std::max(p.width, p.height)) {
-        x = -((side - p.width) / 2);
-        y = -((side - p.height) / 2);
+// The frame around the picture, as the first view shows it, in the picture's pixels: the picture in the middle, padded to the
+// proportions of a view (LLaVA's expand2square, where views are square).
+struct frame {
+    int x, y, width, height;
+    frame(const sd_picture & p, sd_size view) {
+        width  = int(std::max(int64_t(p.width),  (int64_t(p.height) * view.width  + view.height - 1) / view.height));
+        height = int(std::max(int64_t(p.height), (int64_t(p.width)  * view.height + view.width  - 1) / view.width));
+        x = -((width - p.width) / 2);
+        y = -((height - p.height) / 2);
     }
 };
 
 static std::vector<float> encode(const sd_model & m, sd_resample_params p, const sd_picture & picture) {
     p.width  = picture.width;
     p.height = picture.height;
-    p.side   = m.vision->side;
+    p.out_width  = m.family->pixels.width;
+    p.out_height = m.family->pixels.height;
     p.cancel = m.cancel;
     std::copy(m.vision->fill.begin(), m.vision->fill.end(), p.fill);
-    std::vector<uint8_t> rgb(size_t(p.side) * p.side * 3);
-    sd_resample(p, picture.rgb, rgb.data());
-    return sd_vision_encode(*m.vision, rgb.data(), rgb.size());
+    sd_view view;
+    view.width  = p.out_width;
+    view.height = p.out_height;
+    view.rgb.resize(size_t(p.out_width) * p.out_height * 3);
+    sd_resample(p, picture.rgb, view.rgb.data());
+    return m.vision->encode(view);
 }
 
 static std::vector<float> encode_view(const sd_model & m, const sd_picture & picture) {
-    const square s(picture);
+    const frame f(picture, m.family->pixels);
     sd_resample_params p;
-    p.window_x      = s.x;
-    p.window_y      = s.y;
-    p.window_width  = s.side;
-    p.window_height = s.side;
+    p.window_x      = f.x;
+    p.window_y      = f.y;
+    p.window_width  = f.width;
+    p.window_height = f.height;
     p.filter        = SD_FILTER_BICUBIC;
     return encode(m, p, picture);
 }
 
-// The crop around the middle of lattice place (i, j), moved into the square and clipped to the picture as a region would
+// The crop around the middle of lattice place (i, j), moved into the frame and clipped to the picture as a region would
 // be; false where it covers no picture.
-static bool probe_window(const sd_heads_params & hp, const sd_picture & picture, int i, int j, sd_resample_params & p) {
-    const square s(picture);
-    const double side = hp.window * s.side;
-    auto span = [&](int k, int start, int limit, int & from, int & size) {
-        const double first = std::min(std::max((k + 0.5) / hp.lattice * s.side - side / 2, 0.0), s.side - side);
+static bool probe_window(const sd_heads_params & hp, const sd_picture & picture, sd_size view, int i, int j, sd_resample_params & p) {
+    const frame f(picture, view);
+    auto span = [&](int k, int start, int length, int limit, int & from, int & size) {
+        const double part = hp.window * length;
+        const double first = std::min(std::max((k + 0.5) / hp.lattice * length - part / 2, 0.0), length - part);
         from = std::max(0, start + int(std::floor(first)));
-        size = std::min(limit, start + int(std::ceil(first + side))) - from;
+        size = std::min(limit, start + int(std::ceil(first + part))) - from;
         return size > 0;
     };
     p.filter = SD_FILTER_BILINEAR;
-    return span(i, s.x, picture.width, p.window_x, p.window_width) && span(j, s.y, picture.height, p.window_y, p.window_height);
+    return span(i, f.x, f.width, picture.width, p.window_x, p.window_width) && span(j, f.y, f.height, picture.height, p.window_y, p.window_height);
 }
 
 // u of every lattice place; `base` is the log-likelihood of the plain answer
@@ -78,7 +85,7 @@ static std::vector<float> probe(const sd_heads_params & hp, sd_attention_context
     for (int j = 0; j < hp.lattice; j++) {
         for (int i = 0; i < hp.lattice; i++) {
             sd_resample_params window;
-            if (probe_window(hp, picture, i, j, window)) {
+            if (probe_window(hp, picture, sd_attention_model(c).family->pixels, i, j, window)) {
                 const sd_attention a = sd_attention_capture(c, encode(sd_attention_model(c), window, picture), question, ap);
                 u[size_t(j) * hp.lattice + i] = float(std::min(1.0, std::max(0.0, 1 - a.log_likelihood / base)));
             }
@@ -120,7 +127,8 @@ bool sd_heads_add(sd_heads & heads, sd_attention_context & c, const sd_picture &
         throw sd_error("INVALID_ARGUMENT", "Expected another question that differs from the question, or none");
     }
     const sd_model & m = sd_attention_model(c);
-    const int grid = m.vision->grid, lattice = heads.params.lattice;
+    const sd_size grid = m.family->grid;
+    const int lattice = heads.params.lattice;
     sd_attention_params ap;
     ap.max_tokens = heads.params.max_tokens;
     ap.layers.resize(heads.n_layer);
@@ -138,7 +146,7 @@ bool sd_heads_add(sd_heads & heads, sd_attention_context & c, const sd_picture &
 
     std::vector<double> u(a.n_img);
     for (int cell = 0; cell < a.n_img; cell++) { // of the lattice place that the cell's middle lies in
-        const int i = (2 * (cell % grid) + 1) * lattice / (2 * grid), j = (2 * (cell / grid) + 1) * lattice / (2 * grid);
+        const int i = (2 * (cell % grid.width) + 1) * lattice / (2 * grid.width), j = (2 * (cell / grid.width) + 1) * lattice / (2 * grid.height);
         u[cell] = heads.usefulness[size_t(j) * lattice + i];
     }
     for (size_t k = 0; k < heads.grounding.size(); k++) {

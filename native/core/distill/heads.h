@@ -23,8 +23,8 @@
 constexpr double SD_SINK_FACTOR = 10;
 
 struct sd_heads_params {
-    int    lattice     = 0;     // probes per side; 0: half the grid's side
-    double window      = 0.25;  // side of a probe's crop, share of the square view's side
+    int    lattice     = 0;     // probes per side; 0: half the grid's shorter side
+    double window      = 0.25;  // side of a probe's crop, share of the view's width and height
     double uncertainty = 0.1;   // pairs whose plain answer has a higher log-likelihood than minus this are not useful and are skipped
     int    max_tokens  = 32;
 };

@@ -2,31 +2,27 @@
 
 #include "backend.h"
 #include "error.h"
-#include "session.h"
 
 #include "ggml-backend.h"
 
 #include <algorithm>
 #include <cmath>
 
-static ggml_backend_dev_t device_of(const sd_model & m) {
-    return m.params.gpu_layers == 0 ? nullptr : sd_backend_gpu(); // as sd_model_load has it
-}
-
-static std::unique_ptr<sd_train> make(sd_model & m, rpn_trainer_ptr trainer) {
-    auto t = std::make_unique<sd_train>(m);
+static std::unique_ptr<sd_train> make(sd_cells & c, rpn_trainer_ptr trainer) {
+    auto t = std::make_unique<sd_train>(c);
     t->trainer = std::move(trainer);
-    sd_tap_init(t->tap, rpn_train_hparams(t->trainer.get()).branch);
+    sd_tap_init(t->tap, c.model.family->tap, rpn_train_hparams(t->trainer.get()).branch);
     return t;
 }
 
-std::unique_ptr<sd_train> sd_train_start(sd_model & m, int branch, int n_block, const rpn_train_params & params) {
-    return make(m, rpn_train_init(rpn_weights_from_base(m.params.model, branch, n_block), params, device_of(m)));
+std::unique_ptr<sd_train> sd_train_start(sd_cells & c, int branch, int n_block, const rpn_train_params & params) {
+    return make(c, rpn_train_init(rpn_weights_from_base(c.model.params.model, branch, n_block), params, c.model.gpu));
 }
 
-std::unique_ptr<sd_train> sd_train_resume(sd_model & m, const std::string & path, const rpn_train_params & params) {
+std::unique_ptr<sd_train> sd_train_resume(sd_cells & c, const std::string & path, const rpn_train_params & params) {
+    const sd_model & m = c.model;
     std::string note;
-    auto t = make(m, rpn_train_resume(path, params, device_of(m), note));
+    auto t = make(c, rpn_train_resume(path, params, m.gpu, note));
     const rpn_hparams & hp = rpn_train_hparams(t->trainer.get());
     if (hp.n_embd != m.info.n_embd || hp.base_n_layer != m.info.n_layer || hp.branch + hp.n_block > m.info.n_layer) {
         throw sd_error("RPN_MISMATCH", sd_format("The training checkpoint %s was made for a model of width %d with %d layers, but this model's width is %d and it has %d layers",
@@ -35,17 +31,12 @@ std::unique_ptr<sd_train> sd_train_resume(sd_model & m, const std::string & path
     return t;
 }
 
-// n tokens or embeddings from position pos on, to layer K; their hidden states
-static std::vector<float> run(sd_train & t, llama_seq_id seq, int pos, const llama_token * tokens, const float * embd, int n) {
+// a layout's cells up to layer K; their hidden states
+static std::vector<float> run(sd_train & t, llama_seq_id seq, const sd_layout & layout, const float * embd) {
     sd_model & m = t.model;
+    const int n = layout.size();
     rpn_hidden_reset(sd_backend_cpu(), m.info.n_embd, t.hidden, n);
-    {
-        sd_tap_scope tap(t.tap, m.ctx, &t.hidden, true);
-        sd_decode(m, seq, pos, tokens, embd, n, false);
-    }
-    if (t.tap.failed || t.hidden.n != n) {
-        throw sd_error("INTERNAL", "The hidden state " + t.tap.name + " has an unexpected shape");
-    }
+    sd_decode_tapped(t.cells, seq, layout, embd, t.tap, t.hidden, true);
     std::vector<float> out(size_t(n) * m.info.n_embd);
     ggml_backend_tensor_get(t.hidden.x, out.data(), 0, out.size() * sizeof(float));
     if (!std::all_of(out.begin(), out.end(), [](float v) { return std::isfinite(v); })) {
@@ -55,37 +46,41 @@ static std::vector<float> run(sd_train & t, llama_seq_id seq, int pos, const lla
     return out;
 }
 
-size_t sd_train_add(sd_train & t, const std::vector<llama_token> & system, const std::vector<uint8_t> & view, std::vector<sd_train_question> questions) {
+size_t sd_train_add(sd_train & t, const std::vector<llama_token> & system, const sd_view & view, std::vector<sd_train_question> questions) {
     sd_model & m = t.model;
-    const int n_img = m.vision->n_tokens, n_prefix = int(system.size()) + n_img;
+    const sd_layout layout = sd_layout_prefix(*m.family, system, m.family->grid_of(view.size()));
+    const int n_img = layout.n_rows, n_prefix = layout.size();
     for (const sd_train_question & q : questions) {
         if (q.tokens.empty() || int(q.labels.size()) != n_img) {
             throw sd_error("INVALID_ARGUMENT", sd_format("Expected a question of at least one token and %d labels but received %zu tokens and %zu labels",
                 n_img, q.tokens.size(), q.labels.size()));
         }
-        if (n_prefix + int(q.tokens.size()) > m.info.context_size) {
-            throw sd_error("CONTEXT_OVERFLOW", sd_format("The prompt has %zu tokens but the context holds %d: use a larger contextSize or a shorter question",
-                size_t(n_prefix) + q.tokens.size(), m.info.context_size));
+        const int64_t n = n_prefix + sd_layout_question_size(*m.family, {}, q.tokens.size());
+        if (n > m.info.context_size) {
+            throw sd_error("CONTEXT_OVERFLOW", sd_format("The prompt has %lld tokens but the context holds %d: use a larger contextSize or a shorter question",
+                (long long) n, m.info.context_size));
         }
     }
-    sd_session_evict_all(m); // their cells would be missing here where the context is small
-    const std::vector<float> features = sd_vision_encode(*m.vision, view.data(), view.size());
+    sd_cells_evict_all(t.cells); // their cells would be missing here where the context is small
+    const std::vector<float> features = m.vision->encode(view);
 
-    sd_seq_scope seq(m);
-    auto prefix = std::make_shared<std::vector<float>>(run(t, seq.seq, 0, system.data(), nullptr, int(system.size())));
-    const std::vector<float> image = run(t, seq.seq, int(system.size()), nullptr, features.data(), n_img);
-    prefix->insert(prefix->end(), image.begin(), image.end());
+    sd_seq_scope seq(t.cells);
+    const auto prefix = std::make_shared<std::vector<float>>(run(t, seq.seq, layout, features.data()));
 
     size_t bytes = prefix->size() * sizeof(float);
     std::map<int, sd_train_pair> pairs;
     for (sd_train_question & q : questions) {
-        sd_seq_scope work(m);
-        llama_memory_seq_cp(llama_get_memory(m.ctx), seq.seq, work.seq, -1, -1);
+        const sd_layout asked = sd_layout_question(*m.family, layout, {}, q.tokens);
+        sd_layout whole = layout;
+        whole.cells.insert(whole.cells.end(), asked.cells.begin(), asked.cells.end());
+        sd_seq_scope work(t.cells);
+        sd_seq_share(t.cells, seq.seq, work.seq);
         sd_train_pair & p = pairs[q.id];
-        p.question = run(t, work.seq, n_prefix, q.tokens.data(), nullptr, int(q.tokens.size()));
-        p.prefix   = prefix;
-        p.labels   = std::move(q.labels);
-        bytes += p.question.size() * sizeof(float) + p.labels.size();
+        p.question  = run(t, work.seq, asked, nullptr);
+        p.positions = sd_layout_positions(whole, rpn_train_hparams(t.trainer.get()).n_pos_rows());
+        p.prefix    = prefix;
+        p.labels    = std::move(q.labels);
+        bytes += p.question.size() * sizeof(float) + p.positions.size() * sizeof(int32_t) + p.labels.size();
     }
     // nothing fails from here on: nodes move from one map to the other
     for (const auto & [id, _] : pairs) {
@@ -122,6 +117,7 @@ static std::vector<rpn_train_sample> samples_of(const sd_train & t, const std::v
         s.img_start = int(p.prefix->size() / n_embd) - s.n_img;
         s.i_query   = s.n_tokens - 1;
         s.labels    = p.labels.data();
+        s.positions = p.positions.data();
         samples.push_back(s);
     }
     return samples;

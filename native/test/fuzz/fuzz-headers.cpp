@@ -53,7 +53,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t * data, size_t size) {
                 rpn_load(path, nullptr, 1);
                 break;
             case 2: {
-                sd_vision vision;
+                sd_vision_info vision;
                 sd_vision_check_header(vision, path, DEMO_WIDTH);
             } break;
             default:

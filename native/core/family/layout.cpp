@@ -1,0 +1,93 @@
+#include "layout.h"
+
+#include "error.h"
+
+#include <numeric>
+
+static void add_tokens(sd_layout & l, const sd_family & f, const std::vector<llama_token> & tokens) {
+    for (llama_token token : tokens) {
+        sd_cell c;
+        c.token = token;
+        for (int r = 0; r < f.n_pos && r < 3; r++) { // of four rows the last one is not used
+            c.pos[r] = l.next;
+        }
+        l.cells.push_back(c);
+        l.next++;
+    }
+}
+
+static void add_picture(sd_layout & l, const sd_family & f, const sd_part & part) {
+    std::vector<int32_t> kept = part.keep;
+    if (!part.masked) {
+        kept.resize(part.grid.area());
+        std::iota(kept.begin(), kept.end(), 0);
+    }
+    for (size_t i = 0; i < kept.size(); i++) {
+        if (kept[i] < (i ? kept[i - 1] + 1 : 0) || kept[i] >= part.grid.area()) {
+            throw sd_error("INVALID_ARGUMENT", sd_format("Expected ascending cells between 0 and %d in keep but received %d", part.grid.area() - 1, kept[i]));
+        }
+    }
+    const size_t first = l.cells.size();
+    l.cells.resize(first + kept.size());
+    for (size_t i = 0; i < kept.size(); i++) {
+        l.cells[first + i].picture = l.n_pictures;
+        l.cells[first + i].row     = l.n_rows++;
+    }
+    l.next = f.place(l.next, part.grid, kept, l.cells.data() + first);
+    l.n_pictures++;
+}
+
+sd_layout sd_layout_prefix(const sd_family & f, const std::vector<llama_token> & system, sd_size grid) {
+    sd_layout l;
+    add_tokens(l, f, system);
+    add_tokens(l, f, f.before);
+    sd_part picture;
+    picture.grid = grid;
+    add_picture(l, f, picture);
+    return l;
+}
+
+sd_layout sd_layout_question(const sd_family & f, const sd_layout & prefix, const std::vector<sd_part> & looks, const std::vector<llama_token> & question) {
+    sd_layout l;
+    l.next       = prefix.next;
+    l.n_pictures = prefix.n_pictures;
+    if (f.look == SD_LOOK_BEHIND) {
+        add_tokens(l, f, f.after);
+    }
+    for (const sd_part & look : looks) {
+        add_tokens(l, f, f.look_before);
+        add_picture(l, f, look);
+        add_tokens(l, f, f.look_after);
+    }
+    if (f.look == SD_LOOK_INSIDE) {
+        add_tokens(l, f, f.after);
+    }
+    add_tokens(l, f, question);
+    return l;
+}
+
+int64_t sd_layout_question_size(const sd_family & f, const std::vector<sd_part> & looks, size_t n_question) {
+    int64_t n = int64_t(f.after.size() + n_question);
+    for (const sd_part & look : looks) {
+        n += int64_t(f.look_before.size() + f.look_after.size()) + look.n_cells();
+    }
+    return n;
+}
+
+sd_layout sd_layout_tokens(const sd_family & f, const std::vector<llama_token> & tokens, llama_pos first) {
+    sd_layout l;
+    l.next = first;
+    add_tokens(l, f, tokens);
+    return l;
+}
+
+std::vector<int32_t> sd_layout_positions(const sd_layout & l, int n_rows) {
+    std::vector<int32_t> pos;
+    pos.reserve(size_t(n_rows) * l.cells.size());
+    for (int r = 0; r < n_rows; r++) {
+        for (const sd_cell & c : l.cells) {
+            pos.push_back(c.pos[r]);
+        }
+    }
+    return pos;
+}
