@@ -56,6 +56,15 @@ test.each([
   await expect(loadModel(options as never)).rejects.toMatchObject({ code: "INVALID_ARGUMENT", message: expect.stringMatching(message) });
 });
 
+test("a context larger than the trained one is refused before the weights are loaded, with both numbers", async () => {
+  const progress: number[] = [];
+  await expect(loadModel({ contextSize: 1025, onProgress: (f) => progress.push(f) })).rejects.toMatchObject({
+    code: "INVALID_ARGUMENT",
+    message: "Expected a contextSize of at most 1024 tokens, since the model was trained with as many, but received 1025",
+  });
+  expect(progress).toEqual([]);
+});
+
 test("a GPU that is not there is BACKEND_UNAVAILABLE", async () => {
   const probe = await loadModel();
   const { backend } = probe.info;
