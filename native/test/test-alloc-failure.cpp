@@ -26,14 +26,14 @@ struct subject {
 };
 
 // The demo model, which all subjects of a case share unless a buffer is to fail: loading is dear. So it meets every failure.
-static std::shared_ptr<sd_model> & kept_model() {
-    static std::shared_ptr<sd_model> model;
+static std::shared_ptr<demo> & kept_model() {
+    static std::shared_ptr<demo> model;
     return model;
 }
 
-static std::shared_ptr<sd_model> model() {
+static std::shared_ptr<demo> model() {
     if (!kept_model()) {
-        kept_model() = demo_model(true);
+        kept_model() = std::make_shared<demo>(demo_load(true));
     }
     return kept_model();
 }
@@ -202,16 +202,17 @@ static subject training(int n_workers) {
 
 // --- the model
 
-static std::vector<uint8_t> picture(int i) {
+static sd_view picture(int i) {
     int w = 0, h = 0;
-    return test_load_rgb(test_fixture("pico/parity/" + std::to_string(i) + "-whole.png"), w, h);
+    return demo_view(test_load_rgb(test_fixture("pico/parity/" + std::to_string(i) + "-whole.png"), w, h));
 }
 
 // a model with two open pictures
 struct opened {
-    std::shared_ptr<sd_model>   model = ::model();
-    std::unique_ptr<sd_session> first = sd_session_open(*model, demo_system(*model), picture(1));
-    std::unique_ptr<sd_session> other = sd_session_open(*model, demo_system(*model), picture(2));
+    std::shared_ptr<demo>       loaded = ::model();
+    sd_model *                  model  = loaded->model.get();
+    std::unique_ptr<sd_session> first  = sd_session_open(*loaded->cells, demo_system(*model), picture(1));
+    std::unique_ptr<sd_session> other  = sd_session_open(*loaded->cells, demo_system(*model), picture(2));
     std::vector<llama_token> code = demo_question(*model, "What code is on the black square?"), shape = demo_question(*model, "What shape is purple?");
 
     result region(sd_session & s, const std::vector<llama_token> & question) {
@@ -222,13 +223,13 @@ struct opened {
     result answer(sd_session & s, const std::vector<llama_token> & question, bool look_again) {
         sd_generate_params p;
         p.max_tokens = 6;
-        std::vector<sd_view> views(look_again ? 1 : 0);
+        std::vector<sd_view> views;
         if (look_again) {
-            views[0].rgb = s.view;
+            views.push_back(s.view);
         }
         auto a = sd_answer_start(s, question, views, p, nullptr);
         while (a->finish == SD_FINISH_NONE) {
-            sd_answer_step(s.model, { a.get() });
+            sd_answer_step(s.cells, { a.get() });
         }
         return result(a->tokens.begin(), a->tokens.end());
     }
@@ -265,11 +266,11 @@ static subject attention_capture(bool own_context) {
 
 static subject distill_step() {
     auto o = std::make_shared<opened>();
-    std::shared_ptr<sd_train> t = sd_train_start(*o->model, 2, 3, {});
+    std::shared_ptr<sd_train> t = sd_train_start(*o->loaded->cells, 2, 3, {});
     auto step = [=](int picture_index, const std::vector<llama_token> & question) {
         result out(2);
         sd_train_drop(*t, { 1 });
-        sd_train_add(*t, demo_system(*o->model), picture(picture_index), { { 1, question, std::vector<int8_t>(o->model->vision->n_tokens, 1) } });
+        sd_train_add(*t, demo_system(*o->model), picture(picture_index), { { 1, question, std::vector<int8_t>(o->model->family->grid.area(), 1) } });
         sd_train_accumulate(*t, { 1 });
         const rpn_train_result r = rpn_train_step(t->trainer.get(), 0);
         out[0] = float(r.loss);
