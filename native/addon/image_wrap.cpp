@@ -15,7 +15,7 @@ static sd_filter to_filter(const Napi::Value & v) {
     return name == "bicubic" ? SD_FILTER_BICUBIC : SD_FILTER_BILINEAR;
 }
 
-// run(rgb, width, height, window { x, y, width, height }, side, filter, fill [r, g, b]) -> Buffer of side * side * 3 bytes
+// run(rgb, width, height, window { x, y, width, height }, size { width, height }, filter, fill [r, g, b]) -> Buffer of width * height * 3 bytes of size
 //
 // The pixels are read where they are: the job holds their buffer, and its owner must neither change nor detach it.
 Napi::Value image_wrap::run(const Napi::CallbackInfo & info) {
@@ -29,11 +29,12 @@ Napi::Value image_wrap::run(const Napi::CallbackInfo & info) {
     p.window_width  = args::integer(window.Get("width"), "window.width", 1);
     p.window_height = args::integer(window.Get("height"), "window.height", 1);
 
-    const int side = args::integer(info[4], "side", 1);
-    if (side > SD_RESAMPLE_MAX_OUT) { // before memory is taken for it
-        throw args::expected(info.Env(), "an integer in range", "side");
+    Napi::Object size = args::object(info[4], "size");
+    p.out_width  = args::integer(size.Get("width"), "size.width", 1);
+    p.out_height = args::integer(size.Get("height"), "size.height", 1);
+    if (p.out_width > SD_RESAMPLE_MAX_OUT || p.out_height > SD_RESAMPLE_MAX_OUT) { // before memory is taken for it
+        throw args::expected(info.Env(), "integers in range", "size");
     }
-    p.out_width = p.out_height = side;
     p.filter = to_filter(info[5]);
 
     Napi::Object fill = args::object(info[6], "fill");

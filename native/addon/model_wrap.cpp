@@ -98,6 +98,13 @@ const std::vector<llama_token> & model_wrap::core::checked(const std::vector<lla
     return tokens;
 }
 
+static Napi::Object size_object(Napi::Env env, sd_size size) {
+    Napi::Object o = Napi::Object::New(env);
+    o.Set("width", size.width);
+    o.Set("height", size.height);
+    return o;
+}
+
 static Napi::Object info_object(Napi::Env env, const sd_model & m) {
     const sd_model_info & i = m.info;
     Napi::Object o = Napi::Object::New(env);
@@ -122,8 +129,8 @@ static Napi::Object info_object(Napi::Env env, const sd_model & m) {
     o.Set("ggmlVersion", i.ggml_version);
 
     Napi::Object v = Napi::Object::New(env);
-    v.Set("side", m.family->pixels.width);
-    v.Set("grid", m.family->grid.width);
+    v.Set("view", size_object(env, m.family->pixels));
+    v.Set("grid", size_object(env, m.family->grid));
     v.Set("projector", m.vision->projector);
     v.Set("name", m.vision->name);
     Napi::Array fill = Napi::Array::New(env, 3);

@@ -29,11 +29,6 @@ export interface EngineLimits {
   maxQueue: number;
 }
 
-/** The view of LLaVA-1.5, the one family so far, as the addon reports it. */
-function layoutOf({ grid, side }: NativeModelInfo["vision"]): ViewLayout {
-  return { grid: { width: grid, height: grid }, pixels: { width: side, height: side } };
-}
-
 /** The native model with its prompt, call queue and session cache: what Model and Session share. */
 export class Engine {
   readonly cache: SessionCache;
@@ -52,8 +47,8 @@ export class Engine {
     readonly prefix: Int32Array,
     private readonly limits: EngineLimits,
   ) {
-    this.layout = layoutOf(info.vision);
-    this.plan = sameViewForAll(this.layout);
+    this.layout = { grid: info.vision.grid, pixels: info.vision.view };
+    this.plan = sameViewForAll(this.layout); // LLaVA-1.5, the one family so far
     this.cache = new SessionCache(limits.sessionCacheBytes, (view) => this.openSession(view), (id) => this.dropSession(id));
     // twice as many as are decoded together, so that pictures are read while answers are written, and two for regions
     this.calls = new CallQueue(2 * limits.parallel + 2, limits.maxQueue);

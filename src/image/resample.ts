@@ -31,5 +31,5 @@ let resampler: NativeResampler | undefined;
  */
 export async function resample(source: RgbPixels, window: Box, size: Size, filter: Filter, fill: Color = [0, 0, 0]): Promise<Buffer> {
   const worker = (resampler ??= new (binding().Resampler)());
-  return runJob(worker, () => worker.run(source.data, source.width, source.height, window, size.width, filter, fill));
+  return runJob(worker, () => worker.run(source.data, source.width, source.height, window, size, filter, fill));
 }

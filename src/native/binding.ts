@@ -1,4 +1,4 @@
-import type { Box } from "../base/types.js";
+import type { Box, Size } from "../base/types.js";
 import { loadBinary } from "./loader.js";
 
 /** A job on a native thread; `cancel(id)` of its object ends it early. */
@@ -46,7 +46,7 @@ export interface NativeModelInfo {
   device: string;
   llamaVersion: string;
   ggmlVersion: string;
-  vision: { side: number; grid: number; projector: string; name: string; fill: [number, number, number] };
+  vision: { view: Size; grid: Size; projector: string; name: string; fill: [number, number, number] };
   rpn: NativeRpnInfo | null;
 }
 
@@ -227,14 +227,14 @@ export interface NativeConverter extends NativeWorker {
 export interface NativeResampler extends NativeWorker {
   /**
    * `rgb` (width x height x 3 bytes) is not copied but read on the native thread: it must not change before the promise
-   * settles. `window` is in whole pixels; the result is RGB, side x side x 3 bytes.
+   * settles. `window` is in whole pixels; the result is RGB of `size`.
    */
   run(
     rgb: Uint8Array,
     width: number,
     height: number,
     window: Box,
-    side: number,
+    size: Size,
     filter: "bicubic" | "bilinear",
     fill: readonly [number, number, number],
   ): NativeJob<Buffer>;

@@ -60,6 +60,26 @@ describe("scaling", () => {
     expect([...(await tall.view(square(2), [7, 8, 9]))]).toEqual([1, 2, 3, 7, 8, 9, 4, 5, 6, 7, 8, 9]);
   });
 
+  it("scales each axis on its own where the view is not square", async () => {
+    const picture = await openPicture(gray(40, 20, (x, y) => 2 * x + 5 * y));
+    // the same proportions: no padding, each pixel the mean of those that the bicubic filter reaches
+    const view = await picture.view({ width: 8, height: 4 }, [0, 0, 0]);
+    expect(view.length).toBe(8 * 4 * 3);
+    const at = (x: number, y: number): number => view[(y * 8 + x) * 3];
+    for (const [x, y, mean] of [[2, 1, 2 * 12 + 5 * 7], [3, 1, 2 * 17 + 5 * 7], [2, 2, 2 * 12 + 5 * 12]]) {
+      expect(Math.abs(at(x, y) - mean)).toBeLessThanOrEqual(1); // the filter is cut at the border
+    }
+    // a square picture in a view twice as wide as high: a quarter of padding on either side
+    const square = await openPicture(gray(20, 20, () => 100));
+    const padded = await square.view({ width: 8, height: 4 }, [7, 7, 7]);
+    for (const [x, value] of [[0, 7], [3, 100], [4, 100], [7, 7]]) {
+      expect(Math.abs(padded[x * 3] - value)).toBeLessThanOrEqual(1);
+    }
+    const crop = await picture.crop({ x: 0, y: 0, width: 12, height: 6 }, { width: 3, height: 6 });
+    expect(crop.length).toBe(3 * 6 * 3);
+    expect([...crop].filter((_, i) => i % 9 === 3)).toEqual([0, 1, 2, 3, 4, 5].map((y) => Math.round(2 * 5.5 + 5 * y)));
+  });
+
   it("keeps flat pictures flat at every ratio", async () => {
     for (const side of [1, 7, 336]) {
       for (const [width, height] of [[1, 1], [2, 2], [1, 900], [1000, 3]]) {
