@@ -3,7 +3,14 @@
 #include "llama.h"
 #include "log.h"
 
+#ifdef SD_RPN_CUDA
+#include "rpn-head-op.h"
+#include "rpn/head.h"
+#endif
+
 #include <mutex>
+
+static bool has_cuda_kernel = false; // written before any device is used
 
 void sd_backend_init() {
     static std::once_flag once;
@@ -13,6 +20,9 @@ void sd_backend_init() {
         // directory and the PATH for libraries to load into the host.
         ggml_backend_dev_count();
         llama_backend_init();
+#ifdef SD_RPN_CUDA
+        has_cuda_kernel = rpn_head_cuda_register(rpn_head_op);
+#endif
     });
 }
 
@@ -31,4 +41,8 @@ std::string sd_backend_name(ggml_backend_dev_t dev) {
 
 std::string sd_backend_device(ggml_backend_dev_t dev) {
     return ggml_backend_dev_description(dev);
+}
+
+bool sd_backend_has_head_kernel(ggml_backend_dev_t dev) {
+    return has_cuda_kernel && sd_backend_name(dev) == "CUDA";
 }

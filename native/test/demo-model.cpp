@@ -11,7 +11,7 @@ std::unique_ptr<sd_model> demo_model(bool with_rpn, int context_size, int parall
     p.mmproj     = test_demo("pico-mmproj-f16.gguf");
     p.rpn        = with_rpn ? test_demo("pico-rpn-f16.gguf") : "";
     p.n_threads  = n_threads;
-    p.gpu_layers = 0;
+    p.gpu_layers = test_device() ? -1 : 0;
     p.context_size = context_size;
     p.parallel     = parallel;
     return sd_model_load(p, cancel);

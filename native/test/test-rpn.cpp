@@ -5,6 +5,7 @@
 #include "convert.h"
 #include "plain.h"
 #include "rpn/rpn.h"
+#include "backend.h"
 #include "test.h"
 
 #include "ggml-cpp.h"
@@ -51,13 +52,13 @@ static std::vector<float> score(rpn_net * net, const std::vector<float> & hidden
 }
 
 static std::vector<float> score(const golden & g, const std::string & type, rpn_head_kind head = RPN_HEAD_BEST) {
-    rpn_ptr net = rpn_load(convert(g.checkpoint, type), nullptr, 2);
+    rpn_ptr net = rpn_load(convert(g.checkpoint, type), test_device(), 2);
     return score(net.get(), g.hidden, g.n_tokens, g.img_start, g.n_img, g.i_query, head);
 }
 
 // the prefix once, then the question: the same numbers as the whole prompt at once
 static void check_split(const golden & g) {
-    rpn_ptr net = rpn_load(convert(g.checkpoint, "f32"), nullptr, 2);
+    rpn_ptr net = rpn_load(convert(g.checkpoint, "f32"), test_device(), 2);
     const int n_prefix = g.img_start + g.n_img, n_embd = rpn_get_hparams(net.get()).n_embd;
     CHECK(g.i_query == g.n_tokens - 1);
 
@@ -75,6 +76,18 @@ static void check_split(const golden & g) {
     }
 }
 
+// those that the device allows; where it is the host, all of them
+static std::vector<rpn_head_kind> heads() {
+    std::vector<rpn_head_kind> out = { RPN_HEAD_FOLD, RPN_HEAD_KEYS };
+    if (!test_device() || sd_backend_has_head_kernel(test_device())) {
+        out.push_back(RPN_HEAD_KERNEL);
+    }
+    if (!test_device()) {
+        out.push_back(RPN_HEAD_FUSED);
+    }
+    return out;
+}
+
 static void check_golden() {
     const golden f32("llava-f32"), bf16("llava-bf16");
     CHECK_LE(rel_l2(score(f32, "f32"), f32.logits), 1e-4);
@@ -83,7 +96,7 @@ static void check_golden() {
     CHECK_LE(rel_l2(score(bf16, "f16"), bf16.logits), 5e-3);
     CHECK_LE(rel_l2(score(bf16, "q8_0"), bf16.logits), 3e-2);
     CHECK_LE(rel_l2(score(bf16, "q4_k"), bf16.logits), 3e-2); // rows of 128 and 352: all q8_0
-    for (rpn_head_kind head : { RPN_HEAD_FOLD, RPN_HEAD_FUSED, RPN_HEAD_KEYS }) {
+    for (rpn_head_kind head : heads()) {
         CHECK_LE(rel_l2(score(f32, "f32", head), f32.logits), 1e-4);
         CHECK_LE(rel_l2(score(bf16, "f32", head), bf16.logits), 5e-3);
     }
@@ -106,7 +119,7 @@ static void check_plain() {
     for (const test_sizes & s : { test_sizes{ 48, 6, 2, 80, 3 }, test_sizes{ 48, 6, 6, 80, 4 }, test_sizes{ 32, 4, 1, 48, 1 } }) {
         const test_tensors net = test_network(s, 1);
         const std::vector<float> hidden = random_hidden(40 * s.n_embd);
-        rpn_ptr rpn = rpn_load(convert(test_checkpoint("plain", test_config(s), net), "f32"), nullptr, 1);
+        rpn_ptr rpn = rpn_load(convert(test_checkpoint("plain", test_config(s), net), "f32"), test_device(), 1);
         // a query in the middle: what follows it must not count
         for (int i_query : { 39, 33 }) {
             CHECK_LE(rel_l2(score(rpn.get(), hidden, 40, 5, 25, i_query), plain_score_f32(net, s, hidden, 40, 5, 25, i_query)), 1e-5);
@@ -121,11 +134,11 @@ static void check_head() {
         const test_tensors net = test_network(s, 3);
         const std::vector<float> states = random_hidden(40 * s.n_embd);
         for (const char * type : { "f32", "f16" }) {
-            rpn_ptr rpn = rpn_load(convert(test_checkpoint("head", test_config(s), net), type), nullptr, 2);
+            rpn_ptr rpn = rpn_load(convert(test_checkpoint("head", test_config(s), net), type), test_device(), 2);
             rpn_hidden h;
             rpn_hidden_reset(rpn.get(), h, 40);
             rpn_hidden_set(h, states.data(), 40);
-            for (rpn_head_kind kind : { RPN_HEAD_FOLD, RPN_HEAD_FUSED, RPN_HEAD_KEYS }) {
+            for (rpn_head_kind kind : heads()) {
                 rpn_state image;
                 rpn_head_image(rpn.get(), h, 5, 25, image, {}, kind);
                 CHECK(image.image.kind == kind);
@@ -145,7 +158,7 @@ static void check_types() {
     const std::string dir = test_checkpoint("types", test_config(s), test_network(s, 2));
     const std::vector<float> hidden = random_hidden(120 * s.n_embd);
     auto run = [&](const char * type) {
-        rpn_ptr net = rpn_load(convert(dir, type), nullptr, 2);
+        rpn_ptr net = rpn_load(convert(dir, type), test_device(), 2);
         return score(net.get(), hidden, 120, 5, 100, 119);
     };
     const std::vector<float> f32 = run("f32"), f16 = run("f16"), q8_0 = run("q8_0"), q4_k = run("q4_k");
@@ -180,7 +193,7 @@ static std::string changed(const std::string & path, const std::string & without
 // loading fails with this code and says this
 static void check_load(const std::string & path, const std::string & code, const std::string & says) {
     try {
-        rpn_load(path, nullptr, 1);
+        rpn_load(path, test_device(), 1);
         CHECK(!"loaded");
     } catch (const sd_error & e) {
         CHECK(e.code == code);
@@ -194,7 +207,7 @@ static void check_load(const std::string & path, const std::string & code, const
 
 static void check_errors() {
     const std::string good = convert(test_fixture("golden/rpn/llava-f32"), "f32");
-    CHECK(rpn_get_hparams(rpn_load(changed(good, "", nullptr, 0), nullptr, 1).get()).n_ff == 176);
+    CHECK(rpn_get_hparams(rpn_load(changed(good, "", nullptr, 0), test_device(), 1).get()).n_ff == 176);
 
     check_load(test_temp("no-such-file.gguf"), "MODEL_NOT_FOUND", "no-such-file.gguf");
     check_load(test_empty_dir("directory"), "RPN_INVALID", "regular file");

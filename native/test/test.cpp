@@ -1,5 +1,9 @@
 #include "test.h"
 
+#include "backend.h"
+
+#include <cstdlib>
+
 #include <filesystem>
 #include <limits>
 #include <random>
@@ -64,4 +68,17 @@ int test_main(const char * name, const std::function<void()> & body) {
     std::filesystem::remove_all(scratch(), ec);
     printf("%s: %s\n", name, test_failures ? "FAILED" : "ok");
     return test_failures ? 1 : 0;
+}
+
+ggml_backend_device * test_device() {
+    const char * name = getenv("SD_RPN_TEST_DEVICE");
+    if (!name || std::string(name) != "gpu") {
+        return nullptr;
+    }
+    sd_backend_init();
+    if (!sd_backend_gpu()) {
+        fprintf(stderr, "SD_RPN_TEST_DEVICE=gpu, but there is no GPU, or no backend for it in this build\n");
+        exit(2);
+    }
+    return sd_backend_gpu();
 }

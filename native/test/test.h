@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+struct ggml_backend_device;
+
 extern int test_failures;
 
 #define CHECK(cond) \
@@ -47,6 +49,9 @@ double rel_l2(const std::vector<float> & a, const std::vector<float> & b);
 std::string test_fixture(const std::string & name); // path below test/fixtures
 std::string test_demo(const std::string & name);    // path below demo
 std::string test_temp(const std::string & name);    // path of a scratch file
+
+// the device that SD_RPN_TEST_DEVICE=gpu asks for; null, the default: the host's processor
+ggml_backend_device * test_device();
 
 // RGB pixels of a picture file
 std::vector<uint8_t> test_load_rgb(const std::string & path, int & width, int & height);

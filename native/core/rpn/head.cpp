@@ -4,20 +4,24 @@
 
 #include <cmath>
 
-bool rpn_head_allows(const rpn_hparams & hp, rpn_head_kind kind, bool host) {
+bool rpn_head_allows(const rpn_hparams & hp, rpn_head_kind kind, rpn_head_place place) {
     const bool bare = !hp.bias && !hp.qk_norm && !(hp.head_rope && hp.rope_dim > 0);
     switch (kind) {
         case RPN_HEAD_BEST:
         case RPN_HEAD_KEYS:  return true;
         case RPN_HEAD_FOLD:  return bare;
-        case RPN_HEAD_FUSED: return bare && hp.head_norm && host;
+        case RPN_HEAD_FUSED: return bare && hp.head_norm && place == RPN_HEAD_ON_HOST;
+        // its kernel reads rows of whole 16-byte loads
+        case RPN_HEAD_KERNEL: return bare && hp.head_norm && (place == RPN_HEAD_ON_HOST || (place == RPN_HEAD_ON_KERNEL_DEVICE && hp.n_embd % 4 == 0));
     }
     return false;
 }
 
-rpn_head_kind rpn_head_best(const rpn_hparams & hp, bool host) {
-    for (rpn_head_kind kind : { RPN_HEAD_FUSED, RPN_HEAD_FOLD }) {
-        if (rpn_head_allows(hp, kind, host)) {
+rpn_head_kind rpn_head_best(const rpn_hparams & hp, rpn_head_place place) {
+    // on the host two of the kernel's sums would be computed anew for each question
+    const rpn_head_kind fused = place == RPN_HEAD_ON_HOST ? RPN_HEAD_FUSED : RPN_HEAD_KERNEL;
+    for (rpn_head_kind kind : { fused, RPN_HEAD_FOLD }) {
+        if (rpn_head_allows(hp, kind, place)) {
             return kind;
         }
     }
@@ -70,9 +74,31 @@ static void scale_op(ggml_tensor * dst, int ith, int nth, void * user_data) {
     }
 }
 
+void rpn_head_op(ggml_tensor * dst, int ith, int nth, void * user_data) {
+    const rpn_hparams & hp = *static_cast<const rpn_hparams *>(user_data);
+    const ggml_tensor * x = dst->src[0];
+    auto vector = [&](int i) { return static_cast<const float *>(dst->src[i]->data); };
+    const float * w_t = vector(1), * w_in = vector(2), * u = vector(3);
+    const int n = int(x->ne[0]);
+    for (int64_t j = ith; j < x->ne[1]; j += nth) {
+        const float * row = reinterpret_cast<const float *>(static_cast<const char *>(x->data) + j * x->nb[1]);
+        double a, b, c = 0;
+        two_sums(row, w_t, n, a, b);
+        for (int i = 0; i < n; i++) {
+            c += double(row[i] * w_t[i]) * (w_in[i] * u[i]);
+        }
+        const double scale = 1 / (hp.n_head * std::sqrt(double(hp.d_head)));
+        static_cast<float *>(dst->data)[j] = float(scale * c / std::sqrt(b / n + hp.eps * (a / n + hp.eps)));
+    }
+}
+
 rpn_image rpn_head_prepare(const rpn_pass & p, const rpn_head_weights & w, rpn_head_kind kind, ggml_tensor * x_img, ggml_tensor * pos_img) {
     rpn_image image;
     image.kind = kind;
+    if (kind == RPN_HEAD_KERNEL) {
+        image.rows = x_img;
+        return image;
+    }
     if (kind == RPN_HEAD_FUSED) {
         ggml_tensor * src[] = { x_img, w.norm };
         image.rows  = x_img;
@@ -100,6 +126,10 @@ ggml_tensor * rpn_head_score(const rpn_pass & p, const rpn_head_weights & w, con
     ggml_tensor * u = query(p, w, x_query, pos_query);
     if (image.kind != RPN_HEAD_KEYS) {
         u = ggml_mul_mat(p.ctx, w.wk_t, u); // [n_embd, 1]
+    }
+    if (image.kind == RPN_HEAD_KERNEL) {
+        ggml_tensor * src[] = { image.rows, w.norm, w.block.attn_norm, u };
+        return ggml_custom_4d(p.ctx, GGML_TYPE_F32, image.rows->ne[1], 1, 1, 1, src, 4, rpn_head_op, GGML_N_TASKS_MAX, const_cast<rpn_hparams *>(&hp));
     }
     if (image.kind == RPN_HEAD_FUSED) {
         u = ggml_mul(p.ctx, ggml_mul(p.ctx, u, w.norm), w.block.attn_norm);

@@ -13,6 +13,9 @@
 // Fused: the states are kept as they are, with one number for each. Since
 //   r1 = 1 / sqrt(sum x^2 / n + e),  r2 = 1 / sqrt(r1^2 sum (x w_t)^2 / n + e),  s = r1 r2 sum(x w_t w_in u) / (H sqrt d),
 // two of the three sums belong to the image. One pass over x gives both, and no normed state is ever written.
+//
+// Kernel: the states alone are kept, and one node computes all three sums for each question: on a GPU, where reading the states is
+// all that takes time, in one launch (native/cuda).
 
 #include "block.h"
 
@@ -22,11 +25,22 @@ struct rpn_head_weights {
     ggml_tensor *     wk_t = nullptr; // its key projection transposed, [n_kv, n_embd]; for the other two
 };
 
+// where the network's states lie, and what can run there
+enum rpn_head_place {
+    RPN_HEAD_ON_HOST,
+    RPN_HEAD_ON_DEVICE,      // a device that has no kernel for the head
+    RPN_HEAD_ON_KERNEL_DEVICE, // one that has
+};
+
 // whether this kind can be used; the fused one needs the states in the host's memory
-bool rpn_head_allows(const rpn_hparams & hp, rpn_head_kind kind, bool host);
+bool rpn_head_allows(const rpn_hparams & hp, rpn_head_kind kind, rpn_head_place place);
 
 // the fastest of those (docs/decisions/080-head-of-the-network.md)
-rpn_head_kind rpn_head_best(const rpn_hparams & hp, bool host);
+rpn_head_kind rpn_head_best(const rpn_hparams & hp, rpn_head_place place);
+
+// The node of the kernel kind as the host computes it. dst [n_img]; src: x [n, n_img], w_t [n], w_in [n], u [n]; user_data: const
+// rpn_hparams. Devices run it for whose backend a kernel is registered under this function.
+void rpn_head_op(ggml_tensor * dst, int ith, int nth, void * user_data);
 
 // width of a row that is kept
 int rpn_head_width(const rpn_hparams & hp, rpn_head_kind kind);

@@ -104,9 +104,9 @@ struct rpn_graph {
 // the head's kind, ready for use
 rpn_head_kind choose(rpn_net * net, rpn_head_kind kind) {
     if (kind == RPN_HEAD_BEST) {
-        kind = rpn_head_best(net->hp, net->host());
+        kind = rpn_head_best(net->hp, net->head_place());
     }
-    if (!rpn_head_allows(net->hp, kind, net->host())) {
+    if (!rpn_head_allows(net->hp, kind, net->head_place())) {
         throw sd_error("INVALID_ARGUMENT", "Expected a head that this region proposal network allows: it needs keys, or its device has no fused one");
     }
     if (kind == RPN_HEAD_KEYS) {

@@ -28,6 +28,7 @@ struct rpn_net {
     ggml_backend_buffer_ptr keys_buf;
 
     bool host() const { return !backend_cpu; } // its states are in host memory
+    rpn_head_place head_place() const;
 };
 
 // a context for the tensors of a graph or a buffer, without data; throws OUT_OF_MEMORY

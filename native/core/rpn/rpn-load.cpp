@@ -122,6 +122,10 @@ static void set_transposed(const gguf_file & f, const ggml_tensor * src, ggml_te
     }
 }
 
+rpn_head_place rpn_net::head_place() const {
+    return host() ? RPN_HEAD_ON_HOST : sd_backend_has_head_kernel(dev) ? RPN_HEAD_ON_KERNEL_DEVICE : RPN_HEAD_ON_DEVICE;
+}
+
 rpn_ptr rpn_load(const std::string & path, ggml_backend_dev_t dev, int n_threads) {
     sd_backend_init();
     gguf_file f;
@@ -138,7 +142,7 @@ rpn_ptr rpn_load(const std::string & path, ggml_backend_dev_t dev, int n_threads
 
     // tensors like the file's, their shapes checked. Of a head that needs no keys the key projection is kept transposed: the
     // query goes through it, not the image. Quantised rows cannot be transposed; f16 holds them.
-    const bool fold = rpn_head_allows(hp, RPN_HEAD_FOLD, true);
+    const bool fold = rpn_head_allows(hp, RPN_HEAD_FOLD, RPN_HEAD_ON_DEVICE);
     const std::string head_key = "blk." + std::to_string(hp.n_block - 1) + ".attn_k.weight";
     std::vector<std::pair<ggml_tensor *, const ggml_tensor *>> todo;
     const ggml_tensor * wk = nullptr;

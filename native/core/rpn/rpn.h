@@ -57,6 +57,7 @@ enum rpn_head_kind {
     RPN_HEAD_BEST,  // the fastest that the network allows
     RPN_HEAD_FOLD,
     RPN_HEAD_FUSED,
+    RPN_HEAD_KERNEL,
     RPN_HEAD_KEYS,
 };
 
