@@ -11,9 +11,15 @@
 #include "ggml-cpp.h"
 #include "gguf.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <random>
+
+// A GPU multiplies f32 matrices with inputs of 11 bits (TF32): measured on an H200, up to 1.2e-3 from exact sums.
+static double limit(double on_host) {
+    return test_device() ? std::max(on_host, 2e-3) : on_host;
+}
 
 using json = nlohmann::json;
 
@@ -72,7 +78,7 @@ static void check_split(const golden & g) {
     for (int round = 0; round < 2; round++) { // a question leaves the prefix as it was
         rpn_hidden_reset(net.get(), h, g.n_tokens - n_prefix);
         rpn_hidden_set(h, g.hidden.data() + size_t(n_prefix) * n_embd, g.n_tokens - n_prefix);
-        CHECK_LE(rel_l2(rpn_query(net.get(), state, h), whole), 1e-5);
+        CHECK_LE(rel_l2(rpn_query(net.get(), state, h), whole), limit(1e-5));
     }
 }
 
@@ -90,14 +96,14 @@ static std::vector<rpn_head_kind> heads() {
 
 static void check_golden() {
     const golden f32("llava-f32"), bf16("llava-bf16");
-    CHECK_LE(rel_l2(score(f32, "f32"), f32.logits), 1e-4);
+    CHECK_LE(rel_l2(score(f32, "f32"), f32.logits), limit(1e-4));
     CHECK_LE(rel_l2(score(f32, "f16"), f32.logits), 2e-3);
     CHECK_LE(rel_l2(score(bf16, "f32"), bf16.logits), 5e-3);
     CHECK_LE(rel_l2(score(bf16, "f16"), bf16.logits), 5e-3);
     CHECK_LE(rel_l2(score(bf16, "q8_0"), bf16.logits), 3e-2);
     CHECK_LE(rel_l2(score(bf16, "q4_k"), bf16.logits), 3e-2); // rows of 128 and 352: all q8_0
     for (rpn_head_kind head : heads()) {
-        CHECK_LE(rel_l2(score(f32, "f32", head), f32.logits), 1e-4);
+        CHECK_LE(rel_l2(score(f32, "f32", head), f32.logits), limit(1e-4));
         CHECK_LE(rel_l2(score(bf16, "f32", head), bf16.logits), 5e-3);
     }
     check_split(f32);
@@ -122,7 +128,7 @@ static void check_plain() {
         rpn_ptr rpn = rpn_load(convert(test_checkpoint("plain", test_config(s), net), "f32"), test_device(), 1);
         // a query in the middle: what follows it must not count
         for (int i_query : { 39, 33 }) {
-            CHECK_LE(rel_l2(score(rpn.get(), hidden, 40, 5, 25, i_query), plain_score_f32(net, s, hidden, 40, 5, 25, i_query)), 1e-5);
+            CHECK_LE(rel_l2(score(rpn.get(), hidden, 40, 5, 25, i_query), plain_score_f32(net, s, hidden, 40, 5, 25, i_query)), limit(1e-5));
         }
     }
 }
@@ -144,7 +150,7 @@ static void check_head() {
                 CHECK(image.image.kind == kind);
                 for (int i_query : { 39, 31 }) {
                     const auto map = rpn_head_map(rpn.get(), image, h, i_query);
-                    CHECK_LE(rel_l2(map, plain_score_f32(net, s, states, 40, 5, 25, i_query)), std::string(type) == "f32" ? 1e-5 : 5e-3);
+                    CHECK_LE(rel_l2(map, plain_score_f32(net, s, states, 40, 5, 25, i_query)), std::string(type) == "f32" ? limit(1e-5) : 5e-3);
                 }
             }
         }
@@ -233,7 +239,7 @@ static void check_errors() {
 
     // the same process goes on
     const golden g("llava-f32");
-    CHECK_LE(rel_l2(score(g, "f32"), g.logits), 1e-4);
+    CHECK_LE(rel_l2(score(g, "f32"), g.logits), limit(1e-4));
 }
 
 int main() {

@@ -5,6 +5,7 @@
 #include "error.h"
 
 #include <cmath>
+#include <cstdint>
 #include <cstdio>
 #include <functional>
 #include <string>
