@@ -1,7 +1,7 @@
 #pragma once
 
-// The pool of KV cells: one llama context, whose cells all sequences share. It knows who holds cells that could be computed again,
-// and takes them back from the least recently used holder when a decode finds no room.
+// The pool of KV cells: one llama context, whose cells all sequences share. It keeps a list of holders whose cells can be
+// computed again, and evicts those of the least recently used holder when a decode finds no free cells.
 
 #include "family/layout.h"
 #include "model.h"
@@ -11,11 +11,11 @@
 #include <memory>
 #include <vector>
 
-// somebody with sequences in the pool who can do without them
+// an object with sequences in the pool that can be evicted
 struct sd_holder {
     virtual ~sd_holder() = default;
-    virtual bool give_spare() = 0; // what may never be asked for again; false where there is nothing of that kind
-    virtual void give_all()   = 0; // every sequence, and leaves the list of holders
+    virtual bool give_spare() = 0; // frees cells that may never be needed again; false if there are none
+    virtual void give_all()   = 0; // frees every sequence, and removes itself from the list of holders
 };
 
 struct sd_cells {
@@ -24,7 +24,7 @@ struct sd_cells {
     int             n_ubatch = 0;
     std::vector<llama_seq_id> free_seqs;
     std::vector<sd_holder *>  holders;  // most recently used last
-    rpn_hidden question;                // states of the question that is asked, reused
+    rpn_hidden question;                // states of the current question; the buffer is reused
 
     explicit sd_cells(sd_model & model) : model(model) {}
     ~sd_cells(); // its holders may outlive it, without cells
@@ -35,14 +35,14 @@ struct sd_cells {
 // The model must outlive it, and both belong to the same thread. Throws OUT_OF_MEMORY.
 std::unique_ptr<sd_cells> sd_cells_init(sd_model & model);
 
-// the holder was used now; it is not evicted before it has left or another one was used
+// marks the holder as used last; it is not evicted until it leaves or another one is used
 void sd_cells_use(sd_cells & cells, sd_holder * holder);
 void sd_cells_leave(sd_cells & cells, sd_holder * holder);
 
-// frees cells of the least recently used holder; false when there is none but the last one used
+// frees cells of the least recently used holder; false if there is only the one used last
 bool sd_cells_evict_one(sd_cells & cells);
 
-// frees those of all holders, the last one used included; not while one of them is being worked on
+// frees the cells of all holders, including the one used last; not to be called while one of them is in use
 void sd_cells_evict_all(sd_cells & cells);
 
 llama_seq_id sd_seq_acquire(sd_cells & cells);
@@ -62,8 +62,8 @@ struct sd_seq_scope {
     llama_seq_id keep() { kept = true; return seq; } // it is the caller's from here on
 };
 
-// The decodes below put a layout's cells behind those of a sequence, tokens and pictures in turn, in pieces of the ubatch; they make
-// room by evicting holders. Throw ABORTED, CONTEXT_OVERFLOW, OUT_OF_MEMORY, INTERNAL; the sequence may then hold a part of the layout.
+// The functions below decode the cells of a layout and append them to a sequence, tokens and pictures in turn, in pieces of the
+// ubatch; they make room by evicting holders. Throw ABORTED, CONTEXT_OVERFLOW, OUT_OF_MEMORY, INTERNAL; the sequence may then hold a part of the layout.
 
 // All layers. embd: the layout's rows, may be null where it has none. With `logits`, those of the last cell are kept.
 void sd_decode(sd_cells & cells, llama_seq_id seq, const sd_layout & layout, const float * embd, bool logits);

@@ -47,11 +47,11 @@ std::string sd_token_text(const llama_vocab * vocab, llama_token token);
 std::unique_ptr<sd_answer> sd_answer_start(sd_session & session, const std::vector<llama_token> & question, const std::vector<sd_view> & views,
     const sd_generate_params & params, std::function<void(const std::string &)> on_text);
 
-// One more token for each of the answers that have not finished. Throws when the batch failed as a whole.
+// One more token for each of the answers that have not finished. Throws where the whole batch failed.
 void sd_answer_step(sd_cells & cells, const std::vector<sd_answer *> & answers);
 
 // Ends an answer early; its text so far stays.
 void sd_answer_abort(sd_answer & answer);
 
-// logits [n_vocab] after [system][image][views][question]; what the parity tests look at
+// logits [n_vocab] after [system][image][views][question]; for the parity tests
 std::vector<float> sd_next_logits(sd_session & session, const std::vector<llama_token> & question, const std::vector<sd_view> & views);

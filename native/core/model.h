@@ -1,7 +1,7 @@
 #pragma once
 
 // A loaded model: the weights of the language model, the vision tower and (optionally) the region proposal network, and the rules of
-// its family. What it computes with is in cells.h. Everything here runs on one thread: the caller's worker.
+// its family. Its llama context is in cells.h. Everything here runs on one thread: the caller's worker.
 
 #include "family/family.h"
 #include "prompt.h"
@@ -59,7 +59,7 @@ struct sd_model {
     sd_model & operator=(const sd_model &) = delete;
 };
 
-// What is checked of a language model before llama.cpp sees the file; fills `info` from its header.
+// Checks the file of a language model before llama.cpp opens it; fills `info` from its header.
 // Throws MODEL_NOT_FOUND, MODEL_INVALID, IO_ERROR.
 void sd_model_check_header(const std::string & path, sd_model_info & info);
 

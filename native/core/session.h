@@ -1,12 +1,12 @@
 #pragma once
 
 // One picture in front of a model: the state of [system][image], which does not depend on any question. It is computed
-// when first needed, kept in the context's KV cells and the RPN's state, and rebuilt where another session's needs have
-// evicted it; eviction shows in time only.
+// when first needed, kept in the context's KV cells and the RPN's state, and computed again if it was evicted to make room
+// for another session; eviction costs time but does not change results.
 //
-// Regions need the layers below the branch K only. What is above them is added when an answer needs it, from the hidden
-// states after layer K-1, which are kept until nothing can need them any more. A question whose region was asked for goes
-// on in the same way when its answer needs no second look.
+// Regions need the layers below the branch K only. The layers above are computed when an answer needs them, from the
+// hidden states after layer K-1, which are kept as long as they may be needed. A question whose region was computed first is
+// completed in the same way when its answer needs no second look.
 
 #include "cells.h"
 
@@ -16,7 +16,7 @@ enum sd_prefix_level {
     SD_PREFIX_FULL,   // all layers
 };
 
-// the last question whose region was asked for: its cells below K stand in `seq`, after the prefix's
+// the last question whose region was computed: its cells (layers below K) are in `seq`, after those of the prefix
 struct sd_asked {
     std::vector<llama_token> tokens;
     sd_layout          layout;
@@ -66,8 +66,8 @@ int sd_session_prefix(sd_session & s, sd_prefix_level level, sd_timings & t);
 // RPN logits of a question, one for each cell of the picture; no layer from K on runs. `reused`: as sd_session_prefix returns it.
 std::vector<float> sd_session_roi(sd_session & s, const std::vector<llama_token> & question, sd_timings & t, int & reused);
 
-// The asked question's sequence, if it is this one, with all layers run and the last token's logits ready; -1 otherwise.
-// The sequence is the caller's from here on. The prefix has to be there in full.
+// The sequence of the question whose region was computed last, if it is this question, with all layers completed and the logits
+// of its last token ready; -1 otherwise. The caller takes over the sequence. The prefix must be there in all layers.
 llama_seq_id sd_session_go_on(sd_session & s, const std::vector<llama_token> & question);
 
 void sd_session_forget_question(sd_session & s);

@@ -2,8 +2,8 @@
 
 // Keeps the hidden states after a layer while llama.cpp evaluates. An evaluation can also end at that layer or begin after it.
 //
-// A prefix that has gone through the layers below the branch only has K and V in their cells, garbage in those above: the
-// layers above complete it from the hidden states that the tap kept (sd_layers_from).
+// After a prefix has run through the layers below the branch only, its cells have valid K and V for these layers, but not yet for
+// the layers above. Those are computed later, from the hidden states that the tap has kept (sd_layers_from).
 
 #include "rpn/rpn.h"
 
@@ -26,7 +26,7 @@ void sd_tap_init(sd_tap & tap, const std::string & tensor, int branch_layer);
 void sd_tap_start(sd_tap & tap, llama_context * ctx, rpn_hidden * dst, bool branch_only);
 void sd_tap_stop(sd_tap & tap, llama_context * ctx);
 
-// after decoding: throws INTERNAL unless the states of n tokens have come
+// after decoding: throws INTERNAL unless the states of n tokens have been kept
 void sd_tap_check(const sd_tap & tap, int n);
 
 // taps while in scope

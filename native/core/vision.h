@@ -27,7 +27,7 @@ struct sd_vision_info {
     std::string name;
 };
 
-// What the model looks at: a picture, or a part of it, scaled to the size that its family asks for.
+// The input of the vision tower: a picture, or a part of it, scaled to the size that the family requires.
 struct sd_view {
     std::vector<uint8_t> rgb;  // width * height * 3
     int  width = 0, height = 0;
@@ -44,7 +44,7 @@ struct sd_vision : sd_vision_info {
     virtual std::vector<float> encode(const sd_view & view) = 0;
 };
 
-// What is checked of a vision tower before mtmd sees the file; fills `info` from its header.
+// Checks the file of a vision tower before mtmd opens it; fills `info` from its header.
 // n_embd: width of the language model's embeddings. Throws as sd_vision_load does.
 void sd_vision_check_header(sd_vision_info & info, const std::string & path, int n_embd);
 

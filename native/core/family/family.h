@@ -1,7 +1,7 @@
 #pragma once
 
-// What a model family decides, each thing in one place: how a view is cut into cells, where the positions of these cells lie, which
-// tokens stand around a picture, where a second look goes, and what its region proposal network may be made of.
+// What depends on the model family, each in one place: how a view is divided into cells, the positions of these cells, the tokens
+// around a picture, where a second look is inserted, and which traits its region proposal network may have.
 //
 // A prompt is [system][before][picture], which a session computes once, and then, for each question,
 //   second looks inside:  ([look_before][look][look_after])* [after][question]
@@ -32,7 +32,7 @@ struct sd_cell {
 };
 
 enum sd_look_place {
-    SD_LOOK_INSIDE, // right after the picture's cells, before what stands after the picture
+    SD_LOOK_INSIDE, // right after the picture's cells, before the tokens after the picture
     SD_LOOK_BEHIND, // a picture of its own, behind the first one
 };
 
@@ -55,7 +55,7 @@ struct sd_family {
     // Returns the position of the token that follows.
     virtual llama_pos place(llama_pos first, sd_size grid, const std::vector<int32_t> & kept, sd_cell * cells) const = 0;
 
-    // throws RPN_MISMATCH where a network of this make cannot belong to the family
+    // throws RPN_MISMATCH where a network with these traits cannot belong to the family
     virtual void check_rpn(const rpn_hparams & hp, const std::string & path) const = 0;
 };
 

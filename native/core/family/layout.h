@@ -1,6 +1,6 @@
 #pragma once
 
-// From the parts of a prompt to its cells, by the family's rules.
+// Computes the cells of a prompt from its parts, by the family's rules.
 
 #include "family.h"
 
@@ -28,7 +28,7 @@ sd_layout sd_layout_prefix(const sd_family & family, const std::vector<llama_tok
 // what follows a prefix: second looks and question. Throws INVALID_ARGUMENT where a part's cells are not ascending or not in its grid.
 sd_layout sd_layout_question(const sd_family & family, const sd_layout & prefix, const std::vector<sd_part> & looks, const std::vector<llama_token> & question);
 
-// its number of cells, without making it
+// the number of its cells, without computing them
 int64_t sd_layout_question_size(const sd_family & family, const std::vector<sd_part> & looks, size_t n_question);
 
 // tokens that follow one another, from position `first` on
