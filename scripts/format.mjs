@@ -12,7 +12,7 @@ await runScript(import.meta.url, () => {
   const check = process.argv.includes("--check");
   const native = join(ROOT, "native");
   const files = fs.readdirSync(native, { recursive: true })
-    .filter((file) => /\.(h|cpp)$/.test(file))
+    .filter((file) => /\.(h|cpp|cu)$/.test(file))
     .map((file) => join(native, file))
     .sort();
 

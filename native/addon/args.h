@@ -62,8 +62,10 @@ inline Napi::Object object(const Napi::Value & v, const std::string & name) {
 }
 
 template <typename T> constexpr napi_typedarray_type array_type() {
-    return std::is_same_v<T, uint8_t> ? napi_uint8_array : std::is_same_v<T, int8_t> ? napi_int8_array :
-        std::is_same_v<T, int32_t> ? napi_int32_array : napi_float32_array;
+    return std::is_same_v<T, uint8_t> ? napi_uint8_array
+        : std::is_same_v<T, int8_t>   ? napi_int8_array
+        : std::is_same_v<T, int32_t>  ? napi_int32_array
+                                      : napi_float32_array;
 }
 
 template <typename T> Napi::TypedArrayOf<T> array(const Napi::Value & v, const std::string & name) {
@@ -80,9 +82,15 @@ template <typename T> std::vector<T> copy(const Napi::Value & v, const std::stri
     return std::vector<T>(a.Data(), a.Data() + a.ElementLength());
 }
 
-inline std::vector<uint8_t> bytes(const Napi::Value & v, const std::string & name)  { return copy<uint8_t>(v, name); }
-inline std::vector<float>   floats(const Napi::Value & v, const std::string & name) { return copy<float>(v, name); }
-inline std::vector<int32_t> int32s(const Napi::Value & v, const std::string & name) { return copy<int32_t>(v, name); }
+inline std::vector<uint8_t> bytes(const Napi::Value & v, const std::string & name) {
+    return copy<uint8_t>(v, name);
+}
+inline std::vector<float> floats(const Napi::Value & v, const std::string & name) {
+    return copy<float>(v, name);
+}
+inline std::vector<int32_t> int32s(const Napi::Value & v, const std::string & name) {
+    return copy<int32_t>(v, name);
+}
 
 // each(element) for those of an array
 template <typename Each> void for_each(const Napi::Value & v, const std::string & name, Each each) {

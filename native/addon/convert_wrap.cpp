@@ -17,10 +17,10 @@ Napi::Value convert_wrap::run(const Napi::CallbackInfo & info) {
     Napi::Object o = args::object(info[0], "params");
     sd_convert_params p;
     p.checkpoint = args::string(o.Get("checkpoint"), "checkpoint");
-    p.out        = args::string(o.Get("out"), "out");
-    p.type       = args::string(o.Get("type"), "type");
-    p.name       = args::string(o.Get("name"), "name");
-    p.threshold  = float(args::number(o.Get("threshold"), "threshold"));
+    p.out = args::string(o.Get("out"), "out");
+    p.type = args::string(o.Get("type"), "type");
+    p.name = args::string(o.Get("name"), "name");
+    p.threshold = float(args::number(o.Get("threshold"), "threshold"));
 
     auto job = std::make_shared<worker_job>();
     args::callback(*job, info[1], "onProgress");

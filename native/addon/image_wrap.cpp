@@ -20,17 +20,17 @@ static sd_filter to_filter(const Napi::Value & v) {
 // The pixels are read where they are: the job holds their buffer, and its owner must neither change nor detach it.
 Napi::Value image_wrap::run(const Napi::CallbackInfo & info) {
     sd_resample_params p;
-    p.width  = args::integer(info[1], "width", 1);
+    p.width = args::integer(info[1], "width", 1);
     p.height = args::integer(info[2], "height", 1);
 
     Napi::Object window = args::object(info[3], "window");
-    p.window_x      = args::integer(window.Get("x"), "window.x");
-    p.window_y      = args::integer(window.Get("y"), "window.y");
-    p.window_width  = args::integer(window.Get("width"), "window.width", 1);
+    p.window_x = args::integer(window.Get("x"), "window.x");
+    p.window_y = args::integer(window.Get("y"), "window.y");
+    p.window_width = args::integer(window.Get("width"), "window.width", 1);
     p.window_height = args::integer(window.Get("height"), "window.height", 1);
 
     Napi::Object size = args::object(info[4], "size");
-    p.out_width  = args::integer(size.Get("width"), "size.width", 1);
+    p.out_width = args::integer(size.Get("width"), "size.width", 1);
     p.out_height = args::integer(size.Get("height"), "size.height", 1);
     if (p.out_width > SD_RESAMPLE_MAX_OUT || p.out_height > SD_RESAMPLE_MAX_OUT) { // before memory is taken for it
         throw args::expected(info.Env(), "integers in range", "size");

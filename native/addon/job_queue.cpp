@@ -225,7 +225,7 @@ void job_queue::step() {
             }
         }
     }
-    for (size_t i = 0; i < active.size(); ) {
+    for (size_t i = 0; i < active.size();) {
         const queue_job_ptr job = active[i];
         if (goes_on(*job)) {
             i++;
@@ -240,8 +240,8 @@ void job_queue::step() {
 }
 
 void job_queue::finish(queue_job & job) {
-    job.run       = nullptr; // what they captured belongs to this thread
-    job.active    = nullptr;
+    job.run = nullptr; // what they captured belongs to this thread
+    job.active = nullptr;
     job.on_cancel = nullptr;
     if (!job.error_code.empty()) {
         job.state.reset();

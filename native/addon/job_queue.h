@@ -16,7 +16,7 @@
 #include <vector>
 
 struct queue_job {
-    std::atomic<bool> cancel{false};
+    std::atomic<bool> cancel{ false };
     std::string error_code, error_message; // empty code: success
 
     // all on the thread; what the first three throw is the job's error
@@ -60,10 +60,10 @@ private:
     std::thread thread;
     std::mutex mutex;
     std::condition_variable wake;
-    std::deque<queue_job_ptr>  queue;   // guarded by mutex
-    queue_job_ptr              current; // guarded by mutex
+    std::deque<queue_job_ptr> queue;   // guarded by mutex
+    queue_job_ptr current; // guarded by mutex
     std::vector<queue_job_ptr> active;  // guarded by mutex where read from another thread
-    std::atomic<bool> stop{false};
+    std::atomic<bool> stop{ false };
     bool started = false;               // on the thread
     std::mutex joining;                 // the process may exit on another thread than the owner's
 

@@ -6,19 +6,25 @@
 
 // open(tokens, view) -> { session, tokens, bytes, timings }; tokens are those before the image
 Napi::Value model_wrap::open(const Napi::CallbackInfo & info) {
-    struct out_t { int id = 0, tokens = 0; size_t bytes = 0; sd_timings t; };
+    struct out_t {
+        int id = 0, tokens = 0;
+        size_t bytes = 0;
+        sd_timings t;
+    };
     auto run = [tokens = args::int32s(info[0], "tokens"), view = args::bytes(info[1], "view")](core & c, worker_job & j) mutable {
         sd_model & m = *c.model;
         auto s = sd_session_open(*c.cells, c.checked(tokens), view_of(m, std::move(view)));
         if (s->n_prefix() >= m.info.context_size) {
-            throw sd_error("CONTEXT_OVERFLOW", sd_format("The image and the text before it take %d tokens but the context holds %d: use a larger contextSize", s->n_prefix(), m.info.context_size));
+            throw sd_error("CONTEXT_OVERFLOW",
+                sd_format(
+                    "The image and the text before it take %d tokens but the context holds %d: use a larger contextSize", s->n_prefix(), m.info.context_size));
         }
         out_t out;
         sd_session_features(*s, out.t);
         check_cancel(j); // nobody would drop this session
-        out.id     = c.next_session++;
+        out.id = c.next_session++;
         out.tokens = s->n_prefix();
-        out.bytes  = s->bytes();
+        out.bytes = s->bytes();
         c.sessions[out.id] = std::move(s);
         return out;
     };
@@ -49,20 +55,27 @@ Napi::Value model_wrap::encode(const Napi::CallbackInfo & info) {
 
 // roi(session, tokens, reserve) -> { logits, reused, promptTokens, bytes, timings }
 Napi::Value model_wrap::roi(const Napi::CallbackInfo & info) {
-    const int id      = args::integer(info[0], "session");
+    const int id = args::integer(info[0], "session");
     const int reserve = args::integer(info[2], "reserve", 0);
-    struct out_t { std::vector<float> logits; int reused = 0, prompt = 0; size_t bytes = 0; sd_timings t; };
+    struct out_t {
+        std::vector<float> logits;
+        int reused = 0, prompt = 0;
+        size_t bytes = 0;
+        sd_timings t;
+    };
     auto run = [id, tokens = args::int32s(info[1], "tokens"), reserve](core & c, worker_job &) {
         sd_session & s = c.session(id);
         const int n_ctx = c.model->info.context_size;
         out_t out;
         out.prompt = s.n_prefix() + int(tokens.size());
         if (int64_t(out.prompt) + reserve >= n_ctx) {
-            throw sd_error("CONTEXT_OVERFLOW", sd_format("The prompt has %d tokens, and %d more are kept free for a second look, but the context holds %d: use a larger contextSize or a shorter question",
-                out.prompt, reserve, n_ctx));
+            throw sd_error("CONTEXT_OVERFLOW",
+                sd_format(
+                    "The prompt has %d tokens, and %d more are kept free for a second look, but the context holds %d: use a larger contextSize or a shorter question",
+                    out.prompt, reserve, n_ctx));
         }
         out.logits = sd_session_roi(s, c.checked(tokens), out.t, out.reused);
-        out.bytes  = s.bytes();
+        out.bytes = s.bytes();
         return out;
     };
     return on_model(std::move(run), [](Napi::Env env, const out_t & out) {
@@ -85,7 +98,7 @@ static std::vector<sd_view> read_views(const Napi::Value & v) {
         const Napi::Value keep = o.Get("keep");
         if (!keep.IsNull() && !keep.IsUndefined()) {
             view.masked = true;
-            view.keep   = args::int32s(keep, "keep");
+            view.keep = args::int32s(keep, "keep");
         }
         views.push_back(std::move(view));
     });
@@ -95,12 +108,12 @@ static std::vector<sd_view> read_views(const Napi::Value & v) {
 static sd_generate_params read_params(const Napi::Value & v) {
     Napi::Object o = args::object(v, "params");
     sd_generate_params p;
-    p.max_tokens  = args::integer(o.Get("maxTokens"), "maxTokens", 1);
+    p.max_tokens = args::integer(o.Get("maxTokens"), "maxTokens", 1);
     p.temperature = float(args::number(o.Get("temperature"), "temperature"));
-    p.top_p       = float(args::number(o.Get("topP"), "topP"));
-    p.top_k       = args::integer(o.Get("topK"), "topK", 0);
-    p.seed        = uint32_t(args::id(o.Get("seed"), "seed", 4294967295.0));
-    p.ignore_eos  = args::boolean(o.Get("ignoreEos"), "ignoreEos");
+    p.top_p = float(args::number(o.Get("topP"), "topP"));
+    p.top_k = args::integer(o.Get("topK"), "topK", 0);
+    p.seed = uint32_t(args::id(o.Get("seed"), "seed", 4294967295.0));
+    p.ignore_eos = args::boolean(o.Get("ignoreEos"), "ignoreEos");
     args::for_each(o.Get("stop"), "stop", [&](const Napi::Value & word) {
         p.stop.push_back(args::string(word, "stop"));
         if (p.stop.back().empty()) {
@@ -115,10 +128,16 @@ Napi::Value model_wrap::answer(const Napi::CallbackInfo & info) {
     const int id = args::integer(info[0], "session");
     const sd_generate_params params = read_params(info[3]);
 
-    struct out_t { std::string text; sd_finish finish = SD_FINISH_NONE; int prompt = 0, roi = 0, reused = 0, completion = 0; size_t bytes = 0; sd_timings t; };
-    auto out    = std::make_shared<out_t>();
+    struct out_t {
+        std::string text;
+        sd_finish finish = SD_FINISH_NONE;
+        int prompt = 0, roi = 0, reused = 0, completion = 0;
+        size_t bytes = 0;
+        sd_timings t;
+    };
+    auto out = std::make_shared<out_t>();
     auto answer = std::make_shared<std::unique_ptr<sd_answer>>();
-    auto job    = std::make_shared<worker_job>();
+    auto job = std::make_shared<worker_job>();
     args::callback(*job, info[4], "onText");
 
     job->state = answer;
@@ -128,24 +147,25 @@ Napi::Value model_wrap::answer(const Napi::CallbackInfo & info) {
         if (a.finish == SD_FINISH_NONE) {
             return true;
         }
-        out->text       = a.text.text;
-        out->finish     = a.finish;
-        out->prompt     = a.n_prompt;
-        out->roi        = a.n_roi;
-        out->reused     = a.n_reused;
+        out->text = a.text.text;
+        out->finish = a.finish;
+        out->prompt = a.n_prompt;
+        out->roi = a.n_roi;
+        out->reused = a.n_reused;
         out->completion = int(a.tokens.size());
-        out->t          = a.timings;
+        out->t = a.timings;
         answer->reset(); // on the thread that made it
         return false;
     };
-    auto run = [id, tokens = args::int32s(info[1], "tokens"), views = read_views(info[2]), params, answer, out, wp = w.get()](core & c, worker_job & j) mutable {
+    auto run = [id, tokens = args::int32s(info[1], "tokens"), views = read_views(info[2]), params, answer, out, wp = w.get()](
+                   core & c, worker_job & j) mutable {
         sd_session & s = c.session(id);
         std::function<void(const std::string &)> on_text;
         if (j.callback) {
             on_text = [wp, jp = &j](const std::string & text) { wp->emit(*jp, text); };
         }
         for (sd_view & v : views) {
-            v.width  = c.model->family->pixels.width;
+            v.width = c.model->family->pixels.width;
             v.height = c.model->family->pixels.height;
         }
         *answer = sd_answer_start(s, c.checked(tokens), views, params, on_text);

@@ -57,11 +57,14 @@ Napi::Value model_wrap::attention(const Napi::CallbackInfo & info) {
     const int id = args::integer(info[0], "session");
     Napi::Object o = args::object(info[2], "params");
     sd_attention_params p;
-    p.layers     = args::int32s(o.Get("layers"), "layers");
+    p.layers = args::int32s(o.Get("layers"), "layers");
     p.max_tokens = args::integer(o.Get("maxTokens"), "maxTokens", 1);
-    p.question   = args::boolean(o.Get("question"), "question");
+    p.question = args::boolean(o.Get("question"), "question");
 
-    struct out_t { sd_attention a; sd_timings t; };
+    struct out_t {
+        sd_attention a;
+        sd_timings t;
+    };
     auto run = [id, tokens = args::int32s(info[1], "tokens"), p](core & c, worker_job &) {
         out_t out;
         sd_attention_context & ctx = c.attention_on(id, out.t);
@@ -95,11 +98,14 @@ Napi::Value model_wrap::label_maps(const Napi::CallbackInfo & info) {
     const int id = args::integer(info[0], "session");
     Napi::Object o = args::object(info[2], "params");
     sd_label_params p;
-    p.grounding  = read_heads(o.Get("grounding"), "grounding");
-    p.sink       = read_heads(o.Get("sink"), "sink");
+    p.grounding = read_heads(o.Get("grounding"), "grounding");
+    p.sink = read_heads(o.Get("sink"), "sink");
     p.max_tokens = args::integer(o.Get("maxTokens"), "maxTokens", 1);
 
-    struct out_t { sd_label_maps maps; sd_timings t; };
+    struct out_t {
+        sd_label_maps maps;
+        sd_timings t;
+    };
     auto run = [id, tokens = args::int32s(info[1], "tokens"), p](core & c, worker_job &) {
         out_t out;
         sd_attention_context & ctx = c.attention_on(id, out.t);
@@ -125,10 +131,10 @@ Napi::Value model_wrap::label_maps(const Napi::CallbackInfo & info) {
 Napi::Value model_wrap::heads_start(const Napi::CallbackInfo & info) {
     Napi::Object o = args::object(info[0], "params");
     sd_heads_params p;
-    p.lattice     = args::integer(o.Get("lattice"), "lattice", 0);
-    p.window      = args::number(o.Get("window"), "window");
+    p.lattice = args::integer(o.Get("lattice"), "lattice", 0);
+    p.window = args::number(o.Get("window"), "window");
     p.uncertainty = args::number(o.Get("uncertainty"), "uncertainty");
-    p.max_tokens  = args::integer(o.Get("maxTokens"), "maxTokens", 1);
+    p.max_tokens = args::integer(o.Get("maxTokens"), "maxTokens", 1);
     auto run = [p](core & c, worker_job &) {
         auto heads = std::make_unique<sd_heads>(*c.model, p);
         const int id = c.next_heads++;
@@ -147,14 +153,14 @@ static sd_heads & find_heads(const std::map<int, std::unique_ptr<sd_heads>> & he
 Napi::Value model_wrap::heads_add(const Napi::CallbackInfo & info) {
     const int id = args::integer(info[0], "ranking");
     const Napi::Uint8Array rgb = args::array<uint8_t>(info[1], "rgb");
-    const int width  = args::integer(info[2], "width", 1);
+    const int width = args::integer(info[2], "width", 1);
     const int height = args::integer(info[3], "height", 1);
     if (double(width) * height * 3 != double(rgb.ElementLength())) {
         throw args::expected(info.Env(), "width * height * 3 bytes", "rgb");
     }
     const sd_picture picture = { rgb.Data(), width, height };
-    auto run = [id, picture, system = args::int32s(info[4], "system"), question = args::int32s(info[5], "question"),
-                other = args::int32s(info[6], "other")](core & c, worker_job &) {
+    auto run = [id, picture, system = args::int32s(info[4], "system"), question = args::int32s(info[5], "question"), other = args::int32s(info[6], "other")](
+                   core & c, worker_job &) {
         sd_heads & heads = find_heads(c.heads, id);
         c.attention_session = 0; // the pair's picture takes the place of a session's
         return sd_heads_add(heads, c.attention_context(), picture, c.checked(system), c.checked(question), c.checked(other));
@@ -166,7 +172,10 @@ Napi::Value model_wrap::heads_add(const Napi::CallbackInfo & info) {
 
 // headsRank(ranking) -> { used, passed, heads: [{ layer, head, grounding, sink }] }, best grounding first
 Napi::Value model_wrap::heads_rank(const Napi::CallbackInfo & info) {
-    struct out_t { int used = 0, passed = 0; std::vector<sd_head> rank; };
+    struct out_t {
+        int used = 0, passed = 0;
+        std::vector<sd_head> rank;
+    };
     auto run = [id = args::integer(info[0], "ranking")](core & c, worker_job &) {
         const sd_heads & heads = find_heads(c.heads, id);
         return out_t{ heads.n_used, heads.n_passed, sd_heads_rank(heads) };

@@ -58,8 +58,8 @@ inline Napi::Object timings_object(Napi::Env env, const sd_timings & t) {
 // a view of the one size that the model takes
 inline sd_view view_of(const sd_model & m, std::vector<uint8_t> rgb) {
     sd_view view;
-    view.rgb    = std::move(rgb);
-    view.width  = m.family->pixels.width;
+    view.rgb = std::move(rgb);
+    view.width = m.family->pixels.width;
     view.height = m.family->pixels.height;
     return view;
 }

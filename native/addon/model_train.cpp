@@ -24,18 +24,21 @@ Napi::Value model_wrap::train_note(const Napi::CallbackInfo & info) {
 Napi::Value model_wrap::train_start(const Napi::CallbackInfo & info) {
     Napi::Object o = args::object(info[0], "params");
     const std::string checkpoint = args::string(o.Get("checkpoint"), "checkpoint");
-    const int branch  = args::integer(o.Get("branchLayer"), "branchLayer");
+    const int branch = args::integer(o.Get("branchLayer"), "branchLayer");
     const int n_block = args::integer(o.Get("blockCount"), "blockCount");
     rpn_train_params p;
-    p.beta1         = float(args::number(o.Get("beta1"), "beta1"));
-    p.beta2         = float(args::number(o.Get("beta2"), "beta2"));
-    p.eps           = float(args::number(o.Get("epsilon"), "epsilon"));
-    p.weight_decay  = float(args::number(o.Get("weightDecay"), "weightDecay"));
+    p.beta1 = float(args::number(o.Get("beta1"), "beta1"));
+    p.beta2 = float(args::number(o.Get("beta2"), "beta2"));
+    p.eps = float(args::number(o.Get("epsilon"), "epsilon"));
+    p.weight_decay = float(args::number(o.Get("weightDecay"), "weightDecay"));
     p.max_grad_norm = float(args::number(o.Get("maxGradNorm"), "maxGradNorm"));
-    p.n_workers     = args::integer(o.Get("workers"), "workers");
-    p.n_threads     = args::integer(o.Get("threads"), "threads");
+    p.n_workers = args::integer(o.Get("workers"), "workers");
+    p.n_threads = args::integer(o.Get("threads"), "threads");
 
-    struct out_t { int id = 0; int64_t step = 0; };
+    struct out_t {
+        int id = 0;
+        int64_t step = 0;
+    };
     auto run = [=](core & c, worker_job &) {
         auto t = checkpoint.empty() ? sd_train_start(*c.cells, branch, n_block, p) : sd_train_resume(*c.cells, checkpoint, p);
         const out_t out = { c.next_training++, rpn_train_n_steps(t->trainer.get()) };
@@ -58,7 +61,8 @@ Napi::Value model_wrap::train_add(const Napi::CallbackInfo & info) {
         Napi::Object o = args::object(v, "pair");
         questions.push_back({ args::integer(o.Get("id"), "id", 0), args::int32s(o.Get("tokens"), "tokens"), args::copy<int8_t>(o.Get("labels"), "labels") });
     });
-    auto run = [id, system = args::int32s(info[1], "system"), view = args::bytes(info[2], "view"), questions = std::move(questions)](core & c, worker_job &) mutable {
+    auto run = [id, system = args::int32s(info[1], "system"), view = args::bytes(info[2], "view"), questions = std::move(questions)](
+                   core & c, worker_job &) mutable {
         for (const sd_train_question & q : questions) {
             c.checked(q.tokens);
         }
@@ -69,12 +73,14 @@ Napi::Value model_wrap::train_add(const Napi::CallbackInfo & info) {
 
 // trainDrop(training, ids)
 Napi::Value model_wrap::train_drop(const Napi::CallbackInfo & info) {
-    return on_model([id = args::integer(info[0], "training"), ids = args::int32s(info[1], "ids")](core & c, worker_job &) { sd_train_drop(c.training(id), ids); });
+    return on_model(
+        [id = args::integer(info[0], "training"), ids = args::int32s(info[1], "ids")](core & c, worker_job &) { sd_train_drop(c.training(id), ids); });
 }
 
 // trainAccumulate(training, ids)
 Napi::Value model_wrap::train_accumulate(const Napi::CallbackInfo & info) {
-    return on_model([id = args::integer(info[0], "training"), ids = args::int32s(info[1], "ids")](core & c, worker_job &) { sd_train_accumulate(c.training(id), ids); });
+    return on_model(
+        [id = args::integer(info[0], "training"), ids = args::int32s(info[1], "ids")](core & c, worker_job &) { sd_train_accumulate(c.training(id), ids); });
 }
 
 // trainClear(training): forgets what has been accumulated
@@ -127,7 +133,7 @@ Napi::Value model_wrap::train_save(const Napi::CallbackInfo & info) {
     const int id = args::integer(info[0], "training");
     const std::string path = args::string(info[1], "path");
     const std::string type = args::string(info[2], "type");
-    const float threshold  = float(args::number(info[3], "threshold"));
+    const float threshold = float(args::number(info[3], "threshold"));
     return on_model([=](core & c, worker_job &) { rpn_train_save(c.training(id).trainer.get(), path, type, threshold); });
 }
 
@@ -145,7 +151,7 @@ Napi::Value model_wrap::train_rate(const Napi::CallbackInfo & info) {
 // trainOrder(n, seed, epoch) -> Int32Array, a permutation of 0..n-1, at once
 Napi::Value model_wrap::train_order(const Napi::CallbackInfo & info) {
     const int n = args::integer(info[0], "n", 0);
-    const uint32_t seed  = uint32_t(args::id(info[1], "seed", 4294967295.0));
+    const uint32_t seed = uint32_t(args::id(info[1], "seed", 4294967295.0));
     const uint32_t epoch = uint32_t(args::id(info[2], "epoch", 4294967295.0));
     return args::to_array(info.Env(), rpn_train_order(n, seed, epoch));
 }

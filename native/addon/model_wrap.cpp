@@ -9,34 +9,35 @@
 #include <algorithm>
 
 Napi::Function model_wrap::define(Napi::Env env) {
-    return define_class(env, "Model", {
-        method_of<&model_wrap::load>("load"),
-        method_of<&model_wrap::tokenize>("tokenize"),
-        method_of<&model_wrap::open>("open"),
-        method_of<&model_wrap::drop>("drop"),
-        method_of<&model_wrap::encode>("encode"),
-        method_of<&model_wrap::roi>("roi"),
-        method_of<&model_wrap::answer>("answer"),
-        method_of<&model_wrap::attention>("attention"),
-        method_of<&model_wrap::label_maps>("labelMaps"),
-        method_of<&model_wrap::heads_start>("headsStart"),
-        method_of<&model_wrap::heads_add>("headsAdd"),
-        method_of<&model_wrap::heads_rank>("headsRank"),
-        method_of<&model_wrap::heads_drop>("headsDrop"),
-        method_of<&model_wrap::train_note>("trainNote"),
-        method_of<&model_wrap::train_start>("trainStart"),
-        method_of<&model_wrap::train_add>("trainAdd"),
-        method_of<&model_wrap::train_drop>("trainDrop"),
-        method_of<&model_wrap::train_accumulate>("trainAccumulate"),
-        method_of<&model_wrap::train_clear>("trainClear"),
-        method_of<&model_wrap::train_step>("trainStep"),
-        method_of<&model_wrap::train_eval>("trainEval"),
-        method_of<&model_wrap::train_checkpoint>("trainCheckpoint"),
-        method_of<&model_wrap::train_save>("trainSave"),
-        method_of<&model_wrap::train_end>("trainEnd"),
-        method_of<&model_wrap::train_rate>("trainRate"),
-        method_of<&model_wrap::train_order>("trainOrder"),
-    });
+    return define_class(env, "Model",
+        {
+            method_of<&model_wrap::load>("load"),
+            method_of<&model_wrap::tokenize>("tokenize"),
+            method_of<&model_wrap::open>("open"),
+            method_of<&model_wrap::drop>("drop"),
+            method_of<&model_wrap::encode>("encode"),
+            method_of<&model_wrap::roi>("roi"),
+            method_of<&model_wrap::answer>("answer"),
+            method_of<&model_wrap::attention>("attention"),
+            method_of<&model_wrap::label_maps>("labelMaps"),
+            method_of<&model_wrap::heads_start>("headsStart"),
+            method_of<&model_wrap::heads_add>("headsAdd"),
+            method_of<&model_wrap::heads_rank>("headsRank"),
+            method_of<&model_wrap::heads_drop>("headsDrop"),
+            method_of<&model_wrap::train_note>("trainNote"),
+            method_of<&model_wrap::train_start>("trainStart"),
+            method_of<&model_wrap::train_add>("trainAdd"),
+            method_of<&model_wrap::train_drop>("trainDrop"),
+            method_of<&model_wrap::train_accumulate>("trainAccumulate"),
+            method_of<&model_wrap::train_clear>("trainClear"),
+            method_of<&model_wrap::train_step>("trainStep"),
+            method_of<&model_wrap::train_eval>("trainEval"),
+            method_of<&model_wrap::train_checkpoint>("trainCheckpoint"),
+            method_of<&model_wrap::train_save>("trainSave"),
+            method_of<&model_wrap::train_end>("trainEnd"),
+            method_of<&model_wrap::train_rate>("trainRate"),
+            method_of<&model_wrap::train_order>("trainOrder"),
+        });
 }
 
 // new Model(onLog?: (level, text) => void)
@@ -147,14 +148,14 @@ static Napi::Object info_object(Napi::Env env, const sd_model & m) {
 Napi::Value model_wrap::load(const Napi::CallbackInfo & info) {
     Napi::Object o = args::object(info[0], "params");
     sd_model_params p;
-    p.model        = args::string(o.Get("model"), "model");
-    p.mmproj       = args::string(o.Get("mmproj"), "mmproj");
-    p.rpn          = args::string(o.Get("rpn"), "rpn");
-    p.gpu_layers   = args::integer(o.Get("gpuLayers"), "gpuLayers", -1);
-    p.n_threads    = args::integer(o.Get("threads"), "threads", 0);
+    p.model = args::string(o.Get("model"), "model");
+    p.mmproj = args::string(o.Get("mmproj"), "mmproj");
+    p.rpn = args::string(o.Get("rpn"), "rpn");
+    p.gpu_layers = args::integer(o.Get("gpuLayers"), "gpuLayers", -1);
+    p.n_threads = args::integer(o.Get("threads"), "threads", 0);
     p.context_size = args::integer(o.Get("contextSize"), "contextSize", 0);
-    p.parallel     = args::integer(o.Get("parallel"), "parallel", 1);
-    p.memory       = uint64_t(std::min(1e18, std::max(0.0, args::number(o.Get("memory"), "memory"))));
+    p.parallel = args::integer(o.Get("parallel"), "parallel", 1);
+    p.memory = uint64_t(std::min(1e18, std::max(0.0, args::number(o.Get("memory"), "memory"))));
 
     auto job = std::make_shared<worker_job>();
     args::callback(*job, info[1], "onProgress");

@@ -17,10 +17,11 @@ Napi::Object rpn_info_object(Napi::Env env, const rpn_hparams & hp) {
 }
 
 Napi::Function rpn_wrap::define(Napi::Env env) {
-    return define_class(env, "Rpn", {
-        method_of<&rpn_wrap::load>("load"),
-        method_of<&rpn_wrap::score>("score"),
-    });
+    return define_class(env, "Rpn",
+        {
+            method_of<&rpn_wrap::load>("load"),
+            method_of<&rpn_wrap::score>("score"),
+        });
 }
 
 rpn_wrap::rpn_wrap(const Napi::CallbackInfo & info) : worker_wrap(info), c(new core) {
@@ -38,13 +39,13 @@ rpn_wrap::rpn_wrap(const Napi::CallbackInfo & info) : worker_wrap(info), c(new c
 Napi::Value rpn_wrap::load(const Napi::CallbackInfo & info) {
     Napi::Object o = args::object(info[0], "params");
     const std::string path = args::string(o.Get("path"), "path");
-    const bool gpu         = args::boolean(o.Get("gpu"), "gpu");
-    const int n_threads    = args::integer(o.Get("threads"), "threads", 1);
+    const bool gpu = args::boolean(o.Get("gpu"), "gpu");
+    const int n_threads = args::integer(o.Get("threads"), "threads", 1);
     auto run = [=, core = c](worker_job &) {
         rpn_ptr net = rpn_load(path, gpu ? sd_backend_gpu() : nullptr, n_threads);
         auto hidden = std::make_unique<rpn_hidden>();
         core->hidden = std::move(hidden); // the old one goes before its network
-        core->net    = std::move(net);
+        core->net = std::move(net);
         return rpn_get_hparams(core->net.get());
     };
     return w->submit(std::make_shared<worker_job>(), run, rpn_info_object);
@@ -52,7 +53,7 @@ Napi::Value rpn_wrap::load(const Napi::CallbackInfo & info) {
 
 // score(hidden, tokens, imageStart, imageTokens, queryIndex) -> Float32Array [imageTokens]
 Napi::Value rpn_wrap::score(const Napi::CallbackInfo & info) {
-    const int n     = args::integer(info[1], "tokens", 1);
+    const int n = args::integer(info[1], "tokens", 1);
     const int start = args::integer(info[2], "imageStart", 0);
     const int n_img = args::integer(info[3], "imageTokens", 1);
     const int query = args::integer(info[4], "queryIndex", 0);
@@ -62,8 +63,9 @@ Napi::Value rpn_wrap::score(const Napi::CallbackInfo & info) {
         }
         const int n_embd = rpn_get_hparams(core->net.get()).n_embd;
         if (hidden.size() != size_t(n) * n_embd || int64_t(start) + n_img > n || query >= n) {
-            throw sd_error("INVALID_ARGUMENT", sd_format("Expected %d x %d hidden states with the image and the query inside, but received %zu numbers, image tokens %d to %d and query %d",
-                n, n_embd, hidden.size(), start, start + n_img, query));
+            throw sd_error("INVALID_ARGUMENT",
+                sd_format("Expected %d x %d hidden states with the image and the query inside, but received %zu numbers, image tokens %d to %d and query %d", n,
+                    n_embd, hidden.size(), start, start + n_img, query));
         }
         rpn_hidden_reset(core->net.get(), *core->hidden, n);
         rpn_hidden_set(*core->hidden, hidden.data(), n);

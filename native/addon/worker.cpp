@@ -96,15 +96,17 @@ void worker::stop_all(napi_env env) {
 
 void worker::stop_at_exit() {
     // not std::atexit, which may keep the function's address when Node unloads the addon with its last environment
-    static const struct at_exit { ~at_exit() { stop_all(nullptr); } } guard;
+    static const struct at_exit {
+        ~at_exit() { stop_all(nullptr); }
+    } guard;
 }
 
 Napi::Value worker::enqueue(worker_job_ptr job) {
     const uint64_t id = next_id++;
-    job->id       = id;
+    job->id = id;
     job->deferred = std::make_unique<Napi::Promise::Deferred>(env);
-    job->end      = std::make_unique<worker_message>([this, id](Napi::Env) { settle(id); });
-    job->on_end   = [this, j = job.get()] {
+    job->end = std::make_unique<worker_message>([this, id](Napi::Env) { settle(id); });
+    job->on_end = [this, j = job.get()] {
         if (!j->error_code.empty()) {
             j->result = nullptr; // what it captured belongs to the thread
         }
@@ -157,7 +159,7 @@ Napi::Value worker::close() {
         }
     });
     if (!queue.stopping()) {
-        closed         = std::move(deferred);
+        closed = std::move(deferred);
         closed_message = std::move(message);
         napi_ref_threadsafe_function(env, tsfn);
         if (queue.close()) {

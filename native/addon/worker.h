@@ -37,7 +37,7 @@ struct worker {
 
     // --- JavaScript thread
     Napi::Value enqueue(worker_job_ptr job); // { id, promise }
-    void        cancel(uint64_t id);
+    void cancel(uint64_t id);
     Napi::Value close();                     // promise, to be asked for once; waiting jobs reject with DISPOSED
     static void stop_all(napi_env env);      // joins the threads of this environment's workers, or of all (null)
     static void stop_at_exit();              // calls stop_all when the process exits, before statics made so far are destroyed
@@ -49,11 +49,11 @@ struct worker {
     template <typename Run, typename Convert> Napi::Value submit(worker_job_ptr job, Run run, Convert convert) {
         using T = std::invoke_result_t<Run &, worker_job &>;
         if constexpr (std::is_void_v<T>) {
-            job->run    = [run = std::move(run)](queue_job & j) mutable { run(static_cast<worker_job &>(j)); };
+            job->run = [run = std::move(run)](queue_job & j) mutable { run(static_cast<worker_job &>(j)); };
             job->result = [convert = std::move(convert)](Napi::Env env) -> Napi::Value { return convert(env); };
         } else {
-            auto out    = std::make_shared<T>();
-            job->run    = [out, run = std::move(run)](queue_job & j) mutable { *out = run(static_cast<worker_job &>(j)); };
+            auto out = std::make_shared<T>();
+            job->run = [out, run = std::move(run)](queue_job & j) mutable { *out = run(static_cast<worker_job &>(j)); };
             job->result = [out, convert = std::move(convert)](Napi::Env env) -> Napi::Value { return convert(env, *out); };
         }
         return enqueue(std::move(job));

@@ -43,7 +43,5 @@ private:
         return info.Env().Undefined();
     }
 
-    Napi::Value close(const Napi::CallbackInfo &) {
-        return w->close();
-    }
+    Napi::Value close(const Napi::CallbackInfo &) { return w->close(); }
 };

@@ -37,7 +37,7 @@ static void check(bool ok, const std::string & what) {
 }
 
 template <typename T> struct device {
-    T *    p = nullptr;
+    T * p = nullptr;
     size_t n = 0;
 
     explicit device(size_t n) : n(n) { CUDA_OK(cudaMalloc(&p, n * sizeof(T))); }
@@ -54,44 +54,70 @@ template <typename T> struct device {
     }
 };
 
-static float  to_type(float f, float *) { return f; }
-static __half to_type(float f, __half *) { return __float2half(f); }
-static __nv_bfloat16 to_type(float f, __nv_bfloat16 *) { return __float2bfloat16(f); }
-static float to_float(float f) { return f; }
-static float to_float(__half f) { return __half2float(f); }
-static float to_float(__nv_bfloat16 f) { return __bfloat162float(f); }
-static rpn_state_type type_of(float *) { return RPN_STATE_F32; }
-static rpn_state_type type_of(__half *) { return RPN_STATE_F16; }
-static rpn_state_type type_of(__nv_bfloat16 *) { return RPN_STATE_BF16; }
+static float to_type(float f, float *) {
+    return f;
+}
+static __half to_type(float f, __half *) {
+    return __float2half(f);
+}
+static __nv_bfloat16 to_type(float f, __nv_bfloat16 *) {
+    return __float2bfloat16(f);
+}
+static float to_float(float f) {
+    return f;
+}
+static float to_float(__half f) {
+    return __half2float(f);
+}
+static float to_float(__nv_bfloat16 f) {
+    return __bfloat162float(f);
+}
+static rpn_state_type type_of(float *) {
+    return RPN_STATE_F32;
+}
+static rpn_state_type type_of(__half *) {
+    return RPN_STATE_F16;
+}
+static rpn_state_type type_of(__nv_bfloat16 *) {
+    return RPN_STATE_BF16;
+}
 
 // random states, norms and directions on the device; `out` and `done` of the arguments are set by the caller
 template <typename T> struct problem {
-    std::vector<T>     x;
+    std::vector<T> x;
     std::vector<float> w_t, w_in, u;
-    device<T>          dx;
-    device<float>      dw_t, dw_in, du, out;
-    device<unsigned>   done;
-    rpn_head_args      a = {};
+    device<T> dx;
+    device<float> dw_t, dw_in, du, out;
+    device<unsigned> done;
+    rpn_head_args a = {};
 
     problem(int width, int height, int n, int n_maps)
-        : x(random_states(size_t(width) * height * n * n_maps)), w_t(random_numbers(n, 1, 0.3f)), w_in(random_numbers(n, 1, 0.3f)),
-          u(random_numbers(size_t(n) * n_maps, 0, 1)), dx(x), dw_t(w_t), dw_in(w_in), du(u), out(size_t(3) * width * height * n_maps), done(n_maps) {
+        : x(random_states(size_t(width) * height * n * n_maps))
+        , w_t(random_numbers(n, 1, 0.3f))
+        , w_in(random_numbers(n, 1, 0.3f))
+        , u(random_numbers(size_t(n) * n_maps, 0, 1))
+        , dx(x)
+        , dw_t(w_t)
+        , dw_in(w_in)
+        , du(u)
+        , out(size_t(3) * width * height * n_maps)
+        , done(n_maps) {
         CUDA_OK(cudaMemset(done.p, 0, n_maps * sizeof(unsigned)));
-        a.x         = dx.p;
-        a.w_t       = dw_t.p;
-        a.w_in      = dw_in.p;
-        a.u         = du.p;
-        a.out       = out.p;
-        a.done      = done.p;
+        a.x = dx.p;
+        a.w_t = dw_t.p;
+        a.w_in = dw_in.p;
+        a.u = du.p;
+        a.out = out.p;
+        a.done = done.p;
         a.row_bytes = int64_t(n) * sizeof(T);
         a.map_bytes = a.row_bytes * width * height;
-        a.n         = n;
-        a.n_maps    = n_maps;
-        a.planes    = 3;
-        a.width     = width;
-        a.height    = height;
-        a.eps       = 1e-5f;
-        a.scale     = 1 / std::sqrt(float(n));
+        a.n = n;
+        a.n_maps = n_maps;
+        a.planes = 3;
+        a.width = width;
+        a.height = height;
+        a.eps = 1e-5f;
+        a.scale = 1 / std::sqrt(float(n));
     }
 
     static std::mt19937 & engine() {
@@ -224,16 +250,16 @@ template <typename T> static void run_time(const char * type, int width, int hei
             rpn_head_args a = p.a;
             const int set = i % n_sets;
             a.n_maps = n_maps;
-            a.x    = static_cast<const char *>(a.x) + int64_t(set) * n_maps * a.map_bytes;
-            a.u    = a.u + int64_t(set) * n_maps * a.n;
-            a.out  = a.out + int64_t(set) * n_maps * 3 * a.n_cells();
+            a.x = static_cast<const char *>(a.x) + int64_t(set) * n_maps * a.map_bytes;
+            a.u = a.u + int64_t(set) * n_maps * a.n;
+            a.out = a.out + int64_t(set) * n_maps * 3 * a.n_cells();
             a.done = a.done + set * n_maps;
             rpn_head_launch_rows(a, type_of(static_cast<T *>(nullptr)), rows, nullptr);
         };
         const timing t = time_us(call, std::max(n_sets, 20));
         const double floor = double(bytes) / rate;
-        printf("time  %-4s %3dx%-3d of %d, %2d maps, %d rows a block: %8.2f us (%.2f-%.2f), floor %8.2f us, ratio %.2f\n",
-            type, width, height, n, n_maps, rows, t.median, t.least, t.most, floor, t.median / floor);
+        printf("time  %-4s %3dx%-3d of %d, %2d maps, %d rows a block: %8.2f us (%.2f-%.2f), floor %8.2f us, ratio %.2f\n", type, width, height, n, n_maps, rows,
+            t.median, t.least, t.most, floor, t.median / floor);
     }
     CUDA_OK(cudaGetLastError());
 }
@@ -242,7 +268,8 @@ int main(int argc, char ** argv) {
     const bool quick = argc > 1 && strcmp(argv[1], "--quick") == 0;
     cudaDeviceProp prop;
     CUDA_OK(cudaGetDeviceProperties(&prop, 0));
-    printf("device %s, compute capability %d.%d, %d multiprocessors, %.0f MB of L2\n", prop.name, prop.major, prop.minor, prop.multiProcessorCount, double(prop.l2CacheSize) / 1e6);
+    printf("device %s, compute capability %d.%d, %d multiprocessors, %.0f MB of L2\n", prop.name, prop.major, prop.minor, prop.multiProcessorCount,
+        double(prop.l2CacheSize) / 1e6);
 
     run_check<float>("f32", 1, 1, 64, 1);
     run_check<float>("f32", 2, 1, 8, 3);

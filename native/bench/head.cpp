@@ -29,13 +29,13 @@ static std::vector<float> values(size_t n, float scale) {
 
 // a network of one block, which is nothing but the head
 static rpn_ptr network(rpn_hparams hp, const std::string & type, int n_threads) {
-    hp.n_ff         = 2 * hp.n_embd;
-    hp.n_block      = 1;
-    hp.branch       = 1;
+    hp.n_ff = 2 * hp.n_embd;
+    hp.n_block = 1;
+    hp.branch = 1;
     hp.base_n_layer = 2;
     hp.base_architecture = "llama";
     hp.d_head = hp.rope_dim = hp.n_embd / hp.n_head;
-    hp.eps       = 1e-5f;
+    hp.eps = 1e-5f;
     hp.rope_base = 10000;
     const std::string path = (std::filesystem::temp_directory_path() / ("sd-rpn-head-" + std::to_string(std::random_device{}()) + ".gguf")).u8string();
     {
@@ -69,7 +69,10 @@ static void measure(rpn_net * net, int n_cells, int runs) {
     rpn_hidden_reset(net, states, n);
     rpn_hidden_set(states, v.data(), n);
 
-    const struct { rpn_head_kind kind; const char * name; } kinds[] = { { RPN_HEAD_FOLD, "fold" }, { RPN_HEAD_FUSED, "fused" }, { RPN_HEAD_KEYS, "keys" } };
+    const struct {
+        rpn_head_kind kind;
+        const char * name;
+    } kinds[] = { { RPN_HEAD_FOLD, "fold" }, { RPN_HEAD_FUSED, "fused" }, { RPN_HEAD_KEYS, "keys" } };
     std::vector<double> first[3], next[3], at_once[3];
     size_t kept[3] = {};
     for (int r = -1; r < runs; r++) {
@@ -90,7 +93,8 @@ static void measure(rpn_net * net, int n_cells, int runs) {
         }
     }
     for (int k = 0; k < 3; k++) {
-        printf("| %d | %s | %.2f | %.2f | %.2f | %.1f |\n", n_cells, kinds[k].name, median(first[k]), median(next[k]), median(at_once[k]), double(kept[k]) / 1e6);
+        printf(
+            "| %d | %s | %.2f | %.2f | %.2f | %.1f |\n", n_cells, kinds[k].name, median(first[k]), median(next[k]), median(at_once[k]), double(kept[k]) / 1e6);
     }
     fflush(stdout);
 }
@@ -104,8 +108,12 @@ int main(int argc, char ** argv) {
     for (int i = 1; i < argc; i += 2) {
         const std::string name = argv[i];
         const char * value = i + 1 < argc ? argv[i + 1] : nullptr;
-        int * number = name == "--width" ? &hp.n_embd : name == "--heads" ? &hp.n_head : name == "--kv-heads" ? &hp.n_head_kv
-            : name == "--threads" ? &n_threads : name == "--runs" ? &runs : nullptr;
+        int * number = name == "--width" ? &hp.n_embd
+            : name == "--heads"          ? &hp.n_head
+            : name == "--kv-heads"       ? &hp.n_head_kv
+            : name == "--threads"        ? &n_threads
+            : name == "--runs"           ? &runs
+                                         : nullptr;
         if (value && name == "--type") {
             type = value;
         } else if (value && number && atoi(value) > 0) {

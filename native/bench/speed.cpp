@@ -142,12 +142,8 @@ struct bench {
         }
         return sd_tokenize(model->tokenizer, { { SD_SEGMENT_MARKUP, text } }, false);
     }
-    std::unique_ptr<sd_session> open(int i = 0) {
-        return sd_session_open(*cells, system, pictures[i]);
-    }
-    std::vector<sd_view> crop() const {
-        return { pictures.back() };
-    }
+    std::unique_ptr<sd_session> open(int i = 0) { return sd_session_open(*cells, system, pictures[i]); }
+    std::vector<sd_view> crop() const { return { pictures.back() }; }
 };
 
 static void step(sd_cells & c, std::vector<std::unique_ptr<sd_answer>> & answers) {
@@ -205,16 +201,16 @@ static void reference(bench & b, sd_timings & t) {
 // wall and processor time since it was made, in ms
 struct measure {
     int64_t wall = ggml_time_us();
-    clock_t cpu  = clock();
+    clock_t cpu = clock();
     double ms = 0, cpu_ms = 0;
     measure & stop() {
-        ms     += (ggml_time_us() - wall) / 1000.0;
+        ms += (ggml_time_us() - wall) / 1000.0;
         cpu_ms += double(clock() - cpu) * 1000.0 / CLOCKS_PER_SEC;
         return *this;
     }
     void start() {
         wall = ggml_time_us();
-        cpu  = clock();
+        cpu = clock();
     }
 };
 
@@ -283,16 +279,22 @@ static json run(bench & b) {
             return c.stop();
         });
     };
-    auto none    = [] {};
+    auto none = [] {};
     auto nothing = [&] { session = nullptr; };
-    auto unread  = [&] { session = nullptr; session = b.open(); };
-    auto there   = [&] { // a session that has answered a question
+    auto unread = [&] {
+        session = nullptr;
+        session = b.open();
+    };
+    auto there = [&] { // a session that has answered a question
         if (!session || !session->rpn || session->level != SD_PREFIX_FULL) {
             fresh();
             answer_with_roi(b, *session, ignored);
         }
     };
-    auto roi = [&](sd_timings & t) { int reused; sd_session_roi(*session, b.question(), t, reused); };
+    auto roi = [&](sd_timings & t) {
+        int reused;
+        sd_session_roi(*session, b.question(), t, reused);
+    };
 
     call("vision", none, [&](sd_timings &) { m.vision->encode(b.pictures[0]); });
     call("full_prefill", fresh, [&](sd_timings &) { sd_next_logits(*session, b.question(), {}); });
@@ -316,10 +318,16 @@ static json run(bench & b) {
     rpn_hidden_set(states, values.data(), n_img + 1);
     rpn_state image;
     auto keep = [&](rpn_head_kind kind) { rpn_head_image(m.rpn.get(), states, 0, n_img, image, {}, kind); };
-    auto map  = [&](sd_timings &) { rpn_head_map(m.rpn.get(), image, states, n_img); };
-    call("head_first", none, [&](sd_timings & t) { keep(RPN_HEAD_BEST); map(t); });
+    auto map = [&](sd_timings &) { rpn_head_map(m.rpn.get(), image, states, n_img); };
+    call("head_first", none, [&](sd_timings & t) {
+        keep(RPN_HEAD_BEST);
+        map(t);
+    });
     call("head_next", [&] { keep(RPN_HEAD_BEST); }, map);
-    call("head_keys_first", none, [&](sd_timings & t) { keep(RPN_HEAD_KEYS); map(t); });
+    call("head_keys_first", none, [&](sd_timings & t) {
+        keep(RPN_HEAD_KEYS);
+        map(t);
+    });
     call("head_keys_next", [&] { keep(RPN_HEAD_KEYS); }, map);
     add("decode", none, [&](sd_timings &) { return decode(b, 1, false); });
     if (b.o.sessions > 1) {
@@ -362,7 +370,7 @@ int main(int argc, char ** argv) {
         p.n_threads = b.o.threads;
         p.context_size = b.o.context;
         p.parallel = b.o.sessions;
-        const sd_cancel cancel{false};
+        const sd_cancel cancel{ false };
         b.model = sd_model_load(p, cancel);
         b.cells = sd_cells_init(*b.model);
         sd_model & m = *b.model;
@@ -370,7 +378,7 @@ int main(int argc, char ** argv) {
         for (int i = 0; i <= b.o.sessions; i++) {
             std::mt19937 rng(i + 1);
             sd_view view;
-            view.width  = m.family->pixels.width;
+            view.width = m.family->pixels.width;
             view.height = m.family->pixels.height;
             view.rgb.resize(size_t(view.width) * view.height * 3);
             for (uint8_t & v : view.rgb) {
@@ -384,9 +392,9 @@ int main(int argc, char ** argv) {
         out["model"] = { { "name", m.info.name }, { "layers", m.info.n_layer }, { "width", m.info.n_embd }, { "branch", r.branch }, { "blocks", r.n_block },
             { "imageTokens", m.family->grid.area() }, { "prefixTokens", b.system.size() + m.family->grid.area() }, { "questionTokens", b.question().size() },
             { "contextSize", m.info.context_size }, { "parallel", m.info.parallel } };
-        out["machine"]  = { { "backend", m.info.backend }, { "device", m.info.device }, { "threads", m.info.n_threads } };
+        out["machine"] = { { "backend", m.info.backend }, { "device", m.info.device }, { "threads", m.info.n_threads } };
         out["versions"] = { { "llama", m.info.llama_version }, { "ggml", m.info.ggml_version } };
-        out["options"]  = { { "runs", b.o.runs }, { "maxTokens", b.o.max_tokens }, { "decodeTokens", b.o.decode_tokens }, { "sessions", b.o.sessions } };
+        out["options"] = { { "runs", b.o.runs }, { "maxTokens", b.o.max_tokens }, { "decodeTokens", b.o.decode_tokens }, { "sessions", b.o.sessions } };
         out["peakBytes"] = peak_bytes();
         printf("%s\n", out.dump(1).c_str());
         return 0;

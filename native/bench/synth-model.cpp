@@ -28,9 +28,9 @@ namespace fs = std::filesystem;
 struct synth_params {
     synth_shape shape;
     std::string shape_name = "llava-1.5-7b";
-    int         scale = 1;
-    uint64_t    seed  = 1;
-    ggml_type   type = GGML_TYPE_F16, mmproj_type = GGML_TYPE_F16, rpn_type = GGML_TYPE_F16;
+    int scale = 1;
+    uint64_t seed = 1;
+    ggml_type type = GGML_TYPE_F16, mmproj_type = GGML_TYPE_F16, rpn_type = GGML_TYPE_F16;
     std::string out = ".";
     std::string rpn_type_name = "f16";
 };
@@ -67,7 +67,7 @@ static void set_common(gguf_context * g, const char * arch, const std::string & 
 
 static void write_language_model(const synth_params & p, const std::string & path) {
     const synth_shape & s = p.shape;
-    const synth_vocab   v = synth_vocab_make(s.n_vocab);
+    const synth_vocab v = synth_vocab_make(s.n_vocab);
     gguf_context_ptr g(gguf_init_empty());
     set_common(g.get(), "llama", s.name, p.type);
     gguf_set_val_u32(g.get(), "llama.context_length", uint32_t(s.n_ctx));
@@ -85,12 +85,12 @@ static void write_language_model(const synth_params & p, const std::string & pat
     for (const std::string & piece : v.pieces) {
         pieces.push_back(piece.c_str());
     }
-    gguf_set_arr_str (g.get(), "tokenizer.ggml.tokens", pieces.data(), pieces.size());
+    gguf_set_arr_str(g.get(), "tokenizer.ggml.tokens", pieces.data(), pieces.size());
     gguf_set_arr_data(g.get(), "tokenizer.ggml.scores", GGUF_TYPE_FLOAT32, v.scores.data(), v.scores.size());
     gguf_set_arr_data(g.get(), "tokenizer.ggml.token_type", GGUF_TYPE_INT32, v.types.data(), v.types.size());
-    gguf_set_val_u32 (g.get(), "tokenizer.ggml.unknown_token_id", 0);
-    gguf_set_val_u32 (g.get(), "tokenizer.ggml.bos_token_id", 1);
-    gguf_set_val_u32 (g.get(), "tokenizer.ggml.eos_token_id", 2);
+    gguf_set_val_u32(g.get(), "tokenizer.ggml.unknown_token_id", 0);
+    gguf_set_val_u32(g.get(), "tokenizer.ggml.bos_token_id", 1);
+    gguf_set_val_u32(g.get(), "tokenizer.ggml.eos_token_id", 2);
     gguf_set_val_bool(g.get(), "tokenizer.ggml.add_bos_token", true);
     gguf_set_val_bool(g.get(), "tokenizer.ggml.add_space_prefix", true);
 
@@ -130,7 +130,7 @@ static void write_vision(const synth_params & p, const std::string & path) {
     gguf_context_ptr g(gguf_init_empty());
     set_common(g.get(), "clip", s.name + "-mmproj", p.mmproj_type);
     gguf_set_val_bool(g.get(), "clip.has_vision_encoder", true);
-    gguf_set_val_str (g.get(), "clip.projector_type", "mlp");
+    gguf_set_val_str(g.get(), "clip.projector_type", "mlp");
     gguf_set_val_bool(g.get(), "clip.use_gelu", false);
     const std::string a = "clip.vision.";
     gguf_set_val_u32(g.get(), (a + "image_size").c_str(), uint32_t(s.v_side));
@@ -179,18 +179,18 @@ static void write_vision(const synth_params & p, const std::string & path) {
 static void write_rpn(const synth_params & p, const std::string & path) {
     const synth_shape & s = p.shape;
     rpn_hparams hp;
-    hp.n_embd    = s.n_embd;
-    hp.n_ff      = s.n_ff;
-    hp.n_head    = s.n_head;
+    hp.n_embd = s.n_embd;
+    hp.n_ff = s.n_ff;
+    hp.n_head = s.n_head;
     hp.n_head_kv = s.n_head_kv;
-    hp.d_head    = s.n_embd / s.n_head;
-    hp.n_block   = s.block;
-    hp.branch    = s.branch;
-    hp.rope_dim  = hp.d_head;
+    hp.d_head = s.n_embd / s.n_head;
+    hp.n_block = s.block;
+    hp.branch = s.branch;
+    hp.rope_dim = hp.d_head;
     hp.rope_base = 10000.0f;
-    hp.eps       = 1e-5f;
+    hp.eps = 1e-5f;
     hp.base_architecture = "llama";
-    hp.base_name    = s.name;
+    hp.base_name = s.name;
     hp.base_n_layer = s.n_layer;
     hp.base_n_vocab = s.n_vocab;
 
@@ -243,13 +243,13 @@ static synth_params parse(int argc, char ** argv) {
     synth_shape_scale(p.shape, p.scale);
     p.seed = uint64_t(to_int("--seed", take("seed", "1")));
     const std::string type = take("type", "f16");
-    p.type        = synth_type(type);
+    p.type = synth_type(type);
     p.mmproj_type = synth_type(take("mmproj-type", "f16")); // as published files have it
     const bool known = type == "f32" || type == "f16" || type == "q8_0" || type == "q4_k";
     p.rpn_type_name = take("rpn-type", known ? type : type == "bf16" ? "f16" : "q8_0");
-    p.rpn_type    = rpn_file_type(p.rpn_type_name);
-    p.out         = take("out", p.out);
-    p.shape.name  = sd_format("synthetic-%s-%d-%s", p.shape_name.c_str(), p.scale, type.c_str());
+    p.rpn_type = rpn_file_type(p.rpn_type_name);
+    p.out = take("out", p.out);
+    p.shape.name = sd_format("synthetic-%s-%d-%s", p.shape_name.c_str(), p.scale, type.c_str());
     for (const auto & o : options) { // sizes given one by one come last
         int * size = synth_shape_size(p.shape, o.first);
         if (!size) {
@@ -277,7 +277,8 @@ int main(int argc, char ** argv) {
         if (!fs::exists(fs::u8path(rpn))) write_rpn(p, rpn);
         const synth_shape & s = p.shape;
         printf("{\"model\": \"%s\", \"mmproj\": \"%s\", \"rpn\": \"%s\",\n", model.c_str(), mmproj.c_str(), rpn.c_str());
-        printf(" \"sizes\": {\"layers\": %d, \"width\": %d, \"kvWidth\": %d, \"ff\": %d, \"vocab\": %d, \"branch\": %d, \"blocks\": %d, \"imageTokens\": %d}}\n",
+        printf(
+            " \"sizes\": {\"layers\": %d, \"width\": %d, \"kvWidth\": %d, \"ff\": %d, \"vocab\": %d, \"branch\": %d, \"blocks\": %d, \"imageTokens\": %d}}\n",
             s.n_layer, s.n_embd, s.n_embd / s.n_head * s.n_head_kv, s.n_ff, s.n_vocab, s.branch, s.block, s.v_tokens());
         return 0;
     } catch (const sd_error & e) {

@@ -28,8 +28,8 @@ synth_vocab synth_vocab_make(int n) {
         }
     };
     add("<unk>", LLAMA_TOKEN_TYPE_UNKNOWN);
-    add("<s>",   LLAMA_TOKEN_TYPE_CONTROL);
-    add("</s>",  LLAMA_TOKEN_TYPE_CONTROL);
+    add("<s>", LLAMA_TOKEN_TYPE_CONTROL);
+    add("</s>", LLAMA_TOKEN_TYPE_CONTROL);
     for (int b = 0; b < 256; b++) {
         add(sd_format("<0x%02X>", b), LLAMA_TOKEN_TYPE_BYTE);
     }
@@ -38,7 +38,7 @@ synth_vocab synth_vocab_make(int n) {
     const std::string space = "\xe2\x96\x81"; // U+2581
     // SentencePiece merges pair by pair, so every beginning of a word must be a piece
     std::istringstream words(WORDS);
-    for (std::string word; words >> word; ) {
+    for (std::string word; words >> word;) {
         for (size_t end = 1; end <= word.size(); end++) {
             add(space + word.substr(0, end), LLAMA_TOKEN_TYPE_NORMAL);
         }

@@ -41,7 +41,8 @@ ggml_type synth_type(const std::string & name) {
         const ggml_type type = ggml_type(i);
         std::string known = ggml_type_name(type) ? ggml_type_name(type) : "";
         std::transform(known.begin(), known.end(), known.begin(), [](unsigned char c) { return char(std::tolower(c)); });
-        const bool weights = type == GGML_TYPE_F32 || type == GGML_TYPE_F16 || type == GGML_TYPE_BF16 || (ggml_is_quantized(type) && !ggml_quantize_requires_imatrix(type));
+        const bool weights =
+            type == GGML_TYPE_F32 || type == GGML_TYPE_F16 || type == GGML_TYPE_BF16 || (ggml_is_quantized(type) && !ggml_quantize_requires_imatrix(type));
         if (weights && name == known && ggml_get_type_traits(type)->from_float_ref) {
             return type;
         }
@@ -72,7 +73,7 @@ void synth_write(const std::string & path, gguf_context * header, const std::vec
     out.write(buf.data(), std::streamsize(buf.size()));
     const std::vector<char> zeros(GGUF_DEFAULT_ALIGNMENT);
     for (const synth_tensor & t : tensors) {
-        const int64_t n     = t.ne[0];
+        const int64_t n = t.ne[0];
         const int64_t n_row = std::accumulate(t.ne.begin() + 1, t.ne.end(), int64_t(1), std::multiplies<int64_t>());
         const int64_t chunk = std::max<int64_t>(1, (1 << 20) / n);
         std::vector<float> values(size_t(chunk * n));

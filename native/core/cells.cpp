@@ -15,19 +15,19 @@ std::unique_ptr<sd_cells> sd_cells_init(sd_model & m) {
     c->n_ubatch = std::max(512, (m.family->grid.area() + 63) / 64 * 64);
 
     llama_context_params cp = llama_context_default_params();
-    cp.n_ctx           = uint32_t(m.info.context_size) * m.info.parallel;
-    cp.n_batch         = c->n_ubatch;
-    cp.n_ubatch        = c->n_ubatch;
-    cp.n_seq_max       = N_SEQ;
-    cp.n_outputs_max   = N_SEQ;
-    cp.n_threads       = m.info.n_threads;
+    cp.n_ctx = uint32_t(m.info.context_size) * m.info.parallel;
+    cp.n_batch = c->n_ubatch;
+    cp.n_ubatch = c->n_ubatch;
+    cp.n_seq_max = N_SEQ;
+    cp.n_outputs_max = N_SEQ;
+    cp.n_threads = m.info.n_threads;
     cp.n_threads_batch = m.info.n_threads;
-    cp.kv_unified      = true;
-    cp.no_perf         = true;
-    cp.offload_kqv     = m.gpu != nullptr;
-    cp.op_offload      = m.gpu != nullptr;
+    cp.kv_unified = true;
+    cp.no_perf = true;
+    cp.offload_kqv = m.gpu != nullptr;
+    cp.op_offload = m.gpu != nullptr;
     cp.abort_callback_data = &m;
-    cp.abort_callback      = sd_abort_callback;
+    cp.abort_callback = sd_abort_callback;
 
     // releasing a sequence and using a holder must not fail, and then take no memory
     c->free_seqs.reserve(N_SEQ);
@@ -38,7 +38,8 @@ std::unique_ptr<sd_cells> sd_cells_init(sd_model & m) {
     sd_log_take_error();
     c->ctx = llama_init_from_model(m.lm, cp);
     if (!c->ctx) {
-        throw sd_error("OUT_OF_MEMORY", sd_format("A context of %u tokens could not be made (%s): use a smaller contextSize", cp.n_ctx, sd_log_take_error().c_str()));
+        throw sd_error(
+            "OUT_OF_MEMORY", sd_format("A context of %u tokens could not be made (%s): use a smaller contextSize", cp.n_ctx, sd_log_take_error().c_str()));
     }
     return c;
 }
@@ -112,7 +113,8 @@ static int run(sd_cells & c, const llama_batch & batch) {
 void sd_decode_batch(sd_cells & c, const llama_batch & batch) {
     while (run(c, batch) != 0) {
         if (!sd_cells_evict_one(c)) { // other holders' cells make room
-            throw sd_error("CONTEXT_OVERFLOW", sd_format("The context of %d tokens is full: use a larger contextSize, a shorter question or a smaller maxTokens", c.model.info.context_size));
+            throw sd_error("CONTEXT_OVERFLOW",
+                sd_format("The context of %d tokens is full: use a larger contextSize, a shorter question or a smaller maxTokens", c.model.info.context_size));
         }
     }
 }
@@ -141,36 +143,44 @@ std::vector<piece> pieces_of(const sd_layout & l, int n_ubatch) {
 
 // the batches of a layout, one after the other
 struct batches {
-    sd_cells &        c;
+    sd_cells & c;
     const sd_layout & layout;
-    llama_seq_id      seq;
-    int               n_pos;
-    std::vector<llama_token>    token;
-    std::vector<llama_pos>      pos;
-    std::vector<int32_t>        n_seq;
+    llama_seq_id seq;
+    int n_pos;
+    std::vector<llama_token> token;
+    std::vector<llama_pos> pos;
+    std::vector<int32_t> n_seq;
     std::vector<llama_seq_id *> seqs;
-    std::vector<int8_t>         out;
+    std::vector<int8_t> out;
 
-    batches(sd_cells & c, const sd_layout & layout, llama_seq_id seq) : c(c), layout(layout), seq(seq), n_pos(c.model.family->n_pos),
-        token(c.n_ubatch), pos(size_t(c.n_ubatch) * n_pos), n_seq(c.n_ubatch, 1), seqs(c.n_ubatch, &this->seq), out(c.n_ubatch) {}
+    batches(sd_cells & c, const sd_layout & layout, llama_seq_id seq)
+        : c(c)
+        , layout(layout)
+        , seq(seq)
+        , n_pos(c.model.family->n_pos)
+        , token(c.n_ubatch)
+        , pos(size_t(c.n_ubatch) * n_pos)
+        , n_seq(c.n_ubatch, 1)
+        , seqs(c.n_ubatch, &this->seq)
+        , out(c.n_ubatch) {}
 
     llama_batch make(const piece & p, const float * embd, bool logits) {
         for (int i = 0; i < p.n; i++) {
             const sd_cell & cell = layout.cells[p.first + i];
             token[i] = cell.token;
-            out[i]   = logits && p.first + i == layout.size() - 1;
+            out[i] = logits && p.first + i == layout.size() - 1;
             for (int r = 0; r < n_pos; r++) {
                 pos[size_t(r) * p.n + i] = cell.pos[r];
             }
         }
         llama_batch batch = {};
         batch.n_tokens = p.n;
-        batch.token    = embd ? nullptr : token.data(); // of a token just the first row of positions is looked at
-        batch.embd     = const_cast<float *>(embd);
-        batch.pos      = pos.data();
+        batch.token = embd ? nullptr : token.data(); // of a token just the first row of positions is looked at
+        batch.embd = const_cast<float *>(embd);
+        batch.pos = pos.data();
         batch.n_seq_id = n_seq.data();
-        batch.seq_id   = seqs.data();
-        batch.logits   = out.data();
+        batch.seq_id = seqs.data();
+        batch.logits = out.data();
         return batch;
     }
 };

@@ -76,10 +76,10 @@ sd_convert_result sd_convert(const sd_convert_params & p, const std::atomic<bool
     }
     rpn_writer_close(w);
 
-    r.n_tensors     = int(w.tensors.size());
+    r.n_tensors = int(w.tensors.size());
     r.bytes_written = w.n_bytes;
-    r.fallbacks     = w.fallbacks;
-    r.hparams       = c.hp;
+    r.fallbacks = w.fallbacks;
+    r.hparams = c.hp;
     for (const rpn_file_tensor & t : w.tensors) {
         if (t.name == "blk.0.attn_q.weight") {
             r.hparams.type = ggml_type_name(t.type); // as rpn_load reports it

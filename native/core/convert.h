@@ -20,9 +20,9 @@ struct sd_convert_params {
 };
 
 struct sd_convert_result {
-    int         n_tensors     = 0;
-    uint64_t    bytes_read    = 0; // tensor data without headers
-    uint64_t    bytes_written = 0;
+    int n_tensors = 0;
+    uint64_t bytes_read = 0; // tensor data without headers
+    uint64_t bytes_written = 0;
     rpn_hparams hparams;
     std::vector<std::string> fallbacks; // "blk.0.ffn_down.weight: q4_k -> q8_0"
 };

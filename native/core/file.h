@@ -17,7 +17,7 @@ enum sd_file_status {
 // A regular file open for reading; closed by its destructor.
 struct sd_file {
     std::FILE * stream = nullptr;
-    uint64_t    size   = 0;
+    uint64_t size = 0;
     std::string why; // what is wrong where it is not open, such as "is a named pipe (FIFO), not a regular file"
 
     sd_file() = default;

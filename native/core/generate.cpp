@@ -19,7 +19,9 @@ sd_answer::~sd_answer() {
     }
 }
 
-struct sampler_deleter { void operator()(llama_sampler * s) const { llama_sampler_free(s); } };
+struct sampler_deleter {
+    void operator()(llama_sampler * s) const { llama_sampler_free(s); }
+};
 
 static std::unique_ptr<llama_sampler, sampler_deleter> make_sampler(const sd_generate_params & p) {
     llama_sampler_chain_params cp = llama_sampler_chain_default_params();
@@ -75,8 +77,9 @@ static void feed_prompt(sd_answer & a, sd_session & s, const std::vector<llama_t
     }
     const int64_t n_prompt = s.n_prefix() + sd_layout_question_size(*m.family, looks, question.size());
     if (n_prompt >= m.info.context_size) {
-        throw sd_error("CONTEXT_OVERFLOW", sd_format("The prompt has %lld tokens but the context holds %d: use a larger contextSize or a shorter question",
-            (long long) n_prompt, m.info.context_size));
+        throw sd_error("CONTEXT_OVERFLOW",
+            sd_format("The prompt has %lld tokens but the context holds %d: use a larger contextSize or a shorter question", (long long) n_prompt,
+                m.info.context_size));
     }
     const sd_layout layout = sd_layout_question(*m.family, s.prefix, looks, question);
     a.n_prompt = int(n_prompt);
@@ -95,7 +98,7 @@ static void feed_prompt(sd_answer & a, sd_session & s, const std::vector<llama_t
         a.seq = work.keep();
     }
     a.n_cells = a.n_prompt;
-    a.pos     = layout.next;
+    a.pos = layout.next;
     a.timings.prefill += ms_since(start);
 }
 
@@ -157,12 +160,12 @@ void sd_answer_abort(sd_answer & a) {
 }
 
 std::unique_ptr<sd_answer> sd_answer_start(sd_session & session, const std::vector<llama_token> & question, const std::vector<sd_view> & views,
-        const sd_generate_params & params, std::function<void(const std::string &)> on_text) {
+    const sd_generate_params & params, std::function<void(const std::string &)> on_text) {
     auto a = std::make_unique<sd_answer>(session.cells);
-    a->params    = params;
+    a->params = params;
     a->text.stop = params.stop;
-    a->on_text   = std::move(on_text);
-    a->sampler   = make_sampler(params).release();
+    a->on_text = std::move(on_text);
+    a->sampler = make_sampler(params).release();
     feed_prompt(*a, session, question, views);
     const int64_t start = ggml_time_us();
     sample(*a, -1);
@@ -172,23 +175,23 @@ std::unique_ptr<sd_answer> sd_answer_start(sd_session & session, const std::vect
 
 void sd_answer_step(sd_cells & c, const std::vector<sd_answer *> & answers) {
     const int n = int(answers.size());
-    std::vector<llama_token>    tokens(n);
-    std::vector<llama_pos>      pos(n);
-    std::vector<int32_t>        n_seq(n, 1);
+    std::vector<llama_token> tokens(n);
+    std::vector<llama_pos> pos(n);
+    std::vector<int32_t> n_seq(n, 1);
     std::vector<llama_seq_id *> seqs(n);
-    std::vector<int8_t>         out(n, 1);
+    std::vector<int8_t> out(n, 1);
     for (int i = 0; i < n; i++) {
         tokens[i] = answers[i]->next;
-        pos[i]    = answers[i]->pos;
-        seqs[i]   = &answers[i]->seq;
+        pos[i] = answers[i]->pos;
+        seqs[i] = &answers[i]->seq;
     }
     llama_batch batch = {};
     batch.n_tokens = n;
-    batch.token    = tokens.data();
-    batch.pos      = pos.data();
+    batch.token = tokens.data();
+    batch.pos = pos.data();
     batch.n_seq_id = n_seq.data();
-    batch.seq_id   = seqs.data();
-    batch.logits   = out.data();
+    batch.seq_id = seqs.data();
+    batch.logits = out.data();
 
     const int64_t start = ggml_time_us();
     sd_decode_batch(c, batch);

@@ -20,20 +20,16 @@ static sd_error invalid_file(const gguf_file & f, const std::string & why) {
 }
 
 void gguf_file_open(gguf_file & f, const std::string & path, const char * what, const char * code) {
-    f.path    = path;
-    f.what    = what;
+    f.path = path;
+    f.what = what;
     f.invalid = code;
 
     sd_file in;
     switch (sd_file_open(in, path)) {
-        case SD_FILE_OPEN:
-            break;
-        case SD_FILE_MISSING:
-            throw sd_error("MODEL_NOT_FOUND", sd_format("The %s file %s does not exist: check the path", what, path.c_str()));
-        case SD_FILE_NOT_REGULAR:
-            throw invalid_file(f, in.why + ": give the path of a .gguf file");
-        case SD_FILE_UNREADABLE:
-            throw sd_error("IO_ERROR", sd_format("The %s file %s %s; check its permissions", what, path.c_str(), in.why.c_str()));
+        case SD_FILE_OPEN:        break;
+        case SD_FILE_MISSING:     throw sd_error("MODEL_NOT_FOUND", sd_format("The %s file %s does not exist: check the path", what, path.c_str()));
+        case SD_FILE_NOT_REGULAR: throw invalid_file(f, in.why + ": give the path of a .gguf file");
+        case SD_FILE_UNREADABLE:  throw sd_error("IO_ERROR", sd_format("The %s file %s %s; check its permissions", what, path.c_str(), in.why.c_str()));
     }
     const uint64_t size = in.size;
     if (size == 0) {
@@ -53,8 +49,8 @@ void gguf_file_open(gguf_file & f, const std::string & path, const char * what, 
     }
     // ggml asserts on tensors that are aligned less than its buffers are
     if (gguf_get_alignment(f.ctx) % GGUF_DEFAULT_ALIGNMENT != 0) {
-        throw invalid_file(f, sd_format("has its tensors aligned to %zu bytes instead of a multiple of %d: convert it again",
-            gguf_get_alignment(f.ctx), GGUF_DEFAULT_ALIGNMENT));
+        throw invalid_file(f,
+            sd_format("has its tensors aligned to %zu bytes instead of a multiple of %d: convert it again", gguf_get_alignment(f.ctx), GGUF_DEFAULT_ALIGNMENT));
     }
     // a damaged header's numbers may not fit together: as many as fit then, which no file has
     const auto add = [](uint64_t a, uint64_t b) { return b > UINT64_MAX - a ? UINT64_MAX : a + b; };
@@ -64,8 +60,8 @@ void gguf_file_open(gguf_file & f, const std::string & path, const char * what, 
         end = std::max(end, add(add(data, gguf_get_tensor_offset(f.ctx, i)), gguf_get_tensor_size(f.ctx, i)));
     }
     if (size < end) {
-        throw invalid_file(f, sd_format("is truncated: it has %llu bytes of at least %llu; download it again",
-            (unsigned long long) size, (unsigned long long) end));
+        throw invalid_file(
+            f, sd_format("is truncated: it has %llu bytes of at least %llu; download it again", (unsigned long long) size, (unsigned long long) end));
     }
 }
 
@@ -79,7 +75,8 @@ void gguf_file_check_splits(const gguf_file & first) {
     }
     std::vector<char> prefix(first.path.size() + 1), path(first.path.size() + 64);
     if (u16("split.no") != 0 || llama_split_prefix(prefix.data(), prefix.size(), first.path.c_str(), 0, count) <= 0) {
-        throw invalid_file(first, sd_format("is one of %d parts, and not the first by its name: give the one that ends with -00001-of-%05d.gguf", count, count));
+        throw invalid_file(
+            first, sd_format("is one of %d parts, and not the first by its name: give the one that ends with -00001-of-%05d.gguf", count, count));
     }
     for (int i = 1; i < count; i++) {
         llama_split_path(path.data(), path.size(), prefix.data(), i, count);
@@ -99,7 +96,8 @@ static int64_t find(const gguf_file & f, const std::string & key, gguf_type type
         throw invalid_file(f, "lacks the key " + key);
     }
     if (gguf_get_kv_type(f.ctx, i) != type) {
-        throw invalid_file(f, sd_format("has the key %s with type %s instead of %s", key.c_str(), gguf_type_name(gguf_get_kv_type(f.ctx, i)), gguf_type_name(type)));
+        throw invalid_file(
+            f, sd_format("has the key %s with type %s instead of %s", key.c_str(), gguf_type_name(gguf_get_kv_type(f.ctx, i)), gguf_type_name(type)));
     }
     return i;
 }
@@ -108,7 +106,7 @@ uint32_t gguf_file::u32(const std::string & key) const {
     // some converters write a per-layer array where every layer has the same value
     const int64_t i = gguf_find_key(ctx, key.c_str());
     if (i >= 0 && gguf_get_kv_type(ctx, i) == GGUF_TYPE_ARRAY && gguf_get_arr_n(ctx, i) > 0
-            && (gguf_get_arr_type(ctx, i) == GGUF_TYPE_UINT32 || gguf_get_arr_type(ctx, i) == GGUF_TYPE_INT32)) {
+        && (gguf_get_arr_type(ctx, i) == GGUF_TYPE_UINT32 || gguf_get_arr_type(ctx, i) == GGUF_TYPE_INT32)) {
         return static_cast<const uint32_t *>(gguf_get_arr_data(ctx, i))[0];
     }
     return gguf_get_val_u32(ctx, find(*this, key, GGUF_TYPE_UINT32));
@@ -153,8 +151,8 @@ void gguf_file::expect_array(const std::string & key, gguf_type of) const {
     if (has(key)) {
         const int64_t i = find(*this, key, GGUF_TYPE_ARRAY);
         if (gguf_get_arr_type(ctx, i) != of) {
-            throw invalid_file(*this, sd_format("has the key %s with elements of type %s instead of %s", key.c_str(),
-                gguf_type_name(gguf_get_arr_type(ctx, i)), gguf_type_name(of)));
+            throw invalid_file(*this,
+                sd_format("has the key %s with elements of type %s instead of %s", key.c_str(), gguf_type_name(gguf_get_arr_type(ctx, i)), gguf_type_name(of)));
         }
     }
 }
@@ -169,8 +167,9 @@ ggml_tensor * gguf_file::require(const std::string & name, int64_t ne0, int64_t 
         throw invalid_file(*this, "lacks the tensor " + name);
     }
     if (t->ne[0] != ne0 || t->ne[1] != (ne1 ? ne1 : 1) || t->ne[2] != 1 || t->ne[3] != 1) {
-        throw invalid_file(*this, sd_format("has the tensor %s with shape [%lld, %lld] instead of [%lld, %lld]", name.c_str(),
-            (long long) t->ne[0], (long long) t->ne[1], (long long) ne0, (long long) (ne1 ? ne1 : 1)));
+        throw invalid_file(*this,
+            sd_format("has the tensor %s with shape [%lld, %lld] instead of [%lld, %lld]", name.c_str(), (long long) t->ne[0], (long long) t->ne[1],
+                (long long) ne0, (long long) (ne1 ? ne1 : 1)));
     }
     return t;
 }

@@ -13,10 +13,10 @@ struct ggml_context;
 struct ggml_tensor;
 
 struct gguf_file {
-    std::string    path;
-    std::string    what;    // "model", "mmproj" or "RPN", for messages
-    const char *   invalid; // error code for faults inside the file
-    gguf_context * ctx  = nullptr;
+    std::string path;
+    std::string what;    // "model", "mmproj" or "RPN", for messages
+    const char * invalid; // error code for faults inside the file
+    gguf_context * ctx = nullptr;
     ggml_context * meta = nullptr; // tensor shapes, without data
 
     gguf_file() = default;
@@ -24,15 +24,15 @@ struct gguf_file {
     gguf_file(const gguf_file &) = delete;
     gguf_file & operator=(const gguf_file &) = delete;
 
-    bool         has(const std::string & key) const;
+    bool has(const std::string & key) const;
     // required values: the error names the key
-    uint32_t     u32(const std::string & key) const;
-    float        f32(const std::string & key) const;
-    std::string  str(const std::string & key) const;
+    uint32_t u32(const std::string & key) const;
+    float f32(const std::string & key) const;
+    std::string str(const std::string & key) const;
     // optional values
-    uint32_t     u32_or(const std::string & key, uint32_t fallback) const;
-    float        f32_or(const std::string & key, float fallback) const;
-    std::string  str_or(const std::string & key, const std::string & fallback) const;
+    uint32_t u32_or(const std::string & key, uint32_t fallback) const;
+    float f32_or(const std::string & key, float fallback) const;
+    std::string str_or(const std::string & key, const std::string & fallback) const;
     std::vector<float> f32_array(const std::string & key) const;
 
     // throws if the key exists with another type; for keys that ggml's loaders read themselves

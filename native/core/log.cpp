@@ -6,17 +6,17 @@
 
 #include <mutex>
 
-static thread_local sd_log_sink   tl_sink;
-static thread_local sd_log_level  tl_level = SD_LOG_INFO;
-static thread_local std::string   tl_error;
+static thread_local sd_log_sink tl_sink;
+static thread_local sd_log_level tl_level = SD_LOG_INFO;
+static thread_local std::string tl_error;
 
 static void log_line(ggml_log_level level, const char * text) {
     switch (level) {
         case GGML_LOG_LEVEL_DEBUG: tl_level = SD_LOG_DEBUG; break;
-        case GGML_LOG_LEVEL_WARN:  tl_level = SD_LOG_WARN;  break;
+        case GGML_LOG_LEVEL_WARN:  tl_level = SD_LOG_WARN; break;
         case GGML_LOG_LEVEL_ERROR: tl_level = SD_LOG_ERROR; break;
         case GGML_LOG_LEVEL_CONT:  break; // goes on at the level of the message before
-        default:                   tl_level = SD_LOG_INFO;  break;
+        default:                   tl_level = SD_LOG_INFO; break;
     }
     // the first error names the cause, those after it just say that something failed
     if (tl_level == SD_LOG_ERROR && tl_error.empty()) {

@@ -61,7 +61,8 @@ void sd_model_check_header(const std::string & path, sd_model_info & info) {
     }
     const float eps = f.f32_or(a + "attention.layer_norm_rms_epsilon", 0.0f), rope_base = f.f32_or(a + "rope.freq_base", 10000.0f);
     if (!std::isfinite(eps) || eps < 0 || !std::isfinite(rope_base) || rope_base <= 0 || f.u32(a + "context_length") == 0) {
-        throw bad(sd_format("has norm epsilon %g, rope base %g and context length %u, which is no language model", double(eps), double(rope_base), f.u32(a + "context_length")));
+        throw bad(sd_format("has norm epsilon %g, rope base %g and context length %u, which is no language model", double(eps), double(rope_base),
+            f.u32(a + "context_length")));
     }
     const uint32_t n_expert = f.u32_or(a + "expert_count", 0), n_used = f.u32_or(a + "expert_used_count", 0), n_group = f.u32_or(a + "expert_group_count", 0);
     if (n_expert > 1024 || n_used > n_expert || (n_expert > 0 && n_used == 0) || (n_group > 0 && n_group >= n_expert)) {
@@ -73,9 +74,9 @@ void sd_model_check_header(const std::string & path, sd_model_info & info) {
         throw bad(sd_format("is quantized by scheme %u, which is unknown", file_type));
     }
     check_vocab(f);
-    info.n_embd    = n_embd;
-    info.n_layer   = n_layer;
-    info.n_head    = n_head;
+    info.n_embd = n_embd;
+    info.n_layer = n_layer;
+    info.n_head = n_head;
     info.n_head_kv = n_head_kv;
     info.n_ctx_train = int(std::min<uint32_t>(f.u32(a + "context_length"), 1u << 30));
     const uint64_t d_k = f.u32_or(a + "attention.key_length", n_embd / n_head), d_v = f.u32_or(a + "attention.value_length", n_embd / n_head);
@@ -87,16 +88,18 @@ void sd_model_check_header(const std::string & path, sd_model_info & info) {
 
 static void check_rpn_fits(const rpn_hparams & r, const sd_model_info & info, float rope_base, const std::string & path) {
     auto mismatch = [&](const char * what, double rpn, double model) {
-        return sd_error("RPN_MISMATCH", sd_format("The RPN in %s was made for a model with %s %g, but this model's is %g: give the RPN that belongs to the model",
-            path.c_str(), what, rpn, model));
+        return sd_error("RPN_MISMATCH",
+            sd_format("The RPN in %s was made for a model with %s %g, but this model's is %g: give the RPN that belongs to the model", path.c_str(), what, rpn,
+                model));
     };
     if (info.architecture != r.base_architecture) {
-        throw sd_error("RPN_MISMATCH", "The RPN in " + path + " was made for a model of architecture " + r.base_architecture + ", but this model's is " + info.architecture);
+        throw sd_error("RPN_MISMATCH",
+            "The RPN in " + path + " was made for a model of architecture " + r.base_architecture + ", but this model's is " + info.architecture);
     }
-    if (r.n_embd       != info.n_embd)    throw mismatch("embedding length", r.n_embd, info.n_embd);
-    if (r.base_n_layer != info.n_layer)   throw mismatch("block count", r.base_n_layer, info.n_layer);
-    if (r.n_head       != info.n_head)    throw mismatch("head count", r.n_head, info.n_head);
-    if (r.n_head_kv    != info.n_head_kv) throw mismatch("key head count", r.n_head_kv, info.n_head_kv);
+    if (r.n_embd != info.n_embd) throw mismatch("embedding length", r.n_embd, info.n_embd);
+    if (r.base_n_layer != info.n_layer) throw mismatch("block count", r.base_n_layer, info.n_layer);
+    if (r.n_head != info.n_head) throw mismatch("head count", r.n_head, info.n_head);
+    if (r.n_head_kv != info.n_head_kv) throw mismatch("key head count", r.n_head_kv, info.n_head_kv);
     if (std::fabs(r.rope_base - rope_base) > 1e-3f * rope_base) throw mismatch("rope base", r.rope_base, rope_base);
 }
 
@@ -114,8 +117,10 @@ static void check_memory(const sd_model_params & params, const sd_model_info & i
         need += ec ? 0 : size; // what is missing is told elsewhere
     }
     if (need > params.memory) {
-        throw sd_error("OUT_OF_MEMORY", sd_format("A context of %d tokens for %d at a time, with vision tower and RPN, takes at least %.0f MB but %.0f MB are free: use a smaller contextSize or parallel",
-            n_ctx, std::max(1, params.parallel), double(need) / 1e6, double(params.memory) / 1e6));
+        throw sd_error("OUT_OF_MEMORY",
+            sd_format(
+                "A context of %d tokens for %d at a time, with vision tower and RPN, takes at least %.0f MB but %.0f MB are free: use a smaller contextSize or parallel",
+                n_ctx, std::max(1, params.parallel), double(need) / 1e6, double(params.memory) / 1e6));
     }
 }
 
@@ -147,14 +152,16 @@ std::unique_ptr<sd_model> sd_model_load(const sd_model_params & params, const sd
     // cheap checks of every file first, so that a wrong RPN does not cost the loading of gigabytes
     sd_model_check_header(params.model, info);
     if (params.context_size > info.n_ctx_train) {
-        throw sd_error("INVALID_ARGUMENT", sd_format("Expected a contextSize of at most %d tokens, since the model was trained with as many, but received %d",
-            info.n_ctx_train, params.context_size));
+        throw sd_error("INVALID_ARGUMENT",
+            sd_format("Expected a contextSize of at most %d tokens, since the model was trained with as many, but received %d", info.n_ctx_train,
+                params.context_size));
     }
     info.n_threads = params.n_threads > 0 ? params.n_threads : choose_threads(info.n_embd);
     ggml_backend_dev_t gpu = params.gpu_layers == 0 ? nullptr : sd_backend_gpu();
     m->gpu = gpu;
     if (params.gpu_layers > 0 && !gpu) {
-        throw sd_error("BACKEND_UNAVAILABLE", sd_format("Expected a GPU for gpuLayers %d but this build or machine has none: use gpuLayers 0 or \"auto\"", params.gpu_layers));
+        throw sd_error("BACKEND_UNAVAILABLE",
+            sd_format("Expected a GPU for gpuLayers %d but this build or machine has none: use gpuLayers 0 or \"auto\"", params.gpu_layers));
     }
     if (!gpu) {
         check_memory(params, info);
@@ -170,7 +177,10 @@ std::unique_ptr<sd_model> sd_model_load(const sd_model_params & params, const sd
     if (!gpu) {
         mp.devices = no_devices;
     }
-    struct progress_state { const sd_model_params & p; const sd_cancel & c; } state = { params, cancel };
+    struct progress_state {
+        const sd_model_params & p;
+        const sd_cancel & c;
+    } state = { params, cancel };
     mp.progress_callback_user_data = &state;
     mp.progress_callback = [](float done, void * user_data) {
         auto & s = *static_cast<progress_state *>(user_data);
@@ -191,9 +201,9 @@ std::unique_ptr<sd_model> sd_model_load(const sd_model_params & params, const sd
     m->tokenizer = sd_tokenizer(m->vocab);
 
     sd_vision_params vp;
-    vp.path      = params.mmproj;
+    vp.path = params.mmproj;
     vp.n_threads = info.n_threads;
-    vp.use_gpu   = gpu != nullptr;
+    vp.use_gpu = gpu != nullptr;
     m->vision = sd_vision_load(vp, m->lm, llama_model_n_embd(m->lm));
     m->family = sd_family_make(*m->vision, llama_model_n_embd_inp(m->lm));
     if (m->rpn) {
@@ -205,17 +215,17 @@ std::unique_ptr<sd_model> sd_model_load(const sd_model_params & params, const sd
         params.progress(0.95f);
     }
 
-    info.n_vocab      = llama_vocab_n_tokens(m->vocab);
-    info.n_ctx_train  = llama_model_n_ctx_train(m->lm);
+    info.n_vocab = llama_vocab_n_tokens(m->vocab);
+    info.n_ctx_train = llama_model_n_ctx_train(m->lm);
     info.context_size = params.context_size > 0 ? params.context_size : std::min(4096, info.n_ctx_train);
-    info.parallel     = std::max(1, params.parallel);
-    info.add_bos      = llama_vocab_get_add_bos(m->vocab);
-    info.bos_text     = piece(m->vocab, llama_vocab_bos(m->vocab));
-    info.eos_text     = piece(m->vocab, llama_vocab_eos(m->vocab));
-    info.backend      = sd_backend_name(gpu ? gpu : sd_backend_cpu());
-    info.device       = sd_backend_device(gpu ? gpu : sd_backend_cpu());
+    info.parallel = std::max(1, params.parallel);
+    info.add_bos = llama_vocab_get_add_bos(m->vocab);
+    info.bos_text = piece(m->vocab, llama_vocab_bos(m->vocab));
+    info.eos_text = piece(m->vocab, llama_vocab_eos(m->vocab));
+    info.backend = sd_backend_name(gpu ? gpu : sd_backend_cpu());
+    info.device = sd_backend_device(gpu ? gpu : sd_backend_cpu());
     info.llama_version = llama_version();
-    info.ggml_version  = ggml_version();
+    info.ggml_version = ggml_version();
     return m;
 }
 

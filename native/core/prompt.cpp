@@ -25,7 +25,8 @@ static bool has_attr(const llama_vocab * vocab, llama_token token, int attrs) {
 sd_tokenizer::sd_tokenizer(const llama_vocab * vocab) : vocab(vocab) {
     const auto type = llama_vocab_type(vocab);
     if (type != LLAMA_VOCAB_TYPE_SPM && type != LLAMA_VOCAB_TYPE_BPE) {
-        throw sd_error("MODEL_INVALID", sd_format("Expected a model with a SentencePiece or BPE vocabulary but its vocabulary is of llama.cpp's type %d", int(type)));
+        throw sd_error(
+            "MODEL_INVALID", sd_format("Expected a model with a SentencePiece or BPE vocabulary but its vocabulary is of llama.cpp's type %d", int(type)));
     }
     for (llama_token t = 0; t < llama_vocab_n_tokens(vocab); t++) {
         const std::string_view text = text_of(vocab, t);
@@ -87,7 +88,7 @@ struct joined_text {
 // a control token, or a stretch of the joined text without one
 struct fragment {
     llama_token token; // LLAMA_TOKEN_NULL: text
-    range       text;
+    range text;
 };
 
 } // namespace
@@ -106,7 +107,7 @@ static std::vector<fragment> split_at_control(const sd_tokenizer & t, const join
                 continue;
             }
             size_t begin = f.text.begin;
-            for (size_t at; (at = j.find_in_markup(name, begin, f.text.end)) != std::string::npos; ) {
+            for (size_t at; (at = j.find_in_markup(name, begin, f.text.end)) != std::string::npos;) {
                 size_t left = at;
                 while (left > begin && has_attr(t.vocab, token, LLAMA_TOKEN_ATTR_LSTRIP) && is_space(left - 1)) {
                     left--;
@@ -133,9 +134,7 @@ static std::vector<fragment> split_at_control(const sd_tokenizer & t, const join
 static void tokenize_plain(const sd_tokenizer & t, std::string_view text, std::vector<llama_token> & out) {
     const size_t before = out.size();
     out.resize(before + text.size() + 8);
-    auto call = [&] {
-        return llama_tokenize(t.vocab, text.data(), int(text.size()), out.data() + before, int(out.size() - before), false, false);
-    };
+    auto call = [&] { return llama_tokenize(t.vocab, text.data(), int(text.size()), out.data() + before, int(out.size() - before), false, false); };
     int n = 0;
     try {
         n = call();
@@ -172,7 +171,7 @@ static std::vector<llama_token> tokenize_cut_spm(const sd_tokenizer & t, const s
         std::vector<llama_token> all, out;
         tokenize_plain(t, guarded, all);
         size_t removed = 0;
-        for (auto at = all.begin(); at != all.end(); ) {
+        for (auto at = all.begin(); at != all.end();) {
             if (size_t(all.end() - at) >= bytes.size() && std::equal(bytes.begin(), bytes.end(), at)) {
                 at += bytes.size();
                 removed++;
@@ -213,15 +212,15 @@ static bool is_reserved(const llama_vocab * vocab, llama_token token) {
         return true;
     }
     const std::string_view text = text_of(vocab, token);
-    return has_attr(vocab, token, LLAMA_TOKEN_ATTR_USER_DEFINED) && text.size() > 2 &&
-        ((text.front() == '<' && text.back() == '>') || (text.front() == '[' && text.back() == ']'));
+    return has_attr(vocab, token, LLAMA_TOKEN_ATTR_USER_DEFINED) && text.size() > 2
+        && ((text.front() == '<' && text.back() == '>') || (text.front() == '[' && text.back() == ']'));
 }
 
 // how many bytes of the text from `at` on are the token's name, its marks standing for spaces too; 0: it is another text
 static size_t match(const std::string & text, size_t at, std::string_view name) {
     const std::string_view mark = SPACE_MARK;
     const size_t begin = at;
-    for (size_t i = 0; i < name.size(); ) {
+    for (size_t i = 0; i < name.size();) {
         if (at >= text.size()) {
             return 0;
         }
@@ -273,7 +272,8 @@ static std::vector<llama_token> tokenize_stretch(const sd_tokenizer & t, const j
         }
         for (llama_token id : reserved) {
             if (has_attr(t.vocab, id, LLAMA_TOKEN_ATTR_CONTROL)) {
-                throw sd_error("INVALID_ARGUMENT", "Expected a text without " + std::string(text_of(t.vocab, id)) + ", which this model's vocabulary cannot tell from its control token");
+                throw sd_error("INVALID_ARGUMENT",
+                    "Expected a text without " + std::string(text_of(t.vocab, id)) + ", which this model's vocabulary cannot tell from its control token");
             }
         }
         return out;

@@ -16,7 +16,7 @@ enum sd_segment_kind {
 
 struct sd_segment {
     sd_segment_kind kind;
-    std::string     text;
+    std::string text;
 };
 
 // what tokenizing needs to know of a vocabulary; the vocabulary must outlive it

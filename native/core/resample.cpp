@@ -8,7 +8,7 @@
 
 // fraction bits of a weight: 8-bit samples times weights, summed, then still fit 32 bits
 static constexpr int PRECISION = 22;
-static constexpr int HALF      = 1 << (PRECISION - 1);
+static constexpr int HALF = 1 << (PRECISION - 1);
 
 // A weight is HIGH * high + low with 16-bit parts of its sign: SIMD multiplies and adds 16-bit pairs in one instruction,
 // where 32-bit products take many, and the sums stay the same integers.
@@ -43,9 +43,9 @@ static double filter_weight(sd_filter filter, double distance) {
 
 // weights that scale `inner` samples to `outer`, where sample 0 is at `offset` in a source of `available` samples
 static taps make_taps(int64_t offset, int inner, int available, int outer, sd_filter filter) {
-    const double scale    = double(inner) / outer;
+    const double scale = double(inner) / outer;
     const double widening = std::max(1.0, scale);
-    const double support  = filter_radius(filter) * widening;
+    const double support = filter_radius(filter) * widening;
 
     taps t;
     t.stride = (int(std::ceil(support)) * 2 + LANES) / LANES * LANES;
@@ -58,7 +58,7 @@ static taps make_taps(int64_t offset, int inner, int available, int outer, sd_fi
     for (int i = 0; i < outer; i++) {
         const double center = (i + 0.5) * scale;
         const int first = std::max(0, int(center - support + 0.5));
-        const int last  = std::min(inner, int(center + support + 0.5));
+        const int last = std::min(inner, int(center + support + 0.5));
         exact.clear();
         double total = 0.0;
         for (int x = first; x < last; x++) {
@@ -69,8 +69,8 @@ static taps make_taps(int64_t offset, int inner, int available, int outer, sd_fi
         t.start[i] = int(std::min<int64_t>(available, std::max<int64_t>(0, first + offset)));
         int32_t * weights = t.weights.data() + size_t(i) * t.stride;
         for (int x = first; x < last; x++) {
-            const double  scaled = exact[x - first] / total * (1 << PRECISION);
-            const int32_t fixed  = int32_t(scaled + (scaled < 0 ? -0.5 : 0.5));
+            const double scaled = exact[x - first] / total * (1 << PRECISION);
+            const int32_t fixed = int32_t(scaled + (scaled < 0 ? -0.5 : 0.5));
             if (x + offset < 0 || x + offset >= available) {
                 t.outside[i] += fixed;
             } else {
@@ -104,7 +104,7 @@ static std::vector<uint8_t> narrow(const sd_resample_params & p, const taps & co
     std::vector<int16_t> high(columns.weights.size()), low(columns.weights.size());
     for (size_t k = 0; k < high.size(); k++) {
         high[k] = int16_t(columns.weights[k] / HIGH);
-        low[k]  = int16_t(columns.weights[k] % HIGH);
+        low[k] = int16_t(columns.weights[k] % HIGH);
     }
     // starts and ends of the weights grow with i
     const int begin = columns.start.front();
@@ -120,16 +120,16 @@ static std::vector<uint8_t> narrow(const sd_resample_params & p, const taps & co
     for (int y = 0; y < rows; y++) {
         check_cancel(p);
         const uint8_t * row = rgb + (size_t(first_row + y) * p.width + begin) * 3;
-        int16_t * red = planes[0].data(), * green = planes[1].data(), * blue = planes[2].data();
+        int16_t *red = planes[0].data(), *green = planes[1].data(), *blue = planes[2].data();
         for (int x = 0; x < width; x++) {
-            red[x]   = row[3*x];
-            green[x] = row[3*x + 1];
-            blue[x]  = row[3*x + 2];
+            red[x] = row[3 * x];
+            green[x] = row[3 * x + 1];
+            blue[x] = row[3 * x + 2];
         }
         for (int i = 0; i < p.out_width; i++) {
             const int16_t * h = high.data() + size_t(i) * columns.stride;
-            const int16_t * l = low.data()  + size_t(i) * columns.stride;
-            const int from     = columns.start[i] - begin;
+            const int16_t * l = low.data() + size_t(i) * columns.stride;
+            const int from = columns.start[i] - begin;
             const int n_blocks = (columns.count[i] + LANES - 1) / LANES;
             for (int c = 0; c < 3; c++) {
                 const int16_t * samples = planes[c].data() + from;
@@ -150,8 +150,8 @@ static void flatten(const sd_resample_params & p, const taps & rows, const std::
             sums[x] = HALF + rows.outside[i] * p.fill[x % 3];
         }
         for (int k = 0; k < rows.count[i]; k++) {
-            const int32_t   weight = rows.of(i)[k];
-            const uint8_t * row    = narrowed.data() + size_t(rows.start[i] + k - first_row) * length;
+            const int32_t weight = rows.of(i)[k];
+            const uint8_t * row = narrowed.data() + size_t(rows.start[i] + k - first_row) * length;
             for (int x = 0; x < length; x++) {
                 sums[x] += weight * row[x];
             }
@@ -176,9 +176,9 @@ void sd_resample(const sd_resample_params & p, const uint8_t * rgb, uint8_t * ou
     check_side("the result's width", p.out_width, SD_RESAMPLE_MAX_OUT);
     check_side("the result's height", p.out_height, SD_RESAMPLE_MAX_OUT);
     const taps columns = make_taps(p.window_x, p.window_width, p.width, p.out_width, p.filter);
-    const taps rows    = make_taps(p.window_y, p.window_height, p.height, p.out_height, p.filter);
+    const taps rows = make_taps(p.window_y, p.window_height, p.height, p.out_height, p.filter);
     // rows of the source that the window covers; none where it lies outside
     const int first_row = rows.start.front();
-    const int n_rows    = rows.start.back() + rows.count.back() - first_row;
+    const int n_rows = rows.start.back() + rows.count.back() - first_row;
     flatten(p, rows, narrow(p, columns, rgb, first_row, n_rows), first_row, out);
 }

@@ -13,26 +13,26 @@ enum sd_filter {
 };
 
 // largest side of the source and of the window, and of the result
-constexpr int SD_RESAMPLE_MAX_IN  = 1 << 16;
+constexpr int SD_RESAMPLE_MAX_IN = 1 << 16;
 constexpr int SD_RESAMPLE_MAX_OUT = 1 << 13;
 
 struct sd_resample_params {
     // the source: RGB, row-major, 8 bits a channel, no padding between rows
-    int width  = 0;
+    int width = 0;
     int height = 0;
 
     // the part to scale, in whole pixels of the source; it may reach over the borders, where everything is `fill`
-    int window_x      = 0;
-    int window_y      = 0;
-    int window_width  = 0;
+    int window_x = 0;
+    int window_y = 0;
+    int window_width = 0;
     int window_height = 0;
 
     // of the result; each axis is scaled on its own
-    int out_width  = 0;
+    int out_width = 0;
     int out_height = 0;
 
-    sd_filter filter  = SD_FILTER_BICUBIC;
-    uint8_t   fill[3] = { 0, 0, 0 };
+    sd_filter filter = SD_FILTER_BICUBIC;
+    uint8_t fill[3] = { 0, 0, 0 };
 
     const std::atomic<bool> * cancel = nullptr; // looked at between rows
 };

@@ -58,11 +58,11 @@ std::map<std::string, safetensor> safetensors_open(const std::string & path) {
         }
         try {
             safetensor t;
-            t.path  = path;
+            t.path = path;
             t.dtype = value.at("dtype").get<std::string>();
             t.shape = value.at("shape").get<std::vector<int64_t>>();
             t.begin = value.at("data_offsets").at(0).get<uint64_t>() + 8 + n;
-            t.end   = value.at("data_offsets").at(1).get<uint64_t>() + 8 + n;
+            t.end = value.at("data_offsets").at(1).get<uint64_t>() + 8 + n;
             uint64_t bytes = dtype_size(t.dtype);
             for (int64_t s : t.shape) {
                 if (s < 0 || s > (int64_t(1) << 40)) {

@@ -8,7 +8,7 @@
 
 struct stopwatch {
     double & ms;
-    int64_t  start = ggml_time_us();
+    int64_t start = ggml_time_us();
     explicit stopwatch(double & ms) : ms(ms) {}
     ~stopwatch() { ms += double(ggml_time_us() - start) / 1000.0; }
 };
@@ -32,7 +32,7 @@ void sd_session::give_all() {
         sd_seq_release(cells, seq);
         sd_cells_leave(cells, this);
     }
-    seq   = -1;
+    seq = -1;
     level = SD_PREFIX_NONE;
     hidden.reset();
 }
@@ -49,10 +49,10 @@ size_t sd_session::bytes() const {
 std::unique_ptr<sd_session> sd_session_open(sd_cells & cells, std::vector<llama_token> system, sd_view view) {
     auto s = std::make_unique<sd_session>(cells);
     const sd_family & family = *cells.model.family;
-    s->grid   = family.grid_of(view.size());
+    s->grid = family.grid_of(view.size());
     s->prefix = sd_layout_prefix(family, system, s->grid);
     s->system = std::move(system);
-    s->view   = std::move(view);
+    s->view = std::move(view);
     return s;
 }
 
@@ -151,7 +151,7 @@ std::vector<float> sd_session_roi(sd_session & s, const std::vector<llama_token>
         sd_decode_tapped(s.cells, work.seq, asked.layout, nullptr, m.tap, hidden, true);
         rpn_hidden_get(hidden, asked.hidden.data());
         asked.seq = work.keep();
-        s.asked   = std::move(asked);
+        s.asked = std::move(asked);
     }
     sd_check_cancel(m);
     stopwatch w(t.rpn);

@@ -19,7 +19,7 @@ enum sd_prefix_level {
 // the last question whose region was computed: its cells (layers below K) are in `seq`, after those of the prefix
 struct sd_asked {
     std::vector<llama_token> tokens;
-    sd_layout          layout;
+    sd_layout layout;
     std::vector<float> hidden; // [n * n_embd] after layer K-1
     llama_seq_id seq = -1;
 };
@@ -28,13 +28,13 @@ struct sd_session : sd_holder {
     sd_cells & cells;
     sd_model & model;
     std::vector<llama_token> system;    // text before the image, BOS included
-    sd_view                  view;
-    sd_size                  grid;      // of the view
-    sd_layout                prefix;    // ends with the picture's cells
-    std::vector<float>       features;  // [cells of the picture * n_embd_row], empty until first needed
-    llama_seq_id     seq   = -1;
-    sd_prefix_level  level = SD_PREFIX_NONE;
-    std::unique_ptr<rpn_state>  rpn;    // null until first needed; outlives evicted cells
+    sd_view view;
+    sd_size grid;      // of the view
+    sd_layout prefix;    // ends with the picture's cells
+    std::vector<float> features;  // [cells of the picture * n_embd_row], empty until first needed
+    llama_seq_id seq = -1;
+    sd_prefix_level level = SD_PREFIX_NONE;
+    std::unique_ptr<rpn_state> rpn;    // null until first needed; outlives evicted cells
     std::unique_ptr<rpn_hidden> hidden; // of the prefix after layer K-1; null once level is FULL and rpn is there
     sd_asked asked;
 
@@ -44,9 +44,9 @@ struct sd_session : sd_holder {
     bool give_spare() override;
     void give_all() override;
 
-    int    n_prefix()  const { return prefix.size(); }
-    int    img_start() const { return prefix.size() - grid.area(); }
-    size_t bytes()     const; // what keeping it open adds: RPN state, hidden states, features, view; the pool's cells are there anyway
+    int n_prefix() const { return prefix.size(); }
+    int img_start() const { return prefix.size() - grid.area(); }
+    size_t bytes() const; // what keeping it open adds: RPN state, hidden states, features, view; the pool's cells are there anyway
 };
 
 struct sd_timings {

@@ -46,7 +46,7 @@ static void set_layers(llama_context * ctx, int first, int last) {
 }
 
 void sd_tap_init(sd_tap & tap, const std::string & tensor, int branch_layer) {
-    tap.name   = tensor + std::to_string(branch_layer - 1);
+    tap.name = tensor + std::to_string(branch_layer - 1);
     tap.branch = branch_layer;
 }
 
@@ -54,8 +54,8 @@ void sd_tap_start(sd_tap & tap, llama_context * ctx, rpn_hidden * dst, bool bran
     if (branch_only) {
         set_layers(ctx, 0, tap.branch);
     }
-    tap.dst    = dst;
-    tap.n      = 0;
+    tap.dst = dst;
+    tap.n = 0;
     tap.failed = false;
     llama_set_eval_callback(ctx, on_eval, &tap);
 }

@@ -10,7 +10,7 @@ struct sd_text_stream {
     std::vector<std::string> stop;
     std::string text;       // everything released so far
     std::string held;       // not released yet
-    bool        stopped = false;
+    bool stopped = false;
 
     // feed a piece; returns what can be shown now
     std::string push(const std::string & piece);

@@ -1,8 +1,8 @@
 #include "vision.h"
 
 #include "error.h"
-#include "gguf-file.h"
 #include "ggml.h"
+#include "gguf-file.h"
 #include "log.h"
 
 #include "llama.h"
@@ -20,8 +20,8 @@ static void check_key_types(const gguf_file & f) {
     for (const char * key : { "general.name", "general.description", "clip.projector_type", "clip.vision.projector_type", "clip.vision.mm_patch_merge_type" }) {
         f.expect(key, GGUF_TYPE_STRING);
     }
-    for (const char * key : { "embedding_length", "feed_forward_length", "block_count", "projection_dim", "image_size", "patch_size",
-            "attention.head_count", "attention.head_count_kv", "attention.head_dim" }) {
+    for (const char * key : { "embedding_length", "feed_forward_length", "block_count", "projection_dim", "image_size", "patch_size", "attention.head_count",
+             "attention.head_count_kv", "attention.head_dim" }) {
         f.expect(std::string("clip.vision.") + key, GGUF_TYPE_UINT32);
     }
     f.expect("clip.minicpmv_version", GGUF_TYPE_INT32);
@@ -59,9 +59,9 @@ static void check_tensors(const gguf_file & f, int width, int n_layer, int patch
     };
     const ggml_tensor * patch = f.tensor("v.patch_embd.weight");
     if (!patch || patch->ne[0] != patch_size || patch->ne[1] != patch_size || patch->ne[2] != 3 || patch->ne[3] != width
-            || (patch->type != GGML_TYPE_F32 && patch->type != GGML_TYPE_F16)) {
-        throw sd_error("MMPROJ_INVALID", sd_format("mmproj file %s has no f16 or f32 tensor v.patch_embd.weight of shape [%d, %d, 3, %d]",
-            f.path.c_str(), patch_size, patch_size, width));
+        || (patch->type != GGML_TYPE_F32 && patch->type != GGML_TYPE_F16)) {
+        throw sd_error("MMPROJ_INVALID",
+            sd_format("mmproj file %s has no f16 or f32 tensor v.patch_embd.weight of shape [%d, %d, 3, %d]", f.path.c_str(), patch_size, patch_size, width));
     }
     optional("v.patch_embd.bias", width);
     optional("v.class_embd", width);
@@ -123,15 +123,13 @@ static int64_t check_projector(const gguf_file & f, int64_t n_in) {
 void sd_vision_check_header(sd_vision_info & v, const std::string & path, int n_embd) {
     gguf_file f;
     gguf_file_open(f, path, "mmproj", "MMPROJ_INVALID");
-    auto bad = [&](const std::string & why) {
-        return sd_error("MMPROJ_INVALID", "mmproj file " + f.path + " " + why);
-    };
+    auto bad = [&](const std::string & why) { return sd_error("MMPROJ_INVALID", "mmproj file " + f.path + " " + why); };
     if (f.str("general.architecture") != "clip") {
         throw bad("has architecture " + f.str("general.architecture") + " instead of clip: give the mmproj file that belongs to the model");
     }
     check_key_types(f);
     v.projector = f.str_or("clip.projector_type", f.str_or("clip.vision.projector_type", "mlp"));
-    v.name      = f.str_or("general.name", "");
+    v.name = f.str_or("general.name", "");
 
     // projectors of the LLaVA graph that give one token a patch
     static const std::set<std::string> known = { "mlp", "mlp_norm" };
@@ -148,18 +146,18 @@ void sd_vision_check_header(sd_vision_info & v, const std::string & path, int n_
     }
     const uint32_t image_size = f.u32("clip.vision.image_size");
     const uint32_t patch_size = f.u32("clip.vision.patch_size");
-    const uint32_t width      = f.u32("clip.vision.embedding_length");
-    const uint32_t n_head     = f.u32("clip.vision.attention.head_count");
-    const uint32_t n_layer    = f.u32("clip.vision.block_count");
+    const uint32_t width = f.u32("clip.vision.embedding_length");
+    const uint32_t n_head = f.u32("clip.vision.attention.head_count");
+    const uint32_t n_layer = f.u32("clip.vision.block_count");
     if (image_size == 0 || image_size > 4096 || patch_size == 0 || image_size % patch_size != 0) {
         throw bad(sd_format("has image size %u and patch size %u, which give no whole grid", image_size, patch_size));
     }
     if (width == 0 || width > 1 << 16 || n_head == 0 || width % n_head != 0 || n_layer == 0 || n_layer > 128
-            || f.u32_or("clip.vision.attention.head_dim", width / n_head) != width / n_head) {
+        || f.u32_or("clip.vision.attention.head_dim", width / n_head) != width / n_head) {
         throw bad(sd_format("has width %u, %u heads and %u layers, which is no vision tower", width, n_head, n_layer));
     }
     v.pixels = { int(image_size), int(image_size) };
-    v.grid   = { int(image_size / patch_size), int(image_size / patch_size) };
+    v.grid = { int(image_size / patch_size), int(image_size / patch_size) };
 
     check_tensors(f, width, n_layer, patch_size, v.grid.area());
 
@@ -183,15 +181,18 @@ void sd_vision_check_header(sd_vision_info & v, const std::string & path, int n_
 
     const int64_t n_out = check_projector(f, int64_t(width) * count_features(f, n_layer));
     if (n_out != n_embd) {
-        throw sd_error("MMPROJ_MISMATCH", sd_format("The projector in %s gives vectors of width %lld, but the model's are %d wide: give the mmproj file that belongs to the model",
-            f.path.c_str(), (long long) n_out, n_embd));
+        throw sd_error("MMPROJ_MISMATCH",
+            sd_format("The projector in %s gives vectors of width %lld, but the model's are %d wide: give the mmproj file that belongs to the model",
+                f.path.c_str(), (long long) n_out, n_embd));
     }
     v.n_embd = n_embd;
 }
 
 namespace {
 
-struct mtmd_deleter { void operator()(mtmd_context * ctx) const { mtmd_free(ctx); } };
+struct mtmd_deleter {
+    void operator()(mtmd_context * ctx) const { mtmd_free(ctx); }
+};
 
 struct vision_mtmd : sd_vision {
     std::unique_ptr<mtmd_context, mtmd_deleter> ctx;
@@ -205,10 +206,10 @@ std::unique_ptr<sd_vision> sd_vision_load(const sd_vision_params & params, const
     auto v = std::make_unique<vision_mtmd>();
     sd_vision_check_header(*v, params.path, n_embd);
     mtmd_context_params mp = mtmd_context_params_default();
-    mp.use_gpu       = params.use_gpu;
+    mp.use_gpu = params.use_gpu;
     mp.print_timings = false;
-    mp.n_threads     = params.n_threads;
-    mp.warmup        = false;
+    mp.n_threads = params.n_threads;
+    mp.warmup = false;
     sd_log_take_error();
     v->ctx.reset(mtmd_init_from_file(params.path.c_str(), lm, mp));
     if (!v->ctx || !mtmd_support_vision(v->ctx.get())) {
@@ -222,14 +223,15 @@ std::unique_ptr<sd_vision> sd_vision_load(const sd_vision_params & params, const
 
 std::vector<float> vision_mtmd::encode(const sd_view & view) {
     if (view.size() != pixels || view.rgb.size() != size_t(pixels.area()) * 3) {
-        throw sd_error("INVALID_ARGUMENT", sd_format("Expected a view of %d x %d RGB pixels (%d bytes) but received %d x %d (%zu bytes)",
-            pixels.width, pixels.height, pixels.area() * 3, view.width, view.height, view.rgb.size()));
+        throw sd_error("INVALID_ARGUMENT",
+            sd_format("Expected a view of %d x %d RGB pixels (%d bytes) but received %d x %d (%zu bytes)", pixels.width, pixels.height, pixels.area() * 3,
+                view.width, view.height, view.rgb.size()));
     }
     std::unique_ptr<mtmd_bitmap, void (*)(mtmd_bitmap *)> bitmap(mtmd_bitmap_init(view.width, view.height, view.rgb.data()), mtmd_bitmap_free);
     std::unique_ptr<mtmd_input_chunks, void (*)(mtmd_input_chunks *)> chunks(mtmd_input_chunks_init(), mtmd_input_chunks_free);
 
-    const char *    marker = mtmd_default_marker();
-    mtmd_input_text text   = { marker, std::string(marker).size(), /*add_special*/ false, /*parse_special*/ false };
+    const char * marker = mtmd_default_marker();
+    mtmd_input_text text = { marker, std::string(marker).size(), /*add_special*/ false, /*parse_special*/ false };
     const mtmd_bitmap * bitmaps[] = { bitmap.get() };
     sd_log_take_error();
     if (mtmd_tokenize(ctx.get(), chunks.get(), &text, bitmaps, 1) != 0) {
@@ -243,8 +245,9 @@ std::vector<float> vision_mtmd::encode(const sd_view & view) {
         }
     }
     if (!image || int(mtmd_input_chunk_get_n_tokens(image)) != grid.area()) {
-        throw sd_error("MMPROJ_INVALID", sd_format("The vision tower gives %zu tokens where a grid of %d x %d was expected",
-            image ? mtmd_input_chunk_get_n_tokens(image) : size_t(0), grid.width, grid.height));
+        throw sd_error("MMPROJ_INVALID",
+            sd_format("The vision tower gives %zu tokens where a grid of %d x %d was expected", image ? mtmd_input_chunk_get_n_tokens(image) : size_t(0),
+                grid.width, grid.height));
     }
     if (mtmd_encode_chunk(ctx.get(), image) != 0) {
         throw sd_error("INTERNAL", "The vision tower failed: " + sd_log_take_error());

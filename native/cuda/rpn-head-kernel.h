@@ -44,10 +44,10 @@ template <typename T> static __device__ __forceinline__ void rpn_load16(const T 
             __half2 h;
             memcpy(&h, &w[i], sizeof(h));
             const float2 f = __half22float2(h);
-            v[2 * i]     = f.x;
+            v[2 * i] = f.x;
             v[2 * i + 1] = f.y;
         } else { // bf16 is the upper half of a float
-            v[2 * i]     = __uint_as_float(w[i] << 16);
+            v[2 * i] = __uint_as_float(w[i] << 16);
             v[2 * i + 1] = __uint_as_float(w[i] & 0xffff0000u);
         }
     }
@@ -73,7 +73,7 @@ static __device__ __forceinline__ int rpn_mirror(int i, int side) {
 // the multiprocessor's own cache.
 template <int THREADS> static __device__ void rpn_blur(const float * prob, float * blurred, int width, int height) {
     const float tail = 0.60653066f; // exp(-1/2)
-    const float sum  = tail + 1.0f + tail;
+    const float sum = tail + 1.0f + tail;
     const float k[3] = { tail / sum, 1.0f / sum, tail / sum };
     for (int c = threadIdx.x; c < width * height; c += THREADS) {
         const int cy = c / width, cx = c % width;
@@ -96,12 +96,12 @@ static __global__ void __launch_bounds__(THREADS) rpn_head_kernel(const rpn_head
     constexpr int V = rpn_vec16<T>::N, WARPS = THREADS / 32;
     struct shared_t {
         float part[WARPS][ROWS][3];
-        bool  last;
+        bool last;
     };
     RPN_SHARED(shared_t, sh);
 
     const int n_cells = a.n_cells(), map = blockIdx.y, first = blockIdx.x * ROWS;
-    const char *  x = static_cast<const char *>(a.x) + map * a.map_bytes;
+    const char * x = static_cast<const char *>(a.x) + map * a.map_bytes;
     const float * u = a.u + int64_t(map) * a.n;
 
     const T * row[ROWS];
@@ -123,11 +123,11 @@ static __global__ void __launch_bounds__(THREADS) rpn_head_kernel(const rpn_head
             const float4 t = *reinterpret_cast<const float4 *>(a.w_t + i + k);
             const float4 w = *reinterpret_cast<const float4 *>(a.w_in + i + k);
             const float4 d = *reinterpret_cast<const float4 *>(u + i + k);
-            wt[k]     = t.x;
+            wt[k] = t.x;
             wt[k + 1] = t.y;
             wt[k + 2] = t.z;
             wt[k + 3] = t.w;
-            wu[k]     = t.x * w.x * d.x;
+            wu[k] = t.x * w.x * d.x;
             wu[k + 1] = t.y * w.y * d.y;
             wu[k + 2] = t.z * w.z * d.z;
             wu[k + 3] = t.w * w.w * d.w;
@@ -156,8 +156,8 @@ static __global__ void __launch_bounds__(THREADS) rpn_head_kernel(const rpn_head
     }
     __syncthreads();
 
-    float * logits  = a.out + int64_t(map) * a.planes * n_cells;
-    float * prob    = logits + n_cells;
+    float * logits = a.out + int64_t(map) * a.planes * n_cells;
+    float * prob = logits + n_cells;
     float * blurred = prob + n_cells;
     if (threadIdx.x < ROWS && first + int(threadIdx.x) < n_cells) {
         float va = 0, vb = 0, vc = 0;
@@ -167,7 +167,7 @@ static __global__ void __launch_bounds__(THREADS) rpn_head_kernel(const rpn_head
             vc += sh.part[w][threadIdx.x][2];
         }
         const float r1 = 1.0f / sqrtf(va / a.n + a.eps), r2 = 1.0f / sqrtf(r1 * r1 * vb / a.n + a.eps);
-        const float s  = r1 * r2 * vc * a.scale;
+        const float s = r1 * r2 * vc * a.scale;
         logits[first + threadIdx.x] = s;
         if (a.planes == 3) {
             prob[first + threadIdx.x] = 1.0f / (1.0f + expf(-s));

@@ -15,18 +15,18 @@
 static rpn_head_args args_of(const ggml_tensor * dst) {
     const ggml_tensor * x = dst->src[0];
     rpn_head_args a = {};
-    a.x         = x->data;
-    a.w_t       = static_cast<const float *>(dst->src[1]->data);
-    a.w_in      = static_cast<const float *>(dst->src[2]->data);
-    a.u         = static_cast<const float *>(dst->src[3]->data);
-    a.out       = static_cast<float *>(dst->data);
+    a.x = x->data;
+    a.w_t = static_cast<const float *>(dst->src[1]->data);
+    a.w_in = static_cast<const float *>(dst->src[2]->data);
+    a.u = static_cast<const float *>(dst->src[3]->data);
+    a.out = static_cast<float *>(dst->data);
     a.row_bytes = int64_t(x->nb[1]);
     a.map_bytes = int64_t(x->nb[1]) * x->ne[1];
-    a.n         = int(x->ne[0]);
-    a.n_maps    = 1;
-    a.planes    = 1; // the rule that reads the map (src/roi) does its own sigmoid and blur, rounded as the reference rounds
-    a.width     = int(x->ne[1]);
-    a.height    = 1;
+    a.n = int(x->ne[0]);
+    a.n_maps = 1;
+    a.planes = 1; // the rule that reads the map (src/roi) does its own sigmoid and blur, rounded as the reference rounds
+    a.width = int(x->ne[1]);
+    a.height = 1;
     return a;
 }
 
@@ -39,7 +39,7 @@ static bool supports(const ggml_tensor * dst) {
         }
     }
     rpn_head_args a = args_of(dst);
-    a.x   = nullptr;
+    a.x = nullptr;
     a.w_t = a.w_in = a.u = nullptr;
     return rpn_head_kernel_fits(a, RPN_STATE_F32);
 }
@@ -47,7 +47,7 @@ static bool supports(const ggml_tensor * dst) {
 static void launch(ggml_tensor * dst, void * userdata, void * stream) {
     const rpn_hparams & hp = *static_cast<const rpn_hparams *>(userdata);
     rpn_head_args a = args_of(dst);
-    a.eps   = hp.eps;
+    a.eps = hp.eps;
     a.scale = float(1 / (hp.n_head * std::sqrt(double(hp.d_head))));
     if (!rpn_head_launch(a, RPN_STATE_F32, static_cast<CUstream_st *>(stream))) {
         // a map of no numbers, which the caller reports, instead of one that is not this question's

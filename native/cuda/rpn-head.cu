@@ -5,7 +5,7 @@
 #include <cuda_runtime.h>
 
 // Measured on an H100, see docs/performance.md.
-static const int ROWS    = 4;
+static const int ROWS = 4;
 static const int THREADS = 256;
 
 template <typename T, int N_ROWS> static bool launch(const rpn_head_args & a, cudaStream_t stream) {
@@ -16,10 +16,10 @@ template <typename T, int N_ROWS> static bool launch(const rpn_head_args & a, cu
 
 template <typename T> static bool launch_rows(const rpn_head_args & a, int rows, cudaStream_t stream) {
     switch (rows) {
-        case 1: return launch<T, 1>(a, stream);
-        case 2: return launch<T, 2>(a, stream);
-        case 4: return launch<T, 4>(a, stream);
-        case 8: return launch<T, 8>(a, stream);
+        case 1:  return launch<T, 1>(a, stream);
+        case 2:  return launch<T, 2>(a, stream);
+        case 4:  return launch<T, 4>(a, stream);
+        case 8:  return launch<T, 8>(a, stream);
         default: return false;
     }
 }

@@ -9,24 +9,24 @@
 #include <cstdlib>
 #include <new>
 
-static std::atomic<bool>   active{false};
-static std::atomic<int>    failing{ALLOC_NONE};
-static std::atomic<size_t> fail_at{0}, n_buffers{0}, n_new{0};
-static thread_local int    foreign = 0; // depth of calls into libraries
+static std::atomic<bool> active{ false };
+static std::atomic<int> failing{ ALLOC_NONE };
+static std::atomic<size_t> fail_at{ 0 }, n_buffers{ 0 }, n_new{ 0 };
+static thread_local int foreign = 0; // depth of calls into libraries
 
 void alloc_start(alloc_kind kind, size_t index) {
     n_buffers = 0;
-    n_new     = 0;
-    failing   = kind;
-    fail_at   = index;
-    active    = true;
+    n_new = 0;
+    failing = kind;
+    fail_at = index;
+    active = true;
 }
 
 alloc_counts alloc_stop() {
     active = false;
     alloc_counts c;
     c.n_buffers = n_buffers;
-    c.n_new     = n_new;
+    c.n_new = n_new;
     return c;
 }
 
@@ -55,7 +55,7 @@ void operator delete(void * p, size_t) noexcept {
 }
 
 struct foreign_scope {
-    foreign_scope()  { foreign++; }
+    foreign_scope() { foreign++; }
     ~foreign_scope() { foreign--; }
 };
 

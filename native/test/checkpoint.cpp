@@ -83,10 +83,18 @@ test_tensors test_read_safetensors(const std::string & path) {
 
 json test_config(const test_sizes & s) {
     return {
-        { "architectures", { "LlavaLlamaForCausalLM" } }, { "model_type", "llava_llama" },
-        { "hidden_size", s.n_embd }, { "num_attention_heads", s.n_head }, { "num_key_value_heads", s.n_head_kv },
-        { "intermediate_size", s.n_ff }, { "rms_norm_eps", 1e-5 }, { "rope_theta", 10000.0 }, { "num_hidden_layers", 32 },
-        { "vocab_size", 32000 }, { "twig_K", 15 }, { "twig_T", s.n_block },
+        { "architectures", { "LlavaLlamaForCausalLM" } },
+        { "model_type", "llava_llama" },
+        { "hidden_size", s.n_embd },
+        { "num_attention_heads", s.n_head },
+        { "num_key_value_heads", s.n_head_kv },
+        { "intermediate_size", s.n_ff },
+        { "rms_norm_eps", 1e-5 },
+        { "rope_theta", 10000.0 },
+        { "num_hidden_layers", 32 },
+        { "vocab_size", 32000 },
+        { "twig_K", 15 },
+        { "twig_T", s.n_block },
     };
 }
 

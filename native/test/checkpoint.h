@@ -13,7 +13,7 @@
 struct test_tensor {
     std::string dtype = "F32";
     std::vector<int64_t> shape;
-    std::vector<char>    data;
+    std::vector<char> data;
 };
 
 using test_tensors = std::map<std::string, test_tensor>;

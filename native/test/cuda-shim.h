@@ -81,10 +81,10 @@ inline unsigned atomicAdd(unsigned * p, unsigned v) {
 
 // one block that runs
 struct shim_block {
-    pthread_barrier_t              all;
+    pthread_barrier_t all;
     std::vector<pthread_barrier_t> warps;
-    std::vector<float>             lanes[2]; // what a shuffle exchanges; in turns, so that one barrier does for each
-    alignas(16) char               shared[48 * 1024];
+    std::vector<float> lanes[2]; // what a shuffle exchanges; in turns, so that one barrier does for each
+    alignas(16) char shared[48 * 1024];
 
     explicit shim_block(unsigned threads) : warps(threads / 32), lanes{ std::vector<float>(threads), std::vector<float>(threads) } {
         pthread_barrier_init(&all, nullptr, threads);
@@ -102,8 +102,8 @@ struct shim_block {
 };
 
 inline thread_local shim_block * shim = nullptr;
-inline thread_local shim_dim3    threadIdx, blockIdx;
-inline shim_dim3                 gridDim;
+inline thread_local shim_dim3 threadIdx, blockIdx;
+inline shim_dim3 gridDim;
 
 template <typename T> T * shim_shared() {
     static_assert(sizeof(T) <= sizeof(shim_block::shared), "more than a block's shared memory");
@@ -137,9 +137,9 @@ template <typename F> void shim_launch(shim_dim3 grid, unsigned threads, int at_
             std::vector<std::thread> running;
             for (unsigned t = 0; t < threads; t++) {
                 running.emplace_back([&, t] {
-                    shim      = block.get();
+                    shim = block.get();
                     threadIdx = { t, 0 };
-                    blockIdx  = { b % grid.x, b / grid.x };
+                    blockIdx = { b % grid.x, b / grid.x };
                     kernel();
                 });
             }

@@ -5,15 +5,15 @@
 #include <cmath>
 
 std::unique_ptr<sd_model> demo_model(bool with_rpn, int context_size, int parallel, int n_threads) {
-    const sd_cancel cancel{false};
+    const sd_cancel cancel{ false };
     sd_model_params p;
-    p.model      = test_demo("pico-llava-f16.gguf");
-    p.mmproj     = test_demo("pico-mmproj-f16.gguf");
-    p.rpn        = with_rpn ? test_demo("pico-rpn-f16.gguf") : "";
-    p.n_threads  = n_threads;
+    p.model = test_demo("pico-llava-f16.gguf");
+    p.mmproj = test_demo("pico-mmproj-f16.gguf");
+    p.rpn = with_rpn ? test_demo("pico-rpn-f16.gguf") : "";
+    p.n_threads = n_threads;
     p.gpu_layers = test_device() ? -1 : 0;
     p.context_size = context_size;
-    p.parallel     = parallel;
+    p.parallel = parallel;
     return sd_model_load(p, cancel);
 }
 
@@ -27,7 +27,7 @@ demo demo_load(bool with_rpn, int context_size, int parallel, int n_threads) {
 sd_view demo_view(std::vector<uint8_t> rgb) {
     sd_view v;
     v.width = v.height = int(std::lround(std::sqrt(double(rgb.size()) / 3)));
-    v.rgb   = std::move(rgb);
+    v.rgb = std::move(rgb);
     return v;
 }
 

@@ -38,7 +38,7 @@ static void rope(matrix & x, int d) {
         for (size_t h = 0; h < x[pos].size(); h += d) {
             for (int i = 0; i < d / 2; i++) {
                 const double a = double(pos) * std::pow(10000.0, -2.0 * i / d);
-                double & u = x[pos][h + i], & v = x[pos][h + i + d / 2];
+                double &u = x[pos][h + i], &v = x[pos][h + i + d / 2];
                 const double u0 = u;
                 u = u0 * std::cos(a) - v * std::sin(a);
                 v = v * std::cos(a) + u0 * std::sin(a);
@@ -55,7 +55,8 @@ static double dot(const std::vector<double> & a, int a0, const std::vector<doubl
     return s;
 }
 
-std::vector<double> plain_score(const test_tensors & net, const test_sizes & s, const std::vector<float> & hidden, int n_tokens, int img_start, int n_img, int i_query) {
+std::vector<double> plain_score(
+    const test_tensors & net, const test_sizes & s, const std::vector<float> & hidden, int n_tokens, int img_start, int n_img, int i_query) {
     const int d = s.n_embd / s.n_head, group = s.n_head / s.n_head_kv;
     matrix x(n_tokens);
     for (int i = 0; i < n_tokens; i++) {
@@ -118,7 +119,8 @@ std::vector<double> plain_score(const test_tensors & net, const test_sizes & s, 
     return out;
 }
 
-std::vector<float> plain_score_f32(const test_tensors & net, const test_sizes & s, const std::vector<float> & hidden, int n_tokens, int img_start, int n_img, int i_query) {
+std::vector<float> plain_score_f32(
+    const test_tensors & net, const test_sizes & s, const std::vector<float> & hidden, int n_tokens, int img_start, int n_img, int i_query) {
     const std::vector<double> v = plain_score(net, s, hidden, n_tokens, img_start, n_img, i_query);
     return std::vector<float>(v.begin(), v.end());
 }

@@ -46,9 +46,7 @@ struct checker {
     size_t n_failed = 0;
     std::set<std::string> codes;
 
-    bool same(const result & is, const result & expected) const {
-        return tolerance == 0 ? is == expected : rel_l2(is, expected) <= tolerance;
-    }
+    bool same(const result & is, const result & expected) const { return tolerance == 0 ? is == expected : rel_l2(is, expected) <= tolerance; }
 
     // one failure, and the calls after it
     void fail(const subject & s, alloc_kind kind, size_t index) {
@@ -125,9 +123,9 @@ static void check(const char * name, size_t limit, double tolerance, std::functi
 static const test_sizes SIZES{ 48, 6, 2, 80, 3 };
 
 struct predictor {
-    rpn_ptr    net;
+    rpn_ptr net;
     rpn_hidden hidden;
-    rpn_state  state;
+    rpn_state state;
     std::vector<float> values = train_random_values(size_t(120) * SIZES.n_embd, 1);
 
     predictor() {
@@ -189,14 +187,14 @@ static subject training(int n_workers) {
     return {
         [=] { return rpn_train_score(t.get(), b->samples[0]); },
         [=] {
-            result out(3); // nothing is allocated after the step
-            rpn_train_accumulate(t.get(), b->samples);
-            const rpn_train_result r = rpn_train_step(t.get(), 0);
-            out[0] = float(r.loss);
-            out[1] = float(r.grad_norm);
-            out[2] = float(r.n_cells); // of an earlier, failed step none is left
-            return out;
-        },
+        result out(3); // nothing is allocated after the step
+        rpn_train_accumulate(t.get(), b->samples);
+        const rpn_train_result r = rpn_train_step(t.get(), 0);
+        out[0] = float(r.loss);
+        out[1] = float(r.grad_norm);
+        out[2] = float(r.n_cells); // of an earlier, failed step none is left
+        return out;
+    },
     };
 }
 
@@ -209,10 +207,10 @@ static sd_view picture(int i) {
 
 // a model with two open pictures
 struct opened {
-    std::shared_ptr<demo>       loaded = ::model();
-    sd_model *                  model  = loaded->model.get();
-    std::unique_ptr<sd_session> first  = sd_session_open(*loaded->cells, demo_system(*model), picture(1));
-    std::unique_ptr<sd_session> other  = sd_session_open(*loaded->cells, demo_system(*model), picture(2));
+    std::shared_ptr<demo> loaded = ::model();
+    sd_model * model = loaded->model.get();
+    std::unique_ptr<sd_session> first = sd_session_open(*loaded->cells, demo_system(*model), picture(1));
+    std::unique_ptr<sd_session> other = sd_session_open(*loaded->cells, demo_system(*model), picture(2));
     std::vector<llama_token> code = demo_question(*model, "What code is on the black square?"), shape = demo_question(*model, "What shape is purple?");
 
     result region(sd_session & s, const std::vector<llama_token> & question) {
@@ -244,7 +242,10 @@ static subject session_answer() {
     auto o = std::make_shared<opened>();
     return {
         [=] { return o->answer(*o->other, o->shape, false); },
-        [=] { o->region(*o->first, o->code); return o->answer(*o->first, o->code, true); },
+        [=] {
+        o->region(*o->first, o->code);
+        return o->answer(*o->first, o->code, true);
+    },
     };
 }
 
@@ -256,7 +257,7 @@ static subject attention_capture(bool own_context) {
         const std::shared_ptr<sd_attention_context> ctx = own_context ? sd_attention_context_init(*o->model) : shared;
         sd_timings t;
         sd_attention_params p;
-        p.layers     = { 2, 3 };
+        p.layers = { 2, 3 };
         p.max_tokens = 3;
         sd_attention_set_image(*ctx, s.system, sd_session_features(s, t));
         return sd_attention_capture(*ctx, {}, question, p).output;
@@ -292,18 +293,18 @@ static subject model_load() {
 int main() {
     return test_main("alloc-failure", [] {
         check_limit();
-        check("score, folded head",  200, 0, [] { return predictor_score(RPN_HEAD_FOLD, RPN_HEAD_FOLD); });
-        check("score, fused head",   200, 0, [] { return predictor_score(RPN_HEAD_FUSED, RPN_HEAD_FUSED); });
+        check("score, folded head", 200, 0, [] { return predictor_score(RPN_HEAD_FOLD, RPN_HEAD_FOLD); });
+        check("score, fused head", 200, 0, [] { return predictor_score(RPN_HEAD_FUSED, RPN_HEAD_FUSED); });
         check("score, head of keys", 200, 0, [] { return predictor_score(RPN_HEAD_KEYS, RPN_HEAD_KEYS); });
-        check("score, late keys",    200, 0, [] { return predictor_score(RPN_HEAD_FOLD, RPN_HEAD_KEYS); }); // which it makes first
+        check("score, late keys", 200, 0, [] { return predictor_score(RPN_HEAD_FOLD, RPN_HEAD_KEYS); }); // which it makes first
         check("prefix and question", 200, 0, predictor_split);
-        check("training step",       200, 0, [] { return training(1); });
+        check("training step", 200, 0, [] { return training(1); });
         check("training, 3 workers", 200, 1e-6, [] { return training(3); });
-        check("session region",      100, 1e-3, session_region);
-        check("session answer",      90, 0, session_answer);
-        check("attention capture",   100, 1e-3, [] { return attention_capture(false); });
-        check("attention context",   4, 1e-3, [] { return attention_capture(true); });
-        check("distillation step",   100, 1e-4, distill_step);
-        check("model load",          6, 1e-3, model_load);
+        check("session region", 100, 1e-3, session_region);
+        check("session answer", 90, 0, session_answer);
+        check("attention capture", 100, 1e-3, [] { return attention_capture(false); });
+        check("attention context", 4, 1e-3, [] { return attention_capture(true); });
+        check("distillation step", 100, 1e-4, distill_step);
+        check("model load", 6, 1e-3, model_load);
     });
 }

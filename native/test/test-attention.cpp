@@ -16,11 +16,11 @@
 
 using json = nlohmann::json;
 
-static sd_cancel no_cancel{false};
+static sd_cancel no_cancel{ false };
 
 struct sample {
     sd_view view, crop;
-    std::vector<float>   features, extra;
+    std::vector<float> features, extra;
     std::vector<llama_token> question;
 };
 
@@ -30,10 +30,10 @@ static std::vector<sample> parity_samples(sd_model & m) {
     for (const json & c : json::parse(in)) {
         sample s;
         int w = 0, h = 0;
-        s.view     = demo_view(test_load_rgb(test_fixture("pico/parity/" + c["images"][0].get<std::string>()), w, h));
-        s.crop     = demo_view(test_load_rgb(test_fixture("pico/parity/" + c["images"][1].get<std::string>()), w, h));
+        s.view = demo_view(test_load_rgb(test_fixture("pico/parity/" + c["images"][0].get<std::string>()), w, h));
+        s.crop = demo_view(test_load_rgb(test_fixture("pico/parity/" + c["images"][1].get<std::string>()), w, h));
         s.features = m.vision->encode(s.view);
-        s.extra    = m.vision->encode(s.crop);
+        s.extra = m.vision->encode(s.crop);
         s.question = demo_question(m, c["question"]);
         out.push_back(std::move(s));
     }
@@ -59,7 +59,7 @@ struct plain {
         llama_context_params cp = llama_context_default_params();
         cp.n_ctx = cp.n_batch = cp.n_ubatch = 512;
         cp.n_threads = cp.n_threads_batch = 1;
-        cp.flash_attn_type   = LLAMA_FLASH_ATTN_TYPE_DISABLED;
+        cp.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;
         cp.cb_eval_user_data = this;
         cp.cb_eval = [](ggml_tensor * t, bool ask, void * user_data) {
             int layer = 0;
@@ -81,16 +81,16 @@ struct plain {
     std::vector<double> feed(llama_token token, const float * embd) {
         llama_pos pos = llama_pos(steps.size());
         int32_t n_seq = 1;
-        llama_seq_id seq = 0, * seqs = &seq;
+        llama_seq_id seq = 0, *seqs = &seq;
         int8_t logits = 1;
         llama_batch b = {};
         b.n_tokens = 1;
-        b.token    = embd ? nullptr : &token;
-        b.embd     = const_cast<float *>(embd);
-        b.pos      = &pos;
+        b.token = embd ? nullptr : &token;
+        b.embd = const_cast<float *>(embd);
+        b.pos = &pos;
         b.n_seq_id = &n_seq;
-        b.seq_id   = &seqs;
-        b.logits   = &logits;
+        b.seq_id = &seqs;
+        b.logits = &logits;
         steps.emplace_back();
         CHECK(llama_decode(ctx, b) == 0);
         const float * l = llama_get_logits_ith(ctx, -1);
@@ -152,9 +152,9 @@ static void check_against_plain(sd_model & m, const sample & s, bool extra, int 
     auto c = sd_attention_context_init(m, 0, small_pieces ? (extra ? 50 : 5) : 256);
     sd_attention_set_image(*c, system, s.features);
     sd_attention_params p;
-    p.layers     = { 0, 1, 2, 3, 4, 5 };
+    p.layers = { 0, 1, 2, 3, 4, 5 };
     p.max_tokens = max_tokens;
-    p.question   = true;
+    p.question = true;
     const sd_attention a = sd_attention_capture(*c, views, s.question, p);
     CHECK(a.n_layer == 6 && a.n_head == 4 && a.n_img == 144 && a.output.size() == 6u * 4 * 144);
 
@@ -225,7 +225,7 @@ static void check_answers(sd_model & m, const std::vector<sample> & samples) {
         for (const bool extra : { false, true }) {
             for (const int max_tokens : { 2, 16 }) {
                 sd_attention_params p;
-                p.layers     = { 3 };
+                p.layers = { 3 };
                 p.max_tokens = max_tokens;
                 const std::vector<float> views = extra ? s.extra : std::vector<float>();
                 const sd_attention a = sd_attention_capture(*c, views, s.question, p);
@@ -246,7 +246,8 @@ static void check_answers(sd_model & m, const std::vector<sample> & samples) {
     }
     // an answer longer than a piece, whose likelihood does not depend on the pieces
     const sample & s = samples[0];
-    const std::vector<llama_token> text = sd_tokenize(m.tokenizer, { { SD_SEGMENT_TEXT, "What code is on the red circle? What is the value of TOTAL? What shape is purple?" } }, false);
+    const std::vector<llama_token> text =
+        sd_tokenize(m.tokenizer, { { SD_SEGMENT_TEXT, "What code is on the red circle? What is the value of TOTAL? What shape is purple?" } }, false);
     std::vector<llama_token> longer;
     while (longer.size() < 80) {
         longer.insert(longer.end(), text.begin(), text.end());
@@ -266,9 +267,9 @@ static void check_layers(sd_model & m, const std::vector<sample> & samples) {
     auto capture = [&](const sample & s, std::vector<int> layers, bool question) {
         sd_attention_set_image(*c, demo_system(m), s.features);
         sd_attention_params p;
-        p.layers     = std::move(layers);
+        p.layers = std::move(layers);
         p.max_tokens = 8;
-        p.question   = question;
+        p.question = question;
         return sd_attention_capture(*c, {}, s.question, p);
     };
     const sd_attention all = capture(samples[0], { 0, 1, 2, 3, 4, 5 }, true);
@@ -298,9 +299,9 @@ static void check_layers(sd_model & m, const std::vector<sample> & samples) {
     const sd_attention again = capture(samples[0], { 0, 1, 2, 3, 4, 5 }, true);
     CHECK(again.output == all.output && again.question == all.question && again.tokens == all.tokens);
     sd_attention_params p;
-    p.layers     = { 0, 1, 2, 3, 4, 5 };
+    p.layers = { 0, 1, 2, 3, 4, 5 };
     p.max_tokens = 8;
-    p.question   = true;
+    p.question = true;
     sd_attention_capture(*c, samples[1].extra, samples[2].question, p);
     const sd_attention same = sd_attention_capture(*c, {}, samples[0].question, p);
     CHECK(same.output == all.output && same.question == all.question && same.log_likelihood == all.log_likelihood);
@@ -312,7 +313,7 @@ static void check_errors(sd_model & m, const sample & s) {
     p.layers = { 0 };
     auto with = [&](std::vector<int> layers, int max_tokens) {
         sd_attention_params q;
-        q.layers     = std::move(layers);
+        q.layers = std::move(layers);
         q.max_tokens = max_tokens;
         return q;
     };
@@ -344,7 +345,7 @@ static void check_errors(sd_model & m, const sample & s) {
     const std::vector<llama_token> filling(192 - 1 - 147, s.question[3]);
     CHECK(sd_attention_capture(*c, {}, filling, last).tokens.size() <= 2);
 
-    sd_cancel cancel{true};
+    sd_cancel cancel{ true };
     m.cancel = &cancel;
     CHECK_CODE(sd_attention_capture(*c, {}, s.question, p), "ABORTED");
     CHECK_CODE(sd_attention_set_image(*c, system, s.features), "ABORTED");

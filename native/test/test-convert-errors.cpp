@@ -16,7 +16,7 @@ namespace fs = std::filesystem;
 using json = nlohmann::json;
 
 static void check_fails(const sd_convert_params & p, const std::string & code, const std::string & says, bool cancelled = false) {
-    std::atomic<bool> cancel{cancelled};
+    std::atomic<bool> cancel{ cancelled };
     std::string got = "nothing", message;
     try {
         sd_convert(p, cancel);
@@ -62,7 +62,8 @@ static void check_config_errors() {
 
     // what may be absent, and the names a file takes
     json config = good;
-    config.merge_patch({ { "num_key_value_heads", nullptr }, { "rope_theta", nullptr }, { "vocab_size", nullptr }, { "model_type", nullptr }, { "_name_or_path", "/models/of/llava-x/" } });
+    config.merge_patch({ { "num_key_value_heads", nullptr }, { "rope_theta", nullptr }, { "vocab_size", nullptr }, { "model_type", nullptr },
+        { "_name_or_path", "/models/of/llava-x/" } });
     sd_convert_params p = params(test_checkpoint("convert-named", config, net));
     sd_convert_result r = convert(p);
     CHECK(r.hparams.n_head_kv == 4 && r.hparams.rope_base == 10000.0f && r.hparams.base_n_vocab == 0);
@@ -157,7 +158,7 @@ static void check_output_errors() {
     // aborted before the first and in the midst of the tensors
     check_fails(params(source), "ABORTED", "aborted", true);
     for (uint64_t at : { 0, 1 }) {
-        std::atomic<bool> cancel{false};
+        std::atomic<bool> cancel{ false };
         p = params(source);
         p.progress = [&](uint64_t done, uint64_t total) { cancel = cancel || done >= at * total / 2; };
         CHECK_CODE(sd_convert(p, cancel), "ABORTED");
@@ -167,7 +168,7 @@ static void check_output_errors() {
     // a failure leaves the file that was there
     p = params(source);
     test_write(p.out, "mine");
-    std::atomic<bool> cancel{false};
+    std::atomic<bool> cancel{ false };
     p.progress = [&](uint64_t done, uint64_t) { cancel = done > 0; };
     CHECK_CODE(sd_convert(p, cancel), "ABORTED");
     CHECK(test_read(p.out) == "mine");

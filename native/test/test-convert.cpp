@@ -29,7 +29,7 @@ static std::vector<float> values(const std::string & path, const std::string & n
 
 static void check_golden() {
     sd_convert_params p = params(test_fixture("golden/rpn/llava-f32"));
-    p.name      = "golden";
+    p.name = "golden";
     p.threshold = 0.1f;
     std::vector<uint64_t> done;
     p.progress = [&](uint64_t d, uint64_t total) {
@@ -65,7 +65,7 @@ static void check_golden() {
 
     // what the loader makes of it is what the converter says
     const rpn_ptr net = rpn_load(p.out, nullptr, 1);
-    const rpn_hparams & a = rpn_get_hparams(net.get()), & b = r.hparams;
+    const rpn_hparams &a = rpn_get_hparams(net.get()), &b = r.hparams;
     CHECK(a.n_embd == b.n_embd && a.n_ff == b.n_ff && a.n_head == b.n_head && a.n_head_kv == b.n_head_kv && a.d_head == b.d_head);
     CHECK(a.n_block == b.n_block && a.branch == b.branch && a.rope_type == b.rope_type && a.rope_dim == b.rope_dim);
     CHECK(a.rope_base == b.rope_base && a.eps == b.eps && a.threshold == b.threshold && a.type == b.type);
@@ -73,17 +73,25 @@ static void check_golden() {
     CHECK(a.base_n_layer == b.base_n_layer && a.base_n_vocab == b.base_n_vocab);
 
     // the last block is its norm, query and key
-    for (const char * name : { "blk.2.attn_v.weight", "blk.2.attn_output.weight", "blk.2.ffn_norm.weight", "blk.2.ffn_gate.weight", "blk.2.ffn_up.weight", "blk.2.ffn_down.weight" }) {
+    for (const char * name : { "blk.2.attn_v.weight", "blk.2.attn_output.weight", "blk.2.ffn_norm.weight", "blk.2.ffn_gate.weight", "blk.2.ffn_up.weight",
+             "blk.2.ffn_down.weight" }) {
         CHECK(f.tensor(name) == nullptr);
     }
     // what is not permuted arrives bit for bit
     const test_tensors source = test_read_safetensors(test_fixture("golden/rpn/llava-f32/model.safetensors"));
-    const struct { const char * name, * from; } same[] = {
-        { "output_norm.weight", "twig_norm" }, { "blk.0.attn_norm.weight", "twig_layers.0.input_layernorm" },
-        { "blk.1.ffn_norm.weight", "twig_layers.1.post_attention_layernorm" }, { "blk.0.attn_v.weight", "twig_layers.0.self_attn.v_proj" },
-        { "blk.1.attn_output.weight", "twig_layers.1.self_attn.o_proj" }, { "blk.0.ffn_gate.weight", "twig_layers.0.mlp.gate_proj" },
-        { "blk.0.ffn_up.weight", "twig_layers.0.mlp.up_proj" }, { "blk.1.ffn_down.weight", "twig_layers.1.mlp.down_proj" },
-        { "blk.2.attn_q.weight", "twig_layers.2.self_attn.q_proj" }, { "blk.2.attn_k.weight", "twig_layers.2.self_attn.k_proj" },
+    const struct {
+        const char *name, *from;
+    } same[] = {
+        { "output_norm.weight", "twig_norm" },
+        { "blk.0.attn_norm.weight", "twig_layers.0.input_layernorm" },
+        { "blk.1.ffn_norm.weight", "twig_layers.1.post_attention_layernorm" },
+        { "blk.0.attn_v.weight", "twig_layers.0.self_attn.v_proj" },
+        { "blk.1.attn_output.weight", "twig_layers.1.self_attn.o_proj" },
+        { "blk.0.ffn_gate.weight", "twig_layers.0.mlp.gate_proj" },
+        { "blk.0.ffn_up.weight", "twig_layers.0.mlp.up_proj" },
+        { "blk.1.ffn_down.weight", "twig_layers.1.mlp.down_proj" },
+        { "blk.2.attn_q.weight", "twig_layers.2.self_attn.q_proj" },
+        { "blk.2.attn_k.weight", "twig_layers.2.self_attn.k_proj" },
     };
     for (const auto & s : same) {
         CHECK(values(p.out, s.name) == test_values(source.at("model." + std::string(s.from) + ".weight")));
@@ -130,12 +138,17 @@ static void check_layout() {
 }
 
 static void check_types() {
-    struct expected { const char * type; uint32_t file_type; ggml_type w64, w176, w256; size_t n_fallbacks; };
+    struct expected {
+        const char * type;
+        uint32_t file_type;
+        ggml_type w64, w176, w256;
+        size_t n_fallbacks;
+    };
     // weights: 2 x 7 of the full layers and 2 of the last; only ffn_down has rows of 176
     const expected all[] = {
-        { "f32",  0,  GGML_TYPE_F32,  GGML_TYPE_F32, GGML_TYPE_F32,  0 },
-        { "f16",  1,  GGML_TYPE_F16,  GGML_TYPE_F16, GGML_TYPE_F16,  0 },
-        { "q8_0", 7,  GGML_TYPE_Q8_0, GGML_TYPE_F16, GGML_TYPE_Q8_0, 2 },
+        { "f32", 0, GGML_TYPE_F32, GGML_TYPE_F32, GGML_TYPE_F32, 0 },
+        { "f16", 1, GGML_TYPE_F16, GGML_TYPE_F16, GGML_TYPE_F16, 0 },
+        { "q8_0", 7, GGML_TYPE_Q8_0, GGML_TYPE_F16, GGML_TYPE_Q8_0, 2 },
         { "q4_k", 14, GGML_TYPE_Q8_0, GGML_TYPE_F16, GGML_TYPE_Q4_K, 16 },
     };
     const test_sizes wide{ 256, 4, 2, 512, 3 };
@@ -196,8 +209,8 @@ static void check_shards() {
         (first ? a : b)[name] = t;
         map[name] = first ? "model-00001-of-00003.safetensors" : "model-00002-of-00003.safetensors";
         bare[name.substr(6)] = t;
-        const bool unused = name.find("layers.2.") != std::string::npos && name.find("q_proj") == std::string::npos
-            && name.find("k_proj") == std::string::npos && name.find("input_layernorm") == std::string::npos;
+        const bool unused = name.find("layers.2.") != std::string::npos && name.find("q_proj") == std::string::npos && name.find("k_proj") == std::string::npos
+            && name.find("input_layernorm") == std::string::npos;
         needed += unused ? 0 : t.data.size();
     }
     CHECK(whole.bytes_read == needed);

@@ -12,7 +12,7 @@
 #include <algorithm>
 #include <cstring>
 
-static const sd_size GRID   = { 24, 12 };
+static const sd_size GRID = { 24, 12 };
 static const sd_size PIXELS = { 48, 24 };
 
 // --- the families
@@ -34,16 +34,16 @@ struct family_wide : sd_family {
 
 static void set_family(sd_model & m, int n_pos, sd_look_place look) {
     auto f = std::make_unique<family_wide>();
-    f->name        = "wide";
-    f->pixels      = PIXELS;
-    f->grid        = GRID;
-    f->n_pos       = n_pos;
-    f->n_embd_row  = llama_model_n_embd_inp(m.lm);
-    f->before      = { 11, 12 };
-    f->after       = { 13 };
+    f->name = "wide";
+    f->pixels = PIXELS;
+    f->grid = GRID;
+    f->n_pos = n_pos;
+    f->n_embd_row = llama_model_n_embd_inp(m.lm);
+    f->before = { 11, 12 };
+    f->after = { 13 };
     f->look_before = { 14 };
-    f->look_after  = { 15, 16 };
-    f->look        = look;
+    f->look_after = { 15, 16 };
+    f->look = look;
     m.family = std::move(f);
 }
 
@@ -62,7 +62,7 @@ struct vision_made_up : sd_vision {
 
 static sd_view view(int seed) {
     sd_view v;
-    v.width  = PIXELS.width;
+    v.width = PIXELS.width;
     v.height = PIXELS.height;
     v.rgb.assign(size_t(PIXELS.area()) * 3, uint8_t(seed));
     return v;
@@ -71,10 +71,10 @@ static sd_view view(int seed) {
 // --- the same prompt in a context of its own
 
 struct plain {
-    sd_model &         m;
-    int                n_pos;
-    llama_context *    ctx;
-    llama_pos          next = 0;
+    sd_model & m;
+    int n_pos;
+    llama_context * ctx;
+    llama_pos next = 0;
     std::vector<float> hidden; // after layer K-1
     std::vector<float> logits; // of the last token
     std::vector<llama_pos> pos[3]; // of all tokens, time, row and column
@@ -105,19 +105,19 @@ struct plain {
     int n_tokens() const { return int(hidden.size()) / m.info.n_embd; }
 
     void decode(std::vector<llama_token> tokens, const float * embd, std::vector<llama_pos> pos, int n) {
-        std::vector<int32_t>        n_seq(n, 1);
-        llama_seq_id                seq = 0;
+        std::vector<int32_t> n_seq(n, 1);
+        llama_seq_id seq = 0;
         std::vector<llama_seq_id *> seqs(n, &seq);
-        std::vector<int8_t>         out(n);
+        std::vector<int8_t> out(n);
         out[n - 1] = true;
         llama_batch b = {};
         b.n_tokens = n;
-        b.token    = embd ? nullptr : tokens.data();
-        b.embd     = const_cast<float *>(embd);
-        b.pos      = pos.data();
+        b.token = embd ? nullptr : tokens.data();
+        b.embd = const_cast<float *>(embd);
+        b.pos = pos.data();
         b.n_seq_id = n_seq.data();
-        b.seq_id   = seqs.data();
-        b.logits   = out.data();
+        b.seq_id = seqs.data();
+        b.logits = out.data();
         CHECK(llama_decode(ctx, b) == 0);
         const float * l = llama_get_logits_ith(ctx, -1);
         logits.assign(l, l + m.info.n_vocab);
@@ -139,7 +139,7 @@ struct plain {
         const int n = 24 * (y1 - y0);
         std::vector<llama_pos> p(size_t(n) * n_pos, next);
         for (int i = 0; i < n && n_pos == 4; i++) {
-            p[n + i]     = next + y0 + i / 24;
+            p[n + i] = next + y0 + i / 24;
             p[2 * n + i] = next + i % 24;
             p[3 * n + i] = 0;
         }
@@ -156,7 +156,7 @@ static std::vector<llama_token> joined(std::vector<llama_token> a, const std::ve
     return a;
 }
 
-static const std::vector<llama_token> SYSTEM   = { 1, 20, 21, 22, 23 };
+static const std::vector<llama_token> SYSTEM = { 1, 20, 21, 22, 23 };
 static const std::vector<llama_token> QUESTION = { 30, 31, 32, 33, 34, 35, 36 }, OTHER = { 40, 41, 42 };
 
 // the whole prompt, with a second look where y1 > 0, of which just the rows y0..y1-1 are fed

@@ -9,12 +9,12 @@
 #include <fstream>
 
 #ifndef _WIN32
-#    include <atomic>
-#    include <sys/socket.h>
-#    include <sys/stat.h>
-#    include <sys/un.h>
-#    include <thread>
-#    include <unistd.h>
+#include <atomic>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <thread>
+#include <unistd.h>
 #endif
 
 namespace fs = std::filesystem;
@@ -80,7 +80,7 @@ static void check_special(const std::string & dir) {
 static void check_exchanged(const std::string & dir) {
     const std::string path = written(dir + "/exchanged", "x"), file = written(dir + "/file", "x"), pipe = dir + "/pipe", next = dir + "/next";
     CHECK(mkfifo(pipe.c_str(), 0600) == 0);
-    std::atomic<bool> stop{false};
+    std::atomic<bool> stop{ false };
     std::thread other([&] {
         for (int i = 0; !stop; i++) {
             if (link((i % 2 ? file : pipe).c_str(), next.c_str()) == 0) {

@@ -3,8 +3,8 @@
 
 #include "test.h"
 
-#include "ggml.h"
 #include "ggml-cpu.h"
+#include "ggml.h"
 
 #include <cstring>
 #include <random>

@@ -23,7 +23,7 @@ static void check(bool ok, const std::string & what) {
 
 // IEEE half to float; the test's numbers are finite
 float shim_from_half(uint16_t h) {
-    const int    exponent = (h >> 10) & 31, mantissa = h & 1023;
+    const int exponent = (h >> 10) & 31, mantissa = h & 1023;
     const double v = exponent ? std::ldexp(1024 + mantissa, exponent - 25) : std::ldexp(mantissa, -24);
     return float(h & 0x8000 ? -v : v);
 }
@@ -134,9 +134,9 @@ template <typename T, int ROWS, int THREADS> static void run(int width, int heig
         x[i] = from_float<T>(normal(random));
     }
     std::vector<float> w_t_s, w_in_s, u_s;
-    float * w_t = aligned(w_t_s, n), * w_in = aligned(w_in_s, n), * u = aligned(u_s, size_t(n) * n_maps);
+    float *w_t = aligned(w_t_s, n), *w_in = aligned(w_in_s, n), *u = aligned(u_s, size_t(n) * n_maps);
     for (int i = 0; i < n; i++) {
-        w_t[i]  = 1 + 0.3f * normal(random);
+        w_t[i] = 1 + 0.3f * normal(random);
         w_in[i] = 1 + 0.3f * normal(random);
     }
     for (int i = 0; i < n * n_maps; i++) {
@@ -183,7 +183,8 @@ template <typename T, int ROWS, int THREADS> static void run(int width, int heig
             check(done[m] == 0, "the counter of finished blocks is zero after a launch");
         }
         const double rel = std::sqrt(d2 / n2);
-        const std::string name = std::to_string(width) + "x" + std::to_string(height) + " cells of " + std::to_string(n) + ", " + std::to_string(n_maps) + " maps";
+        const std::string name =
+            std::to_string(width) + "x" + std::to_string(height) + " cells of " + std::to_string(n) + ", " + std::to_string(n_maps) + " maps";
         printf("  %-34s %2zu bytes: logits %.1e, probabilities %.1e\n", name.c_str(), sizeof(T), rel, worst);
         check(rel <= 2e-6, name + ": logits");
         check(worst <= 1e-6, name + ": probabilities and their blur");
@@ -193,7 +194,7 @@ template <typename T, int ROWS, int THREADS> static void run(int width, int heig
     }
     const std::vector<float> all = out;
     a.planes = 1;
-    a.done   = nullptr;
+    a.done = nullptr;
     launch();
     for (int m = 0; m < n_maps; m++) {
         check(std::equal(all.begin() + size_t(3) * nc * m, all.begin() + size_t(3) * nc * m + nc, out.begin() + size_t(nc) * m), "logits alone are the same");

@@ -36,8 +36,8 @@ static std::vector<item> items(const sd_model & m, const std::map<std::string, i
         if (left[it.kind]-- <= 0) {
             continue;
         }
-        it.box      = q["box"].get<std::vector<double>>();
-        it.rgb      = test_load_rgb(test_demo(q["image"]), it.width, it.height);
+        it.box = q["box"].get<std::vector<double>>();
+        it.rgb = test_load_rgb(test_demo(q["image"]), it.width, it.height);
         it.question = demo_question(m, q["question"]);
         out.push_back(std::move(it));
     }
@@ -80,7 +80,7 @@ static void check_rank(sd_model & m) {
         for (size_t k = 0; k < share.size(); k++) {
             double here = 0, all = 0;
             for (int j = 0; j < a.n_img; j++) {
-                all  += a.output[k * a.n_img + j];
+                all += a.output[k * a.n_img + j];
                 here += on_box(it, m.family->grid.width, j) ? a.output[k * a.n_img + j] : 0;
             }
             share[k] += here / all / 6;
@@ -108,10 +108,10 @@ static void check_rank(sd_model & m) {
 static void check_errors(sd_model & m) {
     auto with = [](int lattice, double window, double uncertainty, int max_tokens) {
         sd_heads_params p;
-        p.lattice     = lattice;
-        p.window      = window;
+        p.lattice = lattice;
+        p.window = window;
         p.uncertainty = uncertainty;
-        p.max_tokens  = max_tokens;
+        p.max_tokens = max_tokens;
         return p;
     };
     CHECK_CODE(sd_heads(m, with(13, 0.25, 0.1, 32)), "INVALID_ARGUMENT");
@@ -128,12 +128,11 @@ static void check_errors(sd_model & m) {
     CHECK_CODE(sd_heads_add(heads, *c, { nullptr, 10, 10 }, system, it.question, {}), "INVALID_ARGUMENT");
     CHECK_CODE(sd_heads_add(heads, *c, it.picture(), system, {}, it.question), "INVALID_ARGUMENT");
     CHECK_CODE(sd_heads_add(heads, *c, it.picture(), system, it.question, it.question), "INVALID_ARGUMENT");
-    sd_cancel cancel{true};
+    sd_cancel cancel{ true };
     m.cancel = &cancel;
     CHECK_CODE(sd_heads_add(heads, *c, it.picture(), system, it.question, {}), "ABORTED");
     m.cancel = nullptr;
     CHECK(heads.n_used == 0 && heads.n_passed == 0);
-
 }
 
 // a picture seven times as wide as high: its view is mostly padding, where nothing is probed, and the asked place is found
@@ -163,15 +162,15 @@ static void check_label(sd_model & m) {
     auto c = sd_attention_context_init(m);
     const std::vector<item> data = items(m, { { "object", 4 }, { "form", 4 } });
     sd_label_params p;
-    p.grounding  = { { 4, 0 }, { 3, 2 }, { 4, 1 } };
-    p.sink       = { { 1, 2 }, { 1, 2 }, { 0, 3 } }; // one twice
+    p.grounding = { { 4, 0 }, { 3, 2 }, { 4, 1 } };
+    p.sink = { { 1, 2 }, { 1, 2 }, { 0, 3 } }; // one twice
     p.max_tokens = 16;
     int hits = 0;
     for (const item & it : data) {
         sd_resample_params r;
-        r.width  = r.window_width  = it.width;
+        r.width = r.window_width = it.width;
         r.height = r.window_height = it.height;
-        r.out_width  = m.family->pixels.width;
+        r.out_width = m.family->pixels.width;
         r.out_height = m.family->pixels.height;
         std::vector<uint8_t> view(size_t(r.out_width) * r.out_height * 3);
         sd_resample(r, it.rgb.data(), view.data());
@@ -179,7 +178,7 @@ static void check_label(sd_model & m) {
         const sd_label_maps l = sd_label_capture(*c, it.question, p);
 
         sd_attention_params ap;
-        ap.layers     = { 0, 1, 2, 3, 4, 5 };
+        ap.layers = { 0, 1, 2, 3, 4, 5 };
         ap.max_tokens = 16;
         const sd_attention a = sd_attention_capture(*c, {}, it.question, ap);
         CHECK(int(l.grounding.size()) == a.n_img && int(l.sink.size()) == a.n_img);
@@ -202,7 +201,7 @@ static void check_label(sd_model & m) {
     auto with = [](std::vector<sd_head_id> grounding, std::vector<sd_head_id> sink) {
         sd_label_params q;
         q.grounding = std::move(grounding);
-        q.sink      = std::move(sink);
+        q.sink = std::move(sink);
         return q;
     };
     CHECK_CODE(sd_label_capture(*c, data[0].question, with({}, { { 1, 2 } })), "INVALID_ARGUMENT");
@@ -225,9 +224,9 @@ static void check_shares(sd_model & m) {
         }
         sd_resample_params r;
         const std::vector<uint8_t> rgb = test_load_rgb(test_demo(q["image"]), r.width, r.height);
-        r.window_width  = r.width;
+        r.window_width = r.width;
         r.window_height = r.height;
-        r.out_width  = m.family->pixels.width;
+        r.out_width = m.family->pixels.width;
         r.out_height = m.family->pixels.height;
         r.filter = SD_FILTER_BICUBIC;
         std::vector<uint8_t> view(size_t(r.out_width) * r.out_height * 3);

@@ -14,17 +14,19 @@
 #include <pthread.h>
 
 // the system's own, unless threads are said to have run out
-static std::atomic<bool> no_threads{false};
+static std::atomic<bool> no_threads{ false };
 extern "C" int pthread_create(pthread_t * thread, const pthread_attr_t * attr, void * (*start)(void *), void * arg) {
-    static const auto real = reinterpret_cast<int (*)(pthread_t *, const pthread_attr_t *, void * (*)(void *), void *)>(dlsym(RTLD_NEXT, "pthread_create"));
+    static const auto real = reinterpret_cast<int (*)(pthread_t *, const pthread_attr_t *, void * (*) (void *), void *)>(dlsym(RTLD_NEXT, "pthread_create"));
     return no_threads ? EAGAIN : real(thread, attr, start, arg);
 }
 #endif
 
 struct test_job : queue_job {
     std::promise<void> end;
-    std::atomic<int> steps{0};
-    test_job() { on_end = [this] { end.set_value(); }; }
+    std::atomic<int> steps{ 0 };
+    test_job() {
+        on_end = [this] { end.set_value(); };
+    }
     // "": success; an end that never comes is a failed check, not a test that hangs
     std::string outcome() {
         if (end.get_future().wait_for(std::chrono::seconds(20)) != std::future_status::ready) {
@@ -77,7 +79,7 @@ static void every_function_may_throw() {
     for (const auto & [raise, code] : throwers()) {
         job_queue q;
         q.max_active = 3;
-        std::atomic<bool> fail_step{false};
+        std::atomic<bool> fail_step{ false };
         count_steps(q);
         q.on_step = [&, count = q.on_step](const std::vector<queue_job *> & jobs) {
             count(jobs);
@@ -91,13 +93,19 @@ static void every_function_may_throw() {
         // of the jobs that advance together, the one that throws
         job_ptr other = make_active(50), bad = make_active(50);
         q.submit(other);
-        bad->active = [&, n = 0](queue_job &) mutable { if (n++ == 2) raise(); return true; };
+        bad->active = [&, n = 0](queue_job &) mutable {
+            if (n++ == 2) raise();
+            return true;
+        };
         CHECK(outcome(q, bad) == code);
         bad = make_active(50);
-        bad->active = [&](queue_job &) -> bool { raise(); return true; }; // at once
+        bad->active = [&](queue_job &) -> bool {
+            raise();
+            return true;
+        }; // at once
         CHECK(outcome(q, bad) == code);
         bad = make_active(1 << 30);
-        bad->active    = [](queue_job &) { return true; };
+        bad->active = [](queue_job &) { return true; };
         bad->on_cancel = [&](queue_job &) { raise(); };
         q.submit(bad);
         while (bad->steps < 1) {
@@ -127,7 +135,9 @@ static void starting_may_fail() {
     for (const auto & [raise, code] : throwers()) {
         job_queue q;
         int tries = 0;
-        q.on_start = [&] { if (++tries <= 2) raise(); };
+        q.on_start = [&] {
+            if (++tries <= 2) raise();
+        };
         bool ran = false;
         CHECK(outcome(q, make([&](queue_job &) { ran = true; })) == code);
         CHECK(outcome(q, make([&](queue_job &) { ran = true; })) == code);
@@ -142,7 +152,7 @@ static void stopping_may_fail() {
     for (const auto & [raise, code] : throwers()) {
         std::promise<std::string> closed;
         job_queue q;
-        q.on_stop   = raise;
+        q.on_stop = raise;
         q.on_closed = [&](const std::string & error) { closed.set_value(error); };
         CHECK(outcome(q, make()) == "");
         CHECK(q.close());
@@ -179,7 +189,7 @@ static void order() {
         std::this_thread::yield();
     }
     // what needs a place waits, what needs none does not
-    std::atomic<bool> ran{false};
+    std::atomic<bool> ran{ false };
     const job_ptr waiting = make([&](queue_job &) { ran = true; }), aside = make();
     aside->between_steps = true;
     q.submit(waiting);

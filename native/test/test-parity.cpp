@@ -25,7 +25,7 @@ int main() {
             auto expected = [&](const char * name) { return safetensor_read_f32(tensors.at(std::to_string(i) + "." + name)); };
             int w = 0, h = 0;
             const sd_view whole = demo_view(test_load_rgb(test_fixture("pico/parity/" + c["images"][0].get<std::string>()), w, h));
-            const sd_view crop  = demo_view(test_load_rgb(test_fixture("pico/parity/" + c["images"][1].get<std::string>()), w, h));
+            const sd_view crop = demo_view(test_load_rgb(test_fixture("pico/parity/" + c["images"][1].get<std::string>()), w, h));
 
             std::vector<float> features = model->vision->encode(whole);
             const std::vector<float> second = model->vision->encode(crop);
@@ -33,7 +33,7 @@ int main() {
             CHECK_LE(rel_l2(features, expected("features")), 2e-3);
 
             // the tokens are the reference's, and ours are the same
-            const auto prefix   = c["prefixTokens"].get<std::vector<llama_token>>();
+            const auto prefix = c["prefixTokens"].get<std::vector<llama_token>>();
             const auto question = c["questionTokens"].get<std::vector<llama_token>>();
             CHECK(demo_system(*model) == prefix);
             CHECK(demo_question(*model, c["question"]) == question);

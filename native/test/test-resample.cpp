@@ -24,9 +24,9 @@ static pixels checker(int width, int height) {
 
 static sd_resample_params params(const pixels & src, int side, sd_filter filter) {
     sd_resample_params p;
-    p.width  = p.window_width  = src.width;
+    p.width = p.window_width = src.width;
     p.height = p.window_height = src.height;
-    p.out_width  = side;
+    p.out_width = side;
     p.out_height = side;
     p.filter = filter;
     return p;
@@ -42,8 +42,8 @@ static std::vector<uint8_t> run(const pixels & src, const sd_resample_params & p
 static std::vector<uint8_t> pad(const pixels & src, int side, const uint8_t (&fill)[3]) {
     const int square = std::max(src.width, src.height);
     sd_resample_params p = params(src, side, SD_FILTER_BICUBIC);
-    p.window_x     = -((square - src.width)  / 2);
-    p.window_y     = -((square - src.height) / 2);
+    p.window_x = -((square - src.width) / 2);
+    p.window_y = -((square - src.height) / 2);
     p.window_width = p.window_height = square;
     std::copy(fill, fill + 3, p.fill);
     return run(src, p);
@@ -51,9 +51,9 @@ static std::vector<uint8_t> pad(const pixels & src, int side, const uint8_t (&fi
 
 static std::vector<uint8_t> crop(const pixels & src, int side, int left, int top, int right, int bottom) {
     sd_resample_params p = params(src, side, SD_FILTER_BILINEAR);
-    p.window_x      = left;
-    p.window_y      = top;
-    p.window_width  = right - left;
+    p.window_x = left;
+    p.window_y = top;
+    p.window_width = right - left;
     p.window_height = bottom - top;
     return run(src, p);
 }
@@ -65,10 +65,10 @@ static void test_pillow() {
         const char * name;
         int box[4];
     } const cases[] = {
-        { "wide",  { 201, 105, 537, 189 } },
+        { "wide", { 201, 105, 537, 189 } },
         { "small", { 10, 10, 26, 18 } },
         { "alpha", { 100, 100, 266, 180 } },
-        { "gray",  { 140, 125, 373, 225 } },
+        { "gray", { 140, 125, 373, 225 } },
     };
     for (const auto & c : cases) {
         const pixels src = load(c.name);
@@ -104,11 +104,13 @@ static void test_windows() {
         }
         for (int side : { 1, 5, 40, 100 }) {
             p = params(src, side, filter);
-            p.window_x      = -10;
-            p.window_y      = -10;
-            p.window_width  = 57;
+            p.window_x = -10;
+            p.window_y = -10;
+            p.window_width = 57;
             p.window_height = 43;
-            p.fill[0] = 50; p.fill[1] = 51; p.fill[2] = 52;
+            p.fill[0] = 50;
+            p.fill[1] = 51;
+            p.fill[2] = 52;
             CHECK(run(src, p) == run(padded, params(padded, side, filter)));
         }
 
@@ -138,8 +140,8 @@ static void test_extremes() {
 static void test_errors() {
     const pixels src = checker(4, 4);
     const sd_resample_params good = params(src, 4, SD_FILTER_BICUBIC);
-    for (int sd_resample_params::*side : { &sd_resample_params::width, &sd_resample_params::height, &sd_resample_params::window_width,
-            &sd_resample_params::window_height, &sd_resample_params::out_width, &sd_resample_params::out_height }) {
+    for (int sd_resample_params::* side : { &sd_resample_params::width, &sd_resample_params::height, &sd_resample_params::window_width,
+             &sd_resample_params::window_height, &sd_resample_params::out_width, &sd_resample_params::out_height }) {
         for (int value : { 0, -1, SD_RESAMPLE_MAX_IN + 1 }) {
             sd_resample_params p = good;
             p.*side = value;

@@ -16,17 +16,17 @@ using json = nlohmann::json;
 
 static rpn_hparams base_hparams() {
     rpn_hparams hp;
-    hp.n_embd       = 64;
-    hp.n_ff         = 128;
-    hp.n_head       = 4;
-    hp.n_head_kv    = 2;
-    hp.n_block      = 3;
-    hp.branch       = 3;
+    hp.n_embd = 64;
+    hp.n_ff = 128;
+    hp.n_head = 4;
+    hp.n_head_kv = 2;
+    hp.n_block = 3;
+    hp.branch = 3;
     hp.base_n_layer = 6;
-    hp.eps          = 1e-6f;
-    hp.rope_type    = GGML_ROPE_TYPE_NEOX;
-    hp.head_rope    = true;
-    hp.head_norm    = false;
+    hp.eps = 1e-6f;
+    hp.rope_type = GGML_ROPE_TYPE_NEOX;
+    hp.head_rope = true;
+    hp.head_norm = false;
     return hp;
 }
 
@@ -41,7 +41,7 @@ static rpn_hparams qwen25() {
     hp.base_architecture = "qwen2vl";
     hp.d_head = hp.rope_dim = 16;
     hp.rope_base = 1e6f;
-    hp.bias      = true;
+    hp.bias = true;
     set_sections(hp, 2, 3, 3);
     return hp;
 }
@@ -51,7 +51,7 @@ static rpn_hparams qwen3() {
     hp.base_architecture = "qwen3vl";
     hp.d_head = hp.rope_dim = 32; // wider than 64 / 4
     hp.rope_base = 5e6f;
-    hp.qk_norm   = true;
+    hp.qk_norm = true;
     hp.rope_interleaved = true;
     set_sections(hp, 6, 5, 5);
     return hp;
@@ -60,10 +60,17 @@ static rpn_hparams qwen3() {
 // a published tensor's name in an RPN file; empty where the network has no use for it
 static std::string file_name(const std::string & published) {
     static const std::map<std::string, std::string> parts = {
-        { "input_layernorm", "attn_norm" }, { "post_attention_layernorm", "ffn_norm" },
-        { "self_attn.q_proj", "attn_q" }, { "self_attn.k_proj", "attn_k" }, { "self_attn.v_proj", "attn_v" }, { "self_attn.o_proj", "attn_output" },
-        { "self_attn.q_norm", "attn_q_norm" }, { "self_attn.k_norm", "attn_k_norm" },
-        { "mlp.gate_proj", "ffn_gate" }, { "mlp.up_proj", "ffn_up" }, { "mlp.down_proj", "ffn_down" },
+        { "input_layernorm", "attn_norm" },
+        { "post_attention_layernorm", "ffn_norm" },
+        { "self_attn.q_proj", "attn_q" },
+        { "self_attn.k_proj", "attn_k" },
+        { "self_attn.v_proj", "attn_v" },
+        { "self_attn.o_proj", "attn_output" },
+        { "self_attn.q_norm", "attn_q_norm" },
+        { "self_attn.k_norm", "attn_k_norm" },
+        { "mlp.gate_proj", "ffn_gate" },
+        { "mlp.up_proj", "ffn_up" },
+        { "mlp.down_proj", "ffn_down" },
     };
     const std::string mark = "twig_layers.";
     const size_t layer = published.find(mark) + mark.size(), part = published.find('.', layer) + 1, end = published.rfind('.');
@@ -76,9 +83,10 @@ struct golden {
     json c;
     train_batch batch;
     std::vector<std::vector<int32_t>> positions;
-    std::vector<std::vector<float>>   maps; // before training
+    std::vector<std::vector<float>> maps; // before training
 
-    golden(const std::string & name, const rpn_hparams & hp) : dir(test_fixture("golden/train/" + name)), hp(hp), c(json::parse(test_read(dir + "/case.json"))) {
+    golden(const std::string & name, const rpn_hparams & hp)
+        : dir(test_fixture("golden/train/" + name)), hp(hp), c(json::parse(test_read(dir + "/case.json"))) {
         const auto tensors = safetensors_open(dir + "/batch.safetensors");
         const std::vector<float> logits = safetensor_read_f32(tensors.at("first_logits"));
         size_t at = 0;
@@ -87,7 +95,8 @@ struct golden {
             const std::string n = std::to_string(i);
             const std::vector<float> l = safetensor_read_f32(tensors.at("labels." + n)), p = safetensor_read_f32(tensors.at("positions." + n));
             positions.emplace_back(p.begin(), p.end());
-            batch.add(safetensor_read_f32(tensors.at("hidden." + n)), hp.n_embd, s["imageStart"], s["tokens"].get<int>() - 1, std::vector<int8_t>(l.begin(), l.end()));
+            batch.add(safetensor_read_f32(tensors.at("hidden." + n)), hp.n_embd, s["imageStart"], s["tokens"].get<int>() - 1,
+                std::vector<int8_t>(l.begin(), l.end()));
             const size_t n_img = s["imageTokens"];
             maps.emplace_back(logits.begin() + at, logits.begin() + at + n_img);
             at += n_img;
@@ -164,9 +173,9 @@ static void check_maps(const golden & g) {
 
 static void check_training(const golden & g) {
     rpn_train_params p;
-    p.beta1         = g.c["optimizer"]["beta1"];
-    p.beta2         = g.c["optimizer"]["beta2"];
-    p.eps           = g.c["optimizer"]["eps"];
+    p.beta1 = g.c["optimizer"]["beta1"];
+    p.beta2 = g.c["optimizer"]["beta2"];
+    p.eps = g.c["optimizer"]["eps"];
     p.max_grad_norm = 0;
     rpn_trainer_ptr t = rpn_train_init(rpn_weights_load(g.file("f32")), p, nullptr);
     const double lr = g.c["optimizer"]["lr"];

@@ -1,11 +1,11 @@
 // The region proposal network against the reference's own code (golden/rpn), through the converter: checkpoint -> RPN
 // file -> logits. Then what each weight type costs, the split into prefix and question, grouped heads, and loading errors.
 
+#include "backend.h"
 #include "checkpoint.h"
 #include "convert.h"
 #include "plain.h"
 #include "rpn/rpn.h"
-#include "backend.h"
 #include "test.h"
 
 #include "ggml-cpp.h"
@@ -26,9 +26,9 @@ using json = nlohmann::json;
 static std::string convert(const std::string & checkpoint, const std::string & type) {
     sd_convert_params p;
     p.checkpoint = checkpoint;
-    p.type       = type;
-    p.out        = test_temp("rpn-" + type + ".gguf");
-    std::atomic<bool> cancel{false};
+    p.type = type;
+    p.out = test_temp("rpn-" + type + ".gguf");
+    std::atomic<bool> cancel{ false };
     sd_convert(p, cancel);
     return p.out;
 }
@@ -43,14 +43,15 @@ struct golden {
         hidden = safetensor_read_f32(tensors.at("hidden"));
         logits = safetensor_read_f32(tensors.at("roi_logits"));
         const json c = json::parse(test_read(checkpoint + "/case.json"));
-        n_tokens  = c["tokens"];
+        n_tokens = c["tokens"];
         img_start = c["imageStart"];
-        n_img     = c["imageTokens"];
-        i_query   = c["queryIndex"];
+        n_img = c["imageTokens"];
+        i_query = c["queryIndex"];
     }
 };
 
-static std::vector<float> score(rpn_net * net, const std::vector<float> & hidden, int n_tokens, int img_start, int n_img, int i_query, rpn_head_kind head = RPN_HEAD_BEST) {
+static std::vector<float> score(
+    rpn_net * net, const std::vector<float> & hidden, int n_tokens, int img_start, int n_img, int i_query, rpn_head_kind head = RPN_HEAD_BEST) {
     rpn_hidden h;
     rpn_hidden_reset(net, h, n_tokens);
     rpn_hidden_set(h, hidden.data(), n_tokens);
@@ -69,7 +70,7 @@ static void check_split(const golden & g) {
     CHECK(g.i_query == g.n_tokens - 1);
 
     rpn_hidden h;
-    rpn_state  state;
+    rpn_state state;
     rpn_hidden_reset(net.get(), h, n_prefix);
     rpn_hidden_set(h, g.hidden.data(), n_prefix);
     rpn_prefix(net.get(), h, g.img_start, g.n_img, state);
@@ -136,7 +137,8 @@ static void check_plain() {
 // the head alone, each kind against the plain implementation (a single block has no full layers before it), and what it keeps of an
 // image serves all its questions
 static void check_head() {
-    for (const test_sizes & s : { test_sizes{ 48, 6, 2, 80, 1 }, test_sizes{ 48, 6, 6, 80, 1 }, test_sizes{ 40, 4, 1, 48, 1 }, test_sizes{ 256, 4, 4, 512, 1 } }) {
+    for (const test_sizes & s :
+        { test_sizes{ 48, 6, 2, 80, 1 }, test_sizes{ 48, 6, 6, 80, 1 }, test_sizes{ 40, 4, 1, 48, 1 }, test_sizes{ 256, 4, 4, 512, 1 } }) {
         const test_tensors net = test_network(s, 3);
         const std::vector<float> states = random_hidden(40 * s.n_embd);
         for (const char * type : { "f32", "f16" }) {
@@ -219,7 +221,9 @@ static void check_errors() {
     check_load(test_empty_dir("directory"), "RPN_INVALID", "regular file");
 
     const std::string bytes = test_read(good), broken = test_temp("broken.gguf");
-    const struct { std::string content, says; } files[] = {
+    const struct {
+        std::string content, says;
+    } files[] = {
         { "", "is empty" },
         { std::string(5000, 'x'), "not a GGUF" },
         { bytes.substr(0, 100), "header" },

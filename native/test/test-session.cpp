@@ -63,7 +63,7 @@ static double untouched(sd_session & s) {
     return double(std::count(state.begin(), state.end(), 0)) / double(state.size());
 }
 
-static const char * CODE  = "What code is on the black square?";
+static const char * CODE = "What code is on the black square?";
 static const char * OTHER = "What shape is purple?";
 
 // each result from a model of its own, where nothing else has ever been asked
@@ -200,7 +200,7 @@ static void check_cancel() {
     auto m = demo_load(true);
     auto s = open(m, 1);
     const auto map = roi(*s, CODE);
-    sd_cancel cancel{true};
+    sd_cancel cancel{ true };
     m.model->cancel = &cancel;
     CHECK_CODE(logits(*s, CODE), "ABORTED");
     CHECK_CODE(roi(*s, CODE), "ABORTED");
@@ -238,9 +238,9 @@ static void check_cancel_soon() {
     int n_aborted = 0;
     for (int i = 0; i < 12; i++) {
         auto s = open(m, 1);
-        sd_cancel cancel{false};
+        sd_cancel cancel{ false };
         m.model->cancel = &cancel;
-        std::atomic<double> cancelled{0};
+        std::atomic<double> cancelled{ 0 };
         std::thread other([&] {
             std::this_thread::sleep_for(std::chrono::microseconds(int64_t(total * 1000 * i / 14)));
             cancelled = now_ms();

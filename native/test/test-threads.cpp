@@ -64,7 +64,7 @@ static void check_cancel_from_outside() {
     sd_model * m = d.model.get();
     for (int i = 0; i < 6; i++) {
         auto s = sd_session_open(*d.cells, demo_system(*m), view);
-        sd_cancel cancel{false};
+        sd_cancel cancel{ false };
         m->cancel = &cancel;
         std::thread other([&] {
             std::this_thread::sleep_for(std::chrono::milliseconds(2 + 4 * i));

@@ -61,7 +61,10 @@ static void check_save() {
     train_step(t.get(), b, 1e-2);
     const rpn_train_sample & s = b.samples[0];
     const std::vector<float> logits = rpn_train_score(t.get(), s);
-    const struct { const char * type; double limit; } types[] = { { "f32", 1e-5 }, { "f16", 3e-3 }, { "q8_0", 3e-2 } };
+    const struct {
+        const char * type;
+        double limit;
+    } types[] = { { "f32", 1e-5 }, { "f16", 3e-3 }, { "q8_0", 3e-2 } };
     for (const auto & type : types) {
         const std::string path = test_temp(std::string("train-saved-") + type.type + ".gguf");
         rpn_train_save(t.get(), path, type.type, 0.2f);
@@ -88,9 +91,14 @@ static void check_base() {
     ggml_context * data = nullptr;
     gguf_context_ptr file(gguf_init_from_file(model.c_str(), { false, &data }));
     ggml_context_ptr holder(data);
-    const struct { const char * ours, * theirs; } same[] = {
-        { "blk.0.attn_q.weight", "blk.3.attn_q.weight" }, { "blk.1.ffn_down.weight", "blk.4.ffn_down.weight" },
-        { "blk.2.attn_k.weight", "blk.5.attn_k.weight" }, { "blk.2.attn_norm.weight", "blk.5.attn_norm.weight" }, { "output_norm.weight", "output_norm.weight" },
+    const struct {
+        const char *ours, *theirs;
+    } same[] = {
+        { "blk.0.attn_q.weight", "blk.3.attn_q.weight" },
+        { "blk.1.ffn_down.weight", "blk.4.ffn_down.weight" },
+        { "blk.2.attn_k.weight", "blk.5.attn_k.weight" },
+        { "blk.2.attn_norm.weight", "blk.5.attn_norm.weight" },
+        { "output_norm.weight", "output_norm.weight" },
     };
     for (const auto & s : same) {
         const ggml_tensor * x = ggml_get_tensor(data, s.theirs);
@@ -106,7 +114,7 @@ static void check_base() {
 
     const std::string quantized = test_temp("train-base-q8_0.gguf");
     llama_model_quantize_params q = llama_model_quantize_default_params();
-    q.ftype   = LLAMA_FTYPE_MOSTLY_Q8_0;
+    q.ftype = LLAMA_FTYPE_MOSTLY_Q8_0;
     q.nthread = 1;
     CHECK(llama_model_quantize(model.c_str(), quantized.c_str(), &q) == 0);
     const rpn_weights w8 = rpn_weights_from_base(quantized, 3, 3);

@@ -24,7 +24,7 @@ static void check_samples() {
     };
     auto n_cells = [](const rpn_train_sample & s) { return double(s.n_img - std::count(s.labels, s.labels + s.n_img, int8_t(-100))); };
 
-    const rpn_train_sample & first = b.samples[0], & second = b.samples[1];
+    const rpn_train_sample &first = b.samples[0], &second = b.samples[1];
     CHECK(n_cells(first) != n_cells(second));
     std::vector<float> expected = gradient({ first });
     const std::vector<float> other = gradient({ second });
@@ -121,8 +121,8 @@ static void check_eval() {
                 loss -= s.labels[i] ? std::log(p) : std::log(1 - p);
                 n++;
                 said += p > 0.5;
-                is   += s.labels[i];
-                tp   += p > 0.5 && s.labels[i];
+                is += s.labels[i];
+                tp += p > 0.5 && s.labels[i];
             }
         }
         rpn_hidden h;
@@ -198,7 +198,8 @@ static void check_errors() {
     train_step(t.get(), b, 1e38); // the weights are ruined, the process goes on
     const std::vector<float> ruined = train_tensors(t.get(), 'w');
     CHECK_CODE(train_step(t.get(), b, 1e-3), "INVALID_ARGUMENT");
-    CHECK(std::equal(ruined.begin(), ruined.end(), train_tensors(t.get(), 'w').begin(), [](float a, float b) { return a == b || (std::isnan(a) && std::isnan(b)); }));
+    CHECK(std::equal(
+        ruined.begin(), ruined.end(), train_tensors(t.get(), 'w').begin(), [](float a, float b) { return a == b || (std::isnan(a) && std::isnan(b)); }));
     CHECK(rpn_train_n_steps(t.get()) == 1);
 }
 

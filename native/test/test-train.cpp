@@ -19,9 +19,15 @@ static std::string file_name(const std::string & published, const test_sizes & s
         return "output_norm.weight";
     }
     static const std::map<std::string, std::string> parts = {
-        { "input_layernorm", "attn_norm" }, { "post_attention_layernorm", "ffn_norm" },
-        { "self_attn.q_proj", "attn_q" }, { "self_attn.k_proj", "attn_k" }, { "self_attn.v_proj", "attn_v" }, { "self_attn.o_proj", "attn_output" },
-        { "mlp.gate_proj", "ffn_gate" }, { "mlp.up_proj", "ffn_up" }, { "mlp.down_proj", "ffn_down" },
+        { "input_layernorm", "attn_norm" },
+        { "post_attention_layernorm", "ffn_norm" },
+        { "self_attn.q_proj", "attn_q" },
+        { "self_attn.k_proj", "attn_k" },
+        { "self_attn.v_proj", "attn_v" },
+        { "self_attn.o_proj", "attn_output" },
+        { "mlp.gate_proj", "ffn_gate" },
+        { "mlp.up_proj", "ffn_up" },
+        { "mlp.down_proj", "ffn_down" },
     };
     const size_t start = std::string("model.twig_layers.").size(), dot = published.find('.', start), end = published.rfind('.');
     const auto part = parts.find(published.substr(dot + 1, end - dot - 1));
@@ -49,10 +55,10 @@ static void check_golden() {
     const json c = json::parse(test_read(test_fixture(GOLDEN + "/case.json")));
     const train_batch b = golden_batch();
     rpn_train_params p;
-    p.beta1         = c["optimizer"]["beta1"];
-    p.beta2         = c["optimizer"]["beta2"];
-    p.eps           = c["optimizer"]["eps"];
-    p.weight_decay  = c["optimizer"]["weightDecay"];
+    p.beta1 = c["optimizer"]["beta1"];
+    p.beta2 = c["optimizer"]["beta2"];
+    p.eps = c["optimizer"]["eps"];
+    p.weight_decay = c["optimizer"]["weightDecay"];
     p.max_grad_norm = 0;
     rpn_trainer_ptr t = rpn_train_init(rpn_weights_load(train_convert(test_fixture(GOLDEN + "/model.safetensors"), "train-start.gguf")), p, nullptr);
 
@@ -146,7 +152,7 @@ static void check_differences(const test_sizes & sizes) {
         for (int k = 0; k < 8; k++) {
             const int64_t i = int64_t(rng() % start.size());
             std::vector<float> up = start, down = start;
-            up[i]   += 1e-3f;
+            up[i] += 1e-3f;
             down[i] -= 1e-3f;
             tensor = test_f32(tensor.shape, up);
             const double above = plain_loss(net, sizes, b);

@@ -37,7 +37,11 @@ extern int test_failures;
 #define CHECK_CODE(call, expected) \
     do { \
         std::string code_ = "nothing thrown"; \
-        try { call; } catch (const sd_error & e) { code_ = e.code; } \
+        try { \
+            call; \
+        } catch (const sd_error & e) { \
+            code_ = e.code; \
+        } \
         if (code_ != expected) { \
             fprintf(stderr, "%s:%d: expected %s from %s but got %s\n", __FILE__, __LINE__, expected, #call, code_.c_str()); \
             test_failures++; \

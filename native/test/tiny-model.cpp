@@ -16,7 +16,7 @@ static const int N_EMBD = 64, N_FF = 128, N_LAYER = 4, N_HEAD = 4, N_HEAD_KV = 2
 struct writer {
     gguf_context_ptr g;
     ggml_context_ptr ctx;
-    std::mt19937     rng{ 7 };
+    std::mt19937 rng{ 7 };
 
     writer() : g(gguf_init_empty()), ctx(ggml_init({ size_t(4) << 20, nullptr, false })) {}
 
@@ -67,8 +67,8 @@ static std::string write_language_model(const std::string & arch) {
         texts.push_back(p.c_str());
     }
     const std::vector<float> scores(pieces.size(), 0.0f);
-    gguf_set_val_str (g, "tokenizer.ggml.model", "llama");
-    gguf_set_arr_str (g, "tokenizer.ggml.tokens", texts.data(), texts.size());
+    gguf_set_val_str(g, "tokenizer.ggml.model", "llama");
+    gguf_set_arr_str(g, "tokenizer.ggml.tokens", texts.data(), texts.size());
     gguf_set_arr_data(g, "tokenizer.ggml.scores", GGUF_TYPE_FLOAT32, scores.data(), scores.size());
     gguf_set_arr_data(g, "tokenizer.ggml.token_type", GGUF_TYPE_INT32, types.data(), types.size());
 
@@ -98,20 +98,20 @@ static std::string write_language_model(const std::string & arch) {
 
 static std::string write_rpn(const std::string & arch) {
     rpn_hparams hp;
-    hp.n_embd    = N_EMBD;
-    hp.n_ff      = N_FF;
-    hp.n_head    = N_HEAD;
+    hp.n_embd = N_EMBD;
+    hp.n_ff = N_FF;
+    hp.n_head = N_HEAD;
     hp.n_head_kv = N_HEAD_KV;
-    hp.d_head    = D_HEAD;
-    hp.n_block   = 2;
-    hp.branch    = 2;
-    hp.rope_dim  = D_HEAD;
+    hp.d_head = D_HEAD;
+    hp.n_block = 2;
+    hp.branch = 2;
+    hp.rope_dim = D_HEAD;
     hp.rope_type = GGML_ROPE_TYPE_NEOX;
     hp.rope_sections[0] = 2;
     hp.rope_sections[1] = 3;
     hp.rope_sections[2] = 3;
     hp.rope_base = 10000.0f;
-    hp.eps       = 1e-5f;
+    hp.eps = 1e-5f;
     hp.base_architecture = "llama"; // the one that files know today; nothing here compares it
     hp.base_n_layer = N_LAYER;
     hp.base_n_vocab = N_VOCAB;
@@ -137,7 +137,7 @@ std::unique_ptr<sd_model> tiny_model(const std::string & arch) {
     m->params.gpu_layers = 0;
     sd_model_check_header(m->params.model, m->info);
     m->info.context_size = N_CTX;
-    m->info.n_vocab      = N_VOCAB;
+    m->info.n_vocab = N_VOCAB;
 
     llama_model_params mp = llama_model_default_params();
     ggml_backend_dev_t no_devices[] = { nullptr };
@@ -145,7 +145,7 @@ std::unique_ptr<sd_model> tiny_model(const std::string & arch) {
     m->lm = llama_model_load_from_file(m->params.model.c_str(), mp);
     CHECK(m->lm != nullptr);
     m->vocab = llama_model_get_vocab(m->lm);
-    m->rpn   = rpn_load(write_rpn(arch), nullptr, 1);
+    m->rpn = rpn_load(write_rpn(arch), nullptr, 1);
     sd_tap_init(m->tap, "l_out-", 2);
     return m;
 }

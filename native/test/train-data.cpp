@@ -11,10 +11,10 @@ void train_batch::add(const std::vector<float> & h, int n_embd, int img_start, i
     hidden.push_back(h);
     labels.push_back(l);
     rpn_train_sample s;
-    s.n_tokens  = int(h.size()) / n_embd;
+    s.n_tokens = int(h.size()) / n_embd;
     s.img_start = img_start;
-    s.n_img     = int(l.size());
-    s.i_query   = i_query;
+    s.n_img = int(l.size());
+    s.i_query = i_query;
     samples.push_back(s);
     for (size_t i = 0; i < samples.size(); i++) {
         samples[i].hidden = hidden[i].data();
@@ -60,9 +60,9 @@ rpn_train_result train_step(rpn_trainer * t, const train_batch & b, double lr) {
 std::string train_convert(const std::string & checkpoint, const std::string & name) {
     sd_convert_params p;
     p.checkpoint = checkpoint;
-    p.type       = "f32";
-    p.out        = test_temp(name);
-    std::atomic<bool> cancel{false};
+    p.type = "f32";
+    p.out = test_temp(name);
+    std::atomic<bool> cancel{ false };
     sd_convert(p, cancel);
     return p.out;
 }
@@ -82,7 +82,8 @@ test_tensors train_network() {
 }
 
 const rpn_weights & train_start() {
-    static const rpn_weights w = rpn_weights_load(train_convert(test_checkpoint("train-start-random", test_config(TRAIN_SIZES), train_network()), "train-start-random.gguf"));
+    static const rpn_weights w =
+        rpn_weights_load(train_convert(test_checkpoint("train-start-random", test_config(TRAIN_SIZES), train_network()), "train-start-random.gguf"));
     return w;
 }
 

@@ -32,7 +32,8 @@ static bool check_row(const float * row, int n_kv, int n_visible) {
 
 static void read_rows(sd_attention_tap & tap, int i_layer, ggml_tensor * t) {
     const int n_kv = int(t->ne[0]), n_query = int(t->ne[1]);
-    if (t->type != GGML_TYPE_F32 || !ggml_is_contiguous(t) || n_query != tap.n_tokens || t->ne[2] != tap.n_head || t->ne[3] != 1 || n_kv < tap.first + n_query) {
+    if (t->type != GGML_TYPE_F32 || !ggml_is_contiguous(t) || n_query != tap.n_tokens || t->ne[2] != tap.n_head || t->ne[3] != 1
+        || n_kv < tap.first + n_query) {
         tap.error = sd_format("has shape [%d, %d, %d, %d] for %d tokens from cell %d on", n_kv, n_query, int(t->ne[2]), int(t->ne[3]), tap.n_tokens, tap.first);
         return;
     }
@@ -75,10 +76,10 @@ static bool on_eval(ggml_tensor * t, bool ask, void * user_data) {
 }
 
 void sd_attention_tap_begin(sd_attention_tap & tap, int first, std::vector<int> n_visible) {
-    tap.first     = first;
-    tap.n_tokens  = int(n_visible.size());
+    tap.first = first;
+    tap.n_tokens = int(n_visible.size());
     tap.n_visible = std::move(n_visible);
-    tap.n_seen    = 0;
+    tap.n_seen = 0;
 }
 
 void sd_attention_tap_end(sd_attention_tap & tap) {
@@ -90,14 +91,15 @@ void sd_attention_tap_end(sd_attention_tap & tap) {
     }
 }
 
-sd_attention_tap_scope::sd_attention_tap_scope(sd_attention_tap & tap, llama_context * ctx, const std::vector<int> & layers, bool all_rows, sd_attention_row_fn on_row)
+sd_attention_tap_scope::sd_attention_tap_scope(
+    sd_attention_tap & tap, llama_context * ctx, const std::vector<int> & layers, bool all_rows, sd_attention_row_fn on_row)
     : tap(tap), ctx(ctx) {
     tap.names.clear();
     for (int il : layers) {
         tap.names.push_back(TENSOR + std::to_string(il));
     }
     tap.all_rows = all_rows;
-    tap.on_row   = std::move(on_row);
+    tap.on_row = std::move(on_row);
     tap.error.clear();
     llama_set_eval_callback(ctx, on_eval, &tap);
 }

@@ -13,13 +13,13 @@
 static const int N_OUTPUTS = 64;
 
 struct sd_attention_context {
-    sd_model &       model;
-    llama_context *  ctx      = nullptr;
-    int              n_ctx    = 0;
-    int              n_ubatch = 0;
-    sd_layout        prefix;        // ends with the image's cells; empty: no image
-    int              n_cells  = 0;  // that are filled
-    llama_pos        next     = 0;  // position of the next token
+    sd_model & model;
+    llama_context * ctx = nullptr;
+    int n_ctx = 0;
+    int n_ubatch = 0;
+    sd_layout prefix;        // ends with the image's cells; empty: no image
+    int n_cells = 0;  // that are filled
+    llama_pos next = 0;  // position of the next token
     sd_attention_tap tap;
 
     explicit sd_attention_context(sd_model & model) : model(model) {}
@@ -36,31 +36,33 @@ const sd_model & sd_attention_model(const sd_attention_context & c) {
 
 sd_attention_context_ptr sd_attention_context_init(sd_model & model, int n_ctx, int n_ubatch) {
     if (n_ctx < 0 || n_ubatch < 1) {
-        throw sd_error("INVALID_ARGUMENT", sd_format("Expected a context of at least 0 tokens in pieces of at least 1 but received %d and %d", n_ctx, n_ubatch));
+        throw sd_error(
+            "INVALID_ARGUMENT", sd_format("Expected a context of at least 0 tokens in pieces of at least 1 but received %d and %d", n_ctx, n_ubatch));
     }
     sd_attention_context_ptr c(new sd_attention_context(model));
-    c->n_ctx       = n_ctx > 0 ? n_ctx : model.info.context_size;
-    c->n_ubatch    = std::min(n_ubatch, c->n_ctx);
-    c->tap.n_head  = model.info.n_head;
+    c->n_ctx = n_ctx > 0 ? n_ctx : model.info.context_size;
+    c->n_ubatch = std::min(n_ubatch, c->n_ctx);
+    c->tap.n_head = model.info.n_head;
 
     llama_context_params cp = llama_context_default_params();
-    cp.n_ctx           = c->n_ctx;
-    cp.n_batch         = c->n_ubatch;
-    cp.n_ubatch        = c->n_ubatch;
-    cp.n_seq_max       = 1;
-    cp.n_outputs_max   = std::min(N_OUTPUTS, c->n_ubatch);
-    cp.n_threads       = model.info.n_threads;
+    cp.n_ctx = c->n_ctx;
+    cp.n_batch = c->n_ubatch;
+    cp.n_ubatch = c->n_ubatch;
+    cp.n_seq_max = 1;
+    cp.n_outputs_max = std::min(N_OUTPUTS, c->n_ubatch);
+    cp.n_threads = model.info.n_threads;
     cp.n_threads_batch = model.info.n_threads;
     cp.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;
-    cp.no_perf         = true;
-    cp.offload_kqv     = model.gpu != nullptr;
-    cp.op_offload      = model.gpu != nullptr;
+    cp.no_perf = true;
+    cp.offload_kqv = model.gpu != nullptr;
+    cp.op_offload = model.gpu != nullptr;
     cp.abort_callback_data = &model;
-    cp.abort_callback      = sd_abort_callback;
+    cp.abort_callback = sd_abort_callback;
     sd_log_take_error();
     c->ctx = llama_init_from_model(model.lm, cp);
     if (!c->ctx) {
-        throw sd_error("OUT_OF_MEMORY", sd_format("A context of %d tokens without flash attention could not be made (%s): use a smaller one", c->n_ctx, sd_log_take_error().c_str()));
+        throw sd_error("OUT_OF_MEMORY",
+            sd_format("A context of %d tokens without flash attention could not be made (%s): use a smaller one", c->n_ctx, sd_log_take_error().c_str()));
     }
     return c;
 }
@@ -83,11 +85,11 @@ static void decode(sd_attention_context & c, const sd_layout & l, const float * 
     const int n_pos = c.model.family->n_pos;
     const std::vector<int> n_visible = visible(l, c.n_cells, n_pos);
     llama_seq_id seq = 0;
-    std::vector<llama_token>    token(c.n_ubatch);
-    std::vector<llama_pos>      pos(size_t(c.n_ubatch) * n_pos);
-    std::vector<int32_t>        n_seq(c.n_ubatch, 1);
+    std::vector<llama_token> token(c.n_ubatch);
+    std::vector<llama_pos> pos(size_t(c.n_ubatch) * n_pos);
+    std::vector<int32_t> n_seq(c.n_ubatch, 1);
     std::vector<llama_seq_id *> seqs(c.n_ubatch, &seq);
-    std::vector<int8_t>         logits(c.n_ubatch);
+    std::vector<int8_t> logits(c.n_ubatch);
 
     for (int first = 0; first < l.size();) {
         sd_check_cancel(c.model);
@@ -98,7 +100,7 @@ static void decode(sd_attention_context & c, const sd_layout & l, const float * 
         }
         for (int i = 0; i < count; i++) {
             const sd_cell & cell = l.cells[first + i];
-            token[i]  = cell.token;
+            token[i] = cell.token;
             logits[i] = out == OUTPUTS_ALL || (out == OUTPUTS_LAST && first + i == l.size() - 1);
             for (int r = 0; r < n_pos; r++) {
                 pos[size_t(r) * count + i] = cell.pos[r];
@@ -106,12 +108,12 @@ static void decode(sd_attention_context & c, const sd_layout & l, const float * 
         }
         llama_batch batch = {};
         batch.n_tokens = count;
-        batch.token    = tokens ? token.data() : nullptr;
-        batch.embd     = tokens ? nullptr : const_cast<float *>(embd + size_t(l.cells[first].row) * c.model.family->n_embd_row);
-        batch.pos      = pos.data();
+        batch.token = tokens ? token.data() : nullptr;
+        batch.embd = tokens ? nullptr : const_cast<float *>(embd + size_t(l.cells[first].row) * c.model.family->n_embd_row);
+        batch.pos = pos.data();
         batch.n_seq_id = n_seq.data();
-        batch.seq_id   = seqs.data();
-        batch.logits   = logits.data();
+        batch.seq_id = seqs.data();
+        batch.logits = logits.data();
         sd_attention_tap_begin(c.tap, c.n_cells, { n_visible.begin() + first, n_visible.begin() + first + count });
         sd_log_take_error();
         const int rc = llama_decode(c.ctx, batch);
@@ -123,7 +125,7 @@ static void decode(sd_attention_context & c, const sd_layout & l, const float * 
         }
         sd_attention_tap_end(c.tap);
         c.n_cells += count;
-        first     += count;
+        first += count;
     }
     c.next = l.next;
 }
@@ -160,7 +162,7 @@ void sd_attention_set_image(sd_attention_context & c, const std::vector<llama_to
     check_fits(c, system.size() + family.before.size() + n_img, "The text before the image and the image are");
 
     sd_layout prefix = sd_layout_prefix(family, system, family.grid);
-    c.prefix  = sd_layout(); // until all of it is there
+    c.prefix = sd_layout(); // until all of it is there
     c.n_cells = 0;
     llama_memory_clear(llama_get_memory(c.ctx), false);
     sd_attention_tap_scope verify(c.tap, c.ctx, { 0 }, true, nullptr);
@@ -264,7 +266,8 @@ struct attention_sum {
     }
 };
 
-sd_attention sd_attention_capture(sd_attention_context & c, const std::vector<float> & extra, const std::vector<llama_token> & question, const sd_attention_params & params) {
+sd_attention sd_attention_capture(
+    sd_attention_context & c, const std::vector<float> & extra, const std::vector<llama_token> & question, const sd_attention_params & params) {
     check_params(c, params);
     const asked_layout asked_for = lay_out(c, extra, question, 1);
     rewind(c);
@@ -310,18 +313,19 @@ sd_attention sd_attention_capture(sd_attention_context & c, const std::vector<fl
     text.finish();
     const int n = int(out.tokens.size());
     out.n_layer = n_layer;
-    out.n_head  = output.n_head;
-    out.n_img   = output.n_img;
-    out.output  = n > 1 ? output.mean(n - 1) : prompt.mean(1);
+    out.n_head = output.n_head;
+    out.n_img = output.n_img;
+    out.output = n > 1 ? output.mean(n - 1) : prompt.mean(1);
     if (params.question) {
         out.question = asked.mean(int(question.size()));
     }
-    out.text           = text.text;
+    out.text = text.text;
     out.log_likelihood = sum / n;
     return out;
 }
 
-double sd_answer_log_likelihood(sd_attention_context & c, const std::vector<float> & extra, const std::vector<llama_token> & question, const std::vector<llama_token> & answer) {
+double sd_answer_log_likelihood(
+    sd_attention_context & c, const std::vector<float> & extra, const std::vector<llama_token> & question, const std::vector<llama_token> & answer) {
     if (answer.empty()) {
         throw sd_error("INVALID_ARGUMENT", "Expected an answer of at least one token");
     }

@@ -15,8 +15,8 @@
 
 struct sd_attention_params {
     std::vector<int> layers;       // requested ones, without duplicates; data of others is not copied from the device
-    int  max_tokens = 128;
-    bool question   = false;       // the question-to-image maps too
+    int max_tokens = 128;
+    bool question = false;       // the question-to-image maps too
 };
 
 struct sd_attention {
@@ -34,7 +34,9 @@ struct sd_attention {
 };
 
 struct sd_attention_context;
-struct sd_attention_context_deleter { void operator()(sd_attention_context * c) const; };
+struct sd_attention_context_deleter {
+    void operator()(sd_attention_context * c) const;
+};
 using sd_attention_context_ptr = std::unique_ptr<sd_attention_context, sd_attention_context_deleter>;
 
 // The model must outlive it, and both belong to the same thread. n_ctx tokens hold prompt and answer (0: as the model's
@@ -51,7 +53,9 @@ void sd_attention_set_image(sd_attention_context & c, const std::vector<llama_to
 
 // Greedy answer. extra: features of further views, whole or some of their cells, which are fed as one second look; may be empty. With
 // them the maps are still those of the image. Throws as above.
-sd_attention sd_attention_capture(sd_attention_context & c, const std::vector<float> & extra, const std::vector<llama_token> & question, const sd_attention_params & params);
+sd_attention sd_attention_capture(
+    sd_attention_context & c, const std::vector<float> & extra, const std::vector<llama_token> & question, const sd_attention_params & params);
 
 // Mean log-probability per token of a given answer (at least one token), each given all before it. Throws as above.
-double sd_answer_log_likelihood(sd_attention_context & c, const std::vector<float> & extra, const std::vector<llama_token> & question, const std::vector<llama_token> & answer);
+double sd_answer_log_likelihood(
+    sd_attention_context & c, const std::vector<float> & extra, const std::vector<llama_token> & question, const std::vector<llama_token> & answer);

@@ -16,8 +16,9 @@ sd_heads::sd_heads(const sd_model & model, const sd_heads_params & params) : par
         throw sd_error("INVALID_ARGUMENT", sd_format("Expected between 1 and %d probes per side but received %d", side, params.lattice));
     }
     if (!(params.window > 0 && params.window <= 1) || !(params.uncertainty > 0) || params.max_tokens < 1) {
-        throw sd_error("INVALID_ARGUMENT", sd_format("Expected a window of more than 0 and at most 1, an uncertainty above 0 and at least 1 token but received %g, %g and %d",
-            params.window, params.uncertainty, params.max_tokens));
+        throw sd_error("INVALID_ARGUMENT",
+            sd_format("Expected a window of more than 0 and at most 1, an uncertainty above 0 and at least 1 token but received %g, %g and %d", params.window,
+                params.uncertainty, params.max_tokens));
     }
     grounding.resize(size_t(n_layer) * n_head);
     sink.resize(grounding.size());
@@ -28,22 +29,22 @@ sd_heads::sd_heads(const sd_model & model, const sd_heads_params & params) : par
 struct frame {
     int x, y, width, height;
     frame(const sd_picture & p, sd_size view) {
-        width  = int(std::max(int64_t(p.width),  (int64_t(p.height) * view.width  + view.height - 1) / view.height));
-        height = int(std::max(int64_t(p.height), (int64_t(p.width)  * view.height + view.width  - 1) / view.width));
+        width = int(std::max(int64_t(p.width), (int64_t(p.height) * view.width + view.height - 1) / view.height));
+        height = int(std::max(int64_t(p.height), (int64_t(p.width) * view.height + view.width - 1) / view.width));
         x = -((width - p.width) / 2);
         y = -((height - p.height) / 2);
     }
 };
 
 static std::vector<float> encode(const sd_model & m, sd_resample_params p, const sd_picture & picture) {
-    p.width  = picture.width;
+    p.width = picture.width;
     p.height = picture.height;
-    p.out_width  = m.family->pixels.width;
+    p.out_width = m.family->pixels.width;
     p.out_height = m.family->pixels.height;
     p.cancel = m.cancel;
     std::copy(m.vision->fill.begin(), m.vision->fill.end(), p.fill);
     sd_view view;
-    view.width  = p.out_width;
+    view.width = p.out_width;
     view.height = p.out_height;
     view.rgb.resize(size_t(p.out_width) * p.out_height * 3);
     sd_resample(p, picture.rgb, view.rgb.data());
@@ -53,11 +54,11 @@ static std::vector<float> encode(const sd_model & m, sd_resample_params p, const
 static std::vector<float> encode_view(const sd_model & m, const sd_picture & picture) {
     const frame f(picture, m.family->pixels);
     sd_resample_params p;
-    p.window_x      = f.x;
-    p.window_y      = f.y;
-    p.window_width  = f.width;
+    p.window_x = f.x;
+    p.window_y = f.y;
+    p.window_width = f.width;
     p.window_height = f.height;
-    p.filter        = SD_FILTER_BICUBIC;
+    p.filter = SD_FILTER_BICUBIC;
     return encode(m, p, picture);
 }
 
@@ -77,9 +78,10 @@ static bool probe_window(const sd_heads_params & hp, const sd_picture & picture,
 }
 
 // u of every lattice place; `base` is the log-likelihood of the plain answer
-static std::vector<float> probe(const sd_heads_params & hp, sd_attention_context & c, const sd_picture & picture, const std::vector<llama_token> & question, double base) {
+static std::vector<float> probe(
+    const sd_heads_params & hp, sd_attention_context & c, const sd_picture & picture, const std::vector<llama_token> & question, double base) {
     sd_attention_params ap;
-    ap.layers     = { 0 }; // just the answer counts
+    ap.layers = { 0 }; // just the answer counts
     ap.max_tokens = hp.max_tokens;
     std::vector<float> u(size_t(hp.lattice) * hp.lattice);
     for (int j = 0; j < hp.lattice; j++) {
@@ -98,7 +100,7 @@ static std::vector<float> probe(const sd_heads_params & hp, sd_attention_context
 static double mean_under(const float * attention, const std::vector<double> & u) {
     double mass = 0, useful = 0;
     for (size_t i = 0; i < u.size(); i++) {
-        mass   += attention[i];
+        mass += attention[i];
         useful += attention[i] * u[i];
     }
     return mass > 0 ? useful / mass : 0;
@@ -119,7 +121,7 @@ static double constant_peaks(const float * a, const float * b, const std::vector
 }
 
 bool sd_heads_add(sd_heads & heads, sd_attention_context & c, const sd_picture & picture, const std::vector<llama_token> & system,
-        const std::vector<llama_token> & question, const std::vector<llama_token> & other) {
+    const std::vector<llama_token> & question, const std::vector<llama_token> & other) {
     if (!picture.rgb || picture.width < 1 || picture.height < 1) {
         throw sd_error("INVALID_ARGUMENT", sd_format("Expected a picture but received %d x %d pixels", picture.width, picture.height));
     }
@@ -162,8 +164,10 @@ bool sd_heads_add(sd_heads & heads, sd_attention_context & c, const sd_picture &
 
 std::vector<sd_head> sd_heads_rank(const sd_heads & heads) {
     if (heads.n_used == 0) {
-        throw sd_error("DATA_INVALID", sd_format("None of %d question-image pairs tells heads apart, since the model is sure of its answers without a second look: "
-            "give pairs that ask about small details", heads.n_passed));
+        throw sd_error("DATA_INVALID",
+            sd_format("None of %d question-image pairs tells heads apart, since the model is sure of its answers without a second look: "
+                      "give pairs that ask about small details",
+                heads.n_passed));
     }
     std::vector<sd_head> out;
     for (int k = 0; k < heads.n_layer * heads.n_head; k++) {

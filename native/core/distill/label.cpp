@@ -7,8 +7,9 @@
 static void check_heads(const std::vector<sd_head_id> & heads, const sd_model_info & info) {
     for (const sd_head_id & h : heads) {
         if (h.layer < 0 || h.layer >= info.n_layer || h.head < 0 || h.head >= info.n_head) {
-            throw sd_error("INVALID_ARGUMENT", sd_format("Expected heads of layers 0 to %d with numbers 0 to %d but received layer %d, head %d",
-                info.n_layer - 1, info.n_head - 1, h.layer, h.head));
+            throw sd_error("INVALID_ARGUMENT",
+                sd_format("Expected heads of layers 0 to %d with numbers 0 to %d but received layer %d, head %d", info.n_layer - 1, info.n_head - 1, h.layer,
+                    h.head));
         }
     }
 }
@@ -48,10 +49,10 @@ sd_label_maps sd_label_capture(sd_attention_context & c, const std::vector<llama
     sd_attention a = sd_attention_capture(c, {}, question, ap);
 
     sd_label_maps out;
-    out.grounding      = mean(a, ap.layers, params.grounding);
-    out.sink           = mean(a, ap.layers, params.sink);
-    out.text           = std::move(a.text);
-    out.n_tokens       = int(a.tokens.size());
+    out.grounding = mean(a, ap.layers, params.grounding);
+    out.sink = mean(a, ap.layers, params.sink);
+    out.text = std::move(a.text);
+    out.n_tokens = int(a.tokens.size());
     out.log_likelihood = a.log_likelihood;
     return out;
 }

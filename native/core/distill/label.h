@@ -18,7 +18,7 @@ struct sd_label_params {
 struct sd_label_maps {
     std::vector<float> grounding, sink; // [n_img] each; sink is all zeros without sink heads
     std::string text;
-    int    n_tokens = 0;                // generated, end token included
+    int n_tokens = 0;                // generated, end token included
     double log_likelihood = 0;          // as sd_attention
 };
 

@@ -4,7 +4,8 @@
 
 sd_size sd_family::grid_of(sd_size size) const {
     if (size != pixels) {
-        throw sd_error("INVALID_ARGUMENT", sd_format("Expected a view of %d x %d pixels but received %d x %d", pixels.width, pixels.height, size.width, size.height));
+        throw sd_error(
+            "INVALID_ARGUMENT", sd_format("Expected a view of %d x %d pixels but received %d x %d", pixels.width, pixels.height, size.width, size.height));
     }
     return grid;
 }

@@ -25,10 +25,10 @@ constexpr int SD_MAX_POS = 4;
 // The place of one token in a prompt. Everything in here addresses cells by index; only llama.cpp sees positions, several cells
 // may share one.
 struct sd_cell {
-    llama_token token   = LLAMA_TOKEN_NULL; // null for a cell of a picture
-    int32_t     picture = -1;               // which one of the prompt's; -1: none
-    int32_t     row     = -1;               // of the prompt's embeddings
-    llama_pos   pos[SD_MAX_POS] = {};       // the first n_pos of them count
+    llama_token token = LLAMA_TOKEN_NULL; // null for a cell of a picture
+    int32_t picture = -1;               // which one of the prompt's; -1: none
+    int32_t row = -1;               // of the prompt's embeddings
+    llama_pos pos[SD_MAX_POS] = {};       // the first n_pos of them count
 };
 
 enum sd_look_place {
@@ -39,8 +39,8 @@ enum sd_look_place {
 struct sd_family {
     std::string name;
     sd_size pixels, grid;          // of a view; the grid has one cell a token
-    int     n_pos = 1;             // rows of positions: 1, or 4 (time, height, width, unused)
-    int     n_embd_row = 0;        // numbers in a row of a picture's embeddings, which may be wider than the model's states
+    int n_pos = 1;             // rows of positions: 1, or 4 (time, height, width, unused)
+    int n_embd_row = 0;        // numbers in a row of a picture's embeddings, which may be wider than the model's states
     std::vector<llama_token> before, after;           // around the picture
     std::vector<llama_token> look_before, look_after; // around a second look
     sd_look_place look = SD_LOOK_INSIDE;

@@ -31,7 +31,7 @@ static void add_picture(sd_layout & l, const sd_family & f, const sd_part & part
     l.cells.resize(first + kept.size());
     for (size_t i = 0; i < kept.size(); i++) {
         l.cells[first + i].picture = l.n_pictures;
-        l.cells[first + i].row     = l.n_rows++;
+        l.cells[first + i].row = l.n_rows++;
     }
     l.next = f.place(l.next, part.grid, kept, l.cells.data() + first);
     l.n_pictures++;
@@ -49,7 +49,7 @@ sd_layout sd_layout_prefix(const sd_family & f, const std::vector<llama_token> &
 
 sd_layout sd_layout_question(const sd_family & f, const sd_layout & prefix, const std::vector<sd_part> & looks, const std::vector<llama_token> & question) {
     sd_layout l;
-    l.next       = prefix.next;
+    l.next = prefix.next;
     l.n_pictures = prefix.n_pictures;
     if (f.look == SD_LOOK_BEHIND) {
         add_tokens(l, f, f.after);

@@ -17,8 +17,10 @@ struct family_llava : sd_family {
 
     void check_rpn(const rpn_hparams & hp, const std::string & path) const override {
         if (hp.bias || hp.qk_norm || hp.rope_by_sections() || hp.head_rope) {
-            throw sd_error("RPN_MISMATCH", "The RPN in " + path + " has biases, norms of heads, positions in several dimensions or a rotated head, which LLaVA's have not: "
-                "give the RPN that belongs to the model");
+            throw sd_error("RPN_MISMATCH",
+                "The RPN in " + path
+                    + " has biases, norms of heads, positions in several dimensions or a rotated head, which LLaVA's have not: "
+                      "give the RPN that belongs to the model");
         }
     }
 };
@@ -27,9 +29,9 @@ struct family_llava : sd_family {
 
 std::unique_ptr<sd_family> sd_family_llava(const sd_vision_info & vision, int n_embd_row) {
     auto f = std::make_unique<family_llava>();
-    f->name       = "llava-1.5";
-    f->pixels     = vision.pixels;
-    f->grid       = vision.grid;
+    f->name = "llava-1.5";
+    f->pixels = vision.pixels;
+    f->grid = vision.grid;
     f->n_embd_row = n_embd_row;
     return f;
 }

@@ -11,14 +11,14 @@
 rpn_block_weights rpn_block_find(const rpn_hparams & hp, int index, const rpn_tensor_by_name & get) {
     const std::string b = "blk." + std::to_string(index) + ".";
     auto weight = [&](const char * name) { return get(b + name + ".weight"); };
-    auto bias   = [&](const char * name) { return hp.bias ? get(b + name + ".bias") : nullptr; };
+    auto bias = [&](const char * name) { return hp.bias ? get(b + name + ".bias") : nullptr; };
 
     rpn_block_weights w;
     w.attn_norm = weight("attn_norm");
-    w.wq        = weight("attn_q");
-    w.bq        = bias("attn_q");
-    w.wk        = weight("attn_k");
-    w.bk        = bias("attn_k");
+    w.wq = weight("attn_q");
+    w.bq = bias("attn_q");
+    w.wk = weight("attn_k");
+    w.bk = bias("attn_k");
     if (hp.qk_norm) {
         w.q_norm = weight("attn_q_norm");
         w.k_norm = weight("attn_k_norm");
@@ -26,12 +26,12 @@ rpn_block_weights rpn_block_find(const rpn_hparams & hp, int index, const rpn_te
     if (index == hp.n_block - 1) {
         return w; // the head's
     }
-    w.wv       = weight("attn_v");
-    w.bv       = bias("attn_v");
-    w.wo       = weight("attn_output");
+    w.wv = weight("attn_v");
+    w.bv = bias("attn_v");
+    w.wo = weight("attn_output");
     w.ffn_norm = weight("ffn_norm");
     w.ffn_gate = weight("ffn_gate");
-    w.ffn_up   = weight("ffn_up");
+    w.ffn_up = weight("ffn_up");
     w.ffn_down = weight("ffn_down");
     return w;
 }
@@ -110,8 +110,8 @@ static ggml_tensor * rotate(const rpn_pass & p, ggml_tensor * x, ggml_tensor * p
     }
     if (hp.rope_by_sections()) {
         int sections[GGML_MROPE_SECTIONS] = { hp.rope_sections[0], hp.rope_sections[1], hp.rope_sections[2], 0 };
-        return ggml_rope_multi(p.ctx, x, pos, nullptr, hp.rope_dim, sections, hp.rope_interleaved ? GGML_ROPE_TYPE_IMROPE : GGML_ROPE_TYPE_MROPE,
-            0, hp.rope_base, 1.0f, 0.0f, 1.0f, 32.0f, 1.0f);
+        return ggml_rope_multi(p.ctx, x, pos, nullptr, hp.rope_dim, sections, hp.rope_interleaved ? GGML_ROPE_TYPE_IMROPE : GGML_ROPE_TYPE_MROPE, 0,
+            hp.rope_base, 1.0f, 0.0f, 1.0f, 32.0f, 1.0f);
     }
     return ggml_rope_ext(p.ctx, x, pos, nullptr, hp.rope_dim, hp.rope_type, 0, hp.rope_base, 1.0f, 0.0f, 1.0f, 32.0f, 1.0f);
 }

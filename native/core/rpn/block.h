@@ -10,12 +10,12 @@
 // Null where the traits have no such tensor. The head's block has norm, query and key only.
 struct rpn_block_weights {
     ggml_tensor * attn_norm = nullptr;
-    ggml_tensor * wq = nullptr, * bq = nullptr, * q_norm = nullptr;
-    ggml_tensor * wk = nullptr, * bk = nullptr, * k_norm = nullptr;
-    ggml_tensor * wv = nullptr, * bv = nullptr;
+    ggml_tensor *wq = nullptr, *bq = nullptr, *q_norm = nullptr;
+    ggml_tensor *wk = nullptr, *bk = nullptr, *k_norm = nullptr;
+    ggml_tensor *wv = nullptr, *bv = nullptr;
     ggml_tensor * wo = nullptr;
     ggml_tensor * ffn_norm = nullptr;
-    ggml_tensor * ffn_gate = nullptr, * ffn_up = nullptr, * ffn_down = nullptr;
+    ggml_tensor *ffn_gate = nullptr, *ffn_up = nullptr, *ffn_down = nullptr;
 };
 
 using rpn_tensor_by_name = std::function<ggml_tensor *(const std::string & name)>;
@@ -25,12 +25,12 @@ rpn_block_weights rpn_block_find(const rpn_hparams & hp, int index, const rpn_te
 
 // Shared by the blocks of one graph: n tokens after n_past earlier ones, which all of them see.
 struct rpn_pass {
-    ggml_context *      ctx;
+    ggml_context * ctx;
     const rpn_hparams & hp;
-    int  n_past = 0;
-    int  n      = 0;
-    bool flash  = false;          // ggml's flash attention: no backward pass, and F32 keys on a CPU only
-    ggml_tensor * pos  = nullptr; // as rpn_pos_input makes it; not looked at without rope
+    int n_past = 0;
+    int n = 0;
+    bool flash = false;          // ggml's flash attention: no backward pass, and F32 keys on a CPU only
+    ggml_tensor * pos = nullptr; // as rpn_pos_input makes it; not looked at without rope
     ggml_tensor * mask = nullptr; // as rpn_mask_input makes it
 };
 

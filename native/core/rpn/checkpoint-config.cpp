@@ -67,11 +67,21 @@ static void check_variant(const std::string & path, const json & j) {
         }
     }
     if (type != "llama" && type != "llava" && type != "llava_llama") {
-        throw rpn_checkpoint_invalid(path, "belongs to a model of type " + (type.empty() ? "(none given)" : type) + ": expected llava_llama, llava or llama, only LLaVA-1.5 checkpoints can be converted");
+        throw rpn_checkpoint_invalid(path,
+            "belongs to a model of type " + (type.empty() ? "(none given)" : type)
+                + ": expected llava_llama, llava or llama, only LLaVA-1.5 checkpoints can be converted");
     }
-    const struct { const char * key; json expected; } fixed[] = {
-        { "hidden_act", "silu" }, { "attention_bias", false }, { "mlp_bias", false },
-        { "roi_source", "qk" }, { "roi_loss", "bce" }, { "roi_super_type", "v1" }, { "roi_multi_head", true },
+    const struct {
+        const char * key;
+        json expected;
+    } fixed[] = {
+        { "hidden_act", "silu" },
+        { "attention_bias", false },
+        { "mlp_bias", false },
+        { "roi_source", "qk" },
+        { "roi_loss", "bce" },
+        { "roi_super_type", "v1" },
+        { "roi_multi_head", true },
     };
     for (const auto & f : fixed) {
         if (given(j, f.key) && j[f.key] != f.expected) {
@@ -99,24 +109,27 @@ void rpn_checkpoint_config(rpn_checkpoint & c, const fs::path & file) {
 
     rpn_hparams & hp = c.hp;
     hp.base_architecture = "llama";
-    hp.n_embd       = config_int(path, j, "hidden_size", 1 << 17);
-    hp.n_ff         = config_int(path, j, "intermediate_size", 1 << 20);
-    hp.n_head       = config_int(path, j, "num_attention_heads", 1 << 12);
-    hp.n_head_kv    = given(j, "num_key_value_heads") ? config_int(path, j, "num_key_value_heads", hp.n_head) : hp.n_head;
+    hp.n_embd = config_int(path, j, "hidden_size", 1 << 17);
+    hp.n_ff = config_int(path, j, "intermediate_size", 1 << 20);
+    hp.n_head = config_int(path, j, "num_attention_heads", 1 << 12);
+    hp.n_head_kv = given(j, "num_key_value_heads") ? config_int(path, j, "num_key_value_heads", hp.n_head) : hp.n_head;
     hp.base_n_layer = config_int(path, j, "num_hidden_layers", 1 << 12);
     hp.base_n_vocab = given(j, "vocab_size") ? config_int(path, j, "vocab_size", 1 << 30) : 0;
-    hp.branch       = config_int(path, j, "twig_K", hp.base_n_layer - 1);
-    hp.n_block      = config_int(path, j, "twig_T", 64);
-    hp.eps          = config_float(path, j, "rms_norm_eps");
-    hp.rope_base    = given(j, "rope_theta") ? config_float(path, j, "rope_theta") : 10000.0f;
-    hp.rope_type    = GGML_ROPE_TYPE_NORMAL;
+    hp.branch = config_int(path, j, "twig_K", hp.base_n_layer - 1);
+    hp.n_block = config_int(path, j, "twig_T", 64);
+    hp.eps = config_float(path, j, "rms_norm_eps");
+    hp.rope_base = given(j, "rope_theta") ? config_float(path, j, "rope_theta") : 10000.0f;
+    hp.rope_type = GGML_ROPE_TYPE_NORMAL;
     if (hp.n_embd % hp.n_head != 0 || (hp.n_embd / hp.n_head) % 2 != 0 || hp.n_head % hp.n_head_kv != 0) {
-        throw rpn_checkpoint_invalid(path, sd_format("has %d attention heads, %d of them for keys, at width %d: expected heads of one even width, in whole groups", hp.n_head, hp.n_head_kv, hp.n_embd));
+        throw rpn_checkpoint_invalid(path,
+            sd_format("has %d attention heads, %d of them for keys, at width %d: expected heads of one even width, in whole groups", hp.n_head, hp.n_head_kv,
+                hp.n_embd));
     }
-    hp.d_head   = hp.n_embd / hp.n_head;
+    hp.d_head = hp.n_embd / hp.n_head;
     hp.rope_dim = hp.d_head;
     if (given(j, "head_dim") && j["head_dim"] != hp.d_head) {
-        throw rpn_checkpoint_invalid(path, sd_format("has %s for head_dim: expected %d (hidden_size / num_attention_heads)", shown(j["head_dim"]).c_str(), hp.d_head));
+        throw rpn_checkpoint_invalid(
+            path, sd_format("has %s for head_dim: expected %d (hidden_size / num_attention_heads)", shown(j["head_dim"]).c_str(), hp.d_head));
     }
     // a path of the machine that trained it tells nobody anything, its last part does
     c.name = j.value("_name_or_path", json()).is_string() ? last_part(j["_name_or_path"].get<std::string>()) : "";

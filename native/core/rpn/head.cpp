@@ -78,7 +78,7 @@ void rpn_head_op(ggml_tensor * dst, int ith, int nth, void * user_data) {
     const rpn_hparams & hp = *static_cast<const rpn_hparams *>(user_data);
     const ggml_tensor * x = dst->src[0];
     auto vector = [&](int i) { return static_cast<const float *>(dst->src[i]->data); };
-    const float * w_t = vector(1), * w_in = vector(2), * u = vector(3);
+    const float *w_t = vector(1), *w_in = vector(2), *u = vector(3);
     const int n = int(x->ne[0]);
     for (int64_t j = ith; j < x->ne[1]; j += nth) {
         const float * row = reinterpret_cast<const float *>(static_cast<const char *>(x->data) + j * x->nb[1]);
@@ -101,7 +101,7 @@ rpn_image rpn_head_prepare(const rpn_pass & p, const rpn_head_weights & w, rpn_h
     }
     if (kind == RPN_HEAD_FUSED) {
         ggml_tensor * src[] = { x_img, w.norm };
-        image.rows  = x_img;
+        image.rows = x_img;
         image.scale = ggml_custom_4d(p.ctx, GGML_TYPE_F32, x_img->ne[1], 1, 1, 1, src, 2, scale_op, GGML_N_TASKS_MAX, const_cast<rpn_hparams *>(&p.hp));
         return image;
     }

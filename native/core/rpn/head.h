@@ -20,9 +20,9 @@
 #include "block.h"
 
 struct rpn_head_weights {
-    ggml_tensor *     norm = nullptr; // before the last block; null where the network has none
+    ggml_tensor * norm = nullptr; // before the last block; null where the network has none
     rpn_block_weights block;          // of the last block; wk is needed for keys only
-    ggml_tensor *     wk_t = nullptr; // its key projection transposed, [n_kv, n_embd]; for the other two
+    ggml_tensor * wk_t = nullptr; // its key projection transposed, [n_kv, n_embd]; for the other two
 };
 
 // where the network's states lie, and what can run there

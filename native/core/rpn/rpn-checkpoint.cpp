@@ -14,10 +14,15 @@ using json = nlohmann::json;
 // RPN file name to checkpoint name, without the leading "model."
 static std::string source_name(const std::string & name) {
     static const std::map<std::string, std::string> parts = {
-        { "attn_norm", "input_layernorm" },  { "ffn_norm", "post_attention_layernorm" },
-        { "attn_q", "self_attn.q_proj" },    { "attn_k", "self_attn.k_proj" },
-        { "attn_v", "self_attn.v_proj" },    { "attn_output", "self_attn.o_proj" },
-        { "ffn_gate", "mlp.gate_proj" },     { "ffn_up", "mlp.up_proj" }, { "ffn_down", "mlp.down_proj" },
+        { "attn_norm", "input_layernorm" },
+        { "ffn_norm", "post_attention_layernorm" },
+        { "attn_q", "self_attn.q_proj" },
+        { "attn_k", "self_attn.k_proj" },
+        { "attn_v", "self_attn.v_proj" },
+        { "attn_output", "self_attn.o_proj" },
+        { "ffn_gate", "mlp.gate_proj" },
+        { "ffn_up", "mlp.up_proj" },
+        { "ffn_down", "mlp.down_proj" },
     };
     if (name == "output_norm.weight") {
         return "twig_norm.weight";
@@ -30,14 +35,15 @@ static std::string source_name(const std::string & name) {
 // all tensors of the RPN that the checkpoint's files hold, by name without the leading "model."
 static std::map<std::string, safetensor> find_tensors(rpn_checkpoint & c, const fs::path & dir, const fs::path & single) {
     std::map<std::string, safetensor> found;
-    auto bare    = [](const std::string & name) { return name.rfind("model.", 0) == 0 ? name.substr(6) : name; };
-    auto wanted  = [](const std::string & name) { return name.rfind("twig_layers.", 0) == 0 || name == "twig_norm.weight"; };
+    auto bare = [](const std::string & name) { return name.rfind("model.", 0) == 0 ? name.substr(6) : name; };
+    auto wanted = [](const std::string & name) { return name.rfind("twig_layers.", 0) == 0 || name == "twig_norm.weight"; };
     auto collect = [&](const fs::path & file) {
         for (auto & [name, t] : safetensors_open(file.u8string())) {
             if (wanted(bare(name))) {
                 const auto [at, fresh] = found.emplace(bare(name), t);
                 if (!fresh) { // two checkpoints in one directory: taking either would be a guess
-                    throw rpn_checkpoint_invalid(c.path, "holds " + name + " twice, in " + at->second.path + " and in " + t.path + ": give the one file instead of the directory");
+                    throw rpn_checkpoint_invalid(
+                        c.path, "holds " + name + " twice, in " + at->second.path + " and in " + t.path + ": give the one file instead of the directory");
                 }
             }
         }
@@ -123,7 +129,8 @@ static void check_tensors(rpn_checkpoint & c, const std::map<std::string, safete
         const safetensor & s = it->second;
         const std::vector<int64_t> shape = t.ne1 ? std::vector<int64_t>{ t.ne1, t.ne0 } : std::vector<int64_t>{ t.ne0 };
         if (s.shape != shape) {
-            throw rpn_checkpoint_invalid(c.path, "has " + name + " with shape " + shape_text(s.shape) + ": expected " + shape_text(shape) + " after config.json");
+            throw rpn_checkpoint_invalid(
+                c.path, "has " + name + " with shape " + shape_text(s.shape) + ": expected " + shape_text(shape) + " after config.json");
         }
         if (s.dtype != "F32" && s.dtype != "F16" && s.dtype != "BF16") {
             throw rpn_checkpoint_invalid(c.path, "has " + name + " in type " + s.dtype + ": expected F32, F16 or BF16");
@@ -131,8 +138,9 @@ static void check_tensors(rpn_checkpoint & c, const std::map<std::string, safete
         c.tensors[t.name] = s;
     }
     if (n_missing) {
-        throw rpn_checkpoint_invalid(c.path, "lacks " + missing + (n_missing > 4 ? sd_format(" and %d more", n_missing - 4) : "")
-            + ": is it complete, and do twig_K and twig_T in config.json belong to it?");
+        throw rpn_checkpoint_invalid(c.path,
+            "lacks " + missing + (n_missing > 4 ? sd_format(" and %d more", n_missing - 4) : "")
+                + ": is it complete, and do twig_K and twig_T in config.json belong to it?");
     }
 }
 
@@ -160,7 +168,7 @@ static std::vector<float> rope_rows_to_pairs(const std::vector<float> & w, int n
     for (int64_t h = 0; h < n_head; h++) {
         for (int64_t i = 0; i < d_head; i++) {
             const int64_t from = h * d_head + i;
-            const int64_t to   = h * d_head + i % (d_head / 2) * 2 + i / (d_head / 2);
+            const int64_t to = h * d_head + i % (d_head / 2) * 2 + i / (d_head / 2);
             std::copy_n(w.begin() + from * n_cols, n_cols, out.begin() + to * n_cols);
         }
     }

@@ -19,11 +19,11 @@ static const int64_t CHUNK = 1 << 20;
 
 static const struct {
     const char * name;
-    ggml_type    type;
-    uint32_t     file_type; // llama.cpp's number for general.file_type
+    ggml_type type;
+    uint32_t file_type; // llama.cpp's number for general.file_type
 } TYPES[] = {
-    { "f32",  GGML_TYPE_F32,  0 },
-    { "f16",  GGML_TYPE_F16,  1 },
+    { "f32", GGML_TYPE_F32, 0 },
+    { "f16", GGML_TYPE_F16, 1 },
     { "q8_0", GGML_TYPE_Q8_0, 7 },
     { "q4_k", GGML_TYPE_Q4_K, 14 },
 };

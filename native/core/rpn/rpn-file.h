@@ -14,9 +14,9 @@ struct gguf_context;
 
 struct rpn_file_tensor {
     std::string name;
-    int64_t     ne0 = 0; // width of a row
-    int64_t     ne1 = 0; // rows; 0: one-dimensional (the norms)
-    ggml_type   type = GGML_TYPE_F32;
+    int64_t ne0 = 0; // width of a row
+    int64_t ne1 = 0; // rows; 0: one-dimensional (the norms)
+    ggml_type type = GGML_TYPE_F32;
 
     int64_t n_rows() const { return ne1 ? ne1 : 1; }
 };
@@ -34,8 +34,8 @@ struct rpn_writer {
     std::string temp;                      // what is written; empty when there is nothing to clean up
     std::vector<rpn_file_tensor> tensors;  // in the order in which rpn_writer_add takes them
     std::vector<std::string> fallbacks;    // "blk.0.ffn_down.weight: q4_k -> q8_0"
-    size_t      n_done  = 0;               // tensors that have been added
-    uint64_t    n_bytes = 0;               // written so far
+    size_t n_done = 0;               // tensors that have been added
+    uint64_t n_bytes = 0;               // written so far
     std::ofstream out;
     const std::atomic<bool> * cancel = nullptr; // looked at between blocks of rows
 

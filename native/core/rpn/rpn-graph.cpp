@@ -12,19 +12,21 @@ namespace {
 struct rpn_graph {
     static const size_t N_NODES = 4096;
 
-    rpn_net *          net;
-    ggml_context_ptr   ctx;
-    ggml_cgraph *      gf;
-    rpn_pass           pass;
+    rpn_net * net;
+    ggml_context_ptr ctx;
+    ggml_cgraph * gf;
+    rpn_pass pass;
     const rpn_positions pos; // of the new tokens
-    ggml_tensor * pos_img   = nullptr;
+    ggml_tensor * pos_img = nullptr;
     ggml_tensor * pos_query = nullptr;
     int img_start = 0, n_img = 0, i_query = 0;
 
     rpn_graph(rpn_net * net, int n_past, int n, const rpn_positions & given)
-        : net(net), ctx(rpn_context(N_NODES, ggml_graph_overhead_custom(N_NODES, false))), gf(ggml_new_graph_custom(ctx.get(), N_NODES, false)),
-          pass{ ctx.get(), net->hp, n_past, n, net->host() }, pos(positions(net->hp, n_past, n, given)) {
-    }
+        : net(net)
+        , ctx(rpn_context(N_NODES, ggml_graph_overhead_custom(N_NODES, false)))
+        , gf(ggml_new_graph_custom(ctx.get(), N_NODES, false))
+        , pass{ ctx.get(), net->hp, n_past, n, net->host() }
+        , pos(positions(net->hp, n_past, n, given)) {}
 
     static rpn_positions positions(const rpn_hparams & hp, int n_past, int n, const rpn_positions & given) {
         if (given.empty() && hp.n_pos_rows() == 1) {
@@ -33,18 +35,17 @@ struct rpn_graph {
             return running;
         }
         if (given.size() != size_t(hp.n_pos_rows()) * n) {
-            throw sd_error("INVALID_ARGUMENT", sd_format("Expected %d rows of positions for %d tokens but received %zu numbers", hp.n_pos_rows(), n, given.size()));
+            throw sd_error(
+                "INVALID_ARGUMENT", sd_format("Expected %d rows of positions for %d tokens but received %zu numbers", hp.n_pos_rows(), n, given.size()));
         }
         return given;
     }
 
-    ggml_tensor * rows(ggml_tensor * x, int first, int n) {
-        return ggml_view_2d(ctx.get(), x, x->ne[0], n, x->nb[1], size_t(first) * x->nb[1]);
-    }
+    ggml_tensor * rows(ggml_tensor * x, int first, int n) { return ggml_view_2d(ctx.get(), x, x->ne[0], n, x->nb[1], size_t(first) * x->nb[1]); }
 
     // the full layers over the new tokens; `past` stands before them, and `keep` takes their keys and values
     ggml_tensor * layers(const rpn_hidden & hidden, const rpn_state * past, rpn_state * keep) {
-        pass.pos  = rpn_pos_input(pass, pass.n);
+        pass.pos = rpn_pos_input(pass, pass.n);
         pass.mask = rpn_mask_input(pass);
         ggml_tensor * x = rows(hidden.x, 0, pass.n);
         for (size_t il = 0; il < net->blocks.size(); il++) {
@@ -65,15 +66,15 @@ struct rpn_graph {
     rpn_image prepare(ggml_tensor * x, rpn_head_kind kind, int start, int n) {
         if (net->hp.head_rope) {
             img_start = start;
-            n_img     = n;
-            pos_img   = rpn_pos_input(pass, n);
+            n_img = n;
+            pos_img = rpn_pos_input(pass, n);
         }
         return rpn_head_prepare(pass, net->head, kind, rows(x, start, n), pos_img);
     }
 
     std::vector<float> score(ggml_tensor * x, const rpn_image & image, int query) {
         if (net->hp.head_rope) {
-            i_query   = query;
+            i_query = query;
             pos_query = rpn_pos_input(pass, 1);
         }
         ggml_tensor * s = rpn_head_score(pass, net->head, image, rows(x, query, 1), pos_query);
@@ -132,9 +133,9 @@ rpn_state new_state(rpn_net * net, int n, int n_img, rpn_head_kind kind, bool fu
     const rpn_hparams & hp = net->hp;
     const size_t n_layers = full ? net->blocks.size() : 0;
     rpn_state s;
-    s.n_past     = n;
+    s.n_past = n;
     s.image.kind = kind;
-    s.ctx        = rpn_context(n_layers * 2 + 2);
+    s.ctx = rpn_context(n_layers * 2 + 2);
     for (size_t il = 0; il < n_layers; il++) {
         s.k.push_back(ggml_new_tensor_2d(s.ctx.get(), GGML_TYPE_F32, hp.n_kv(), n));
         s.v.push_back(ggml_new_tensor_2d(s.ctx.get(), GGML_TYPE_F32, hp.n_kv(), n));
@@ -147,7 +148,8 @@ rpn_state new_state(rpn_net * net, int n, int n_img, rpn_head_kind kind, bool fu
     return s;
 }
 
-void keep_image(rpn_net * net, const rpn_hidden & hidden, int img_start, int n_img, rpn_state & state, const rpn_positions & pos, rpn_head_kind head, bool full) {
+void keep_image(
+    rpn_net * net, const rpn_hidden & hidden, int img_start, int n_img, rpn_state & state, const rpn_positions & pos, rpn_head_kind head, bool full) {
     check_image(hidden.n, img_start, n_img);
     rpn_state fresh = new_state(net, hidden.n, n_img, choose(net, head), full);
     rpn_graph g(net, 0, hidden.n, pos);

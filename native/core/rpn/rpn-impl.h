@@ -13,18 +13,18 @@ void rpn_read_hparams(const gguf_file & f, rpn_hparams & hp);
 struct rpn_net {
     rpn_hparams hp;
 
-    ggml_backend_dev_t   dev = nullptr;
-    ggml_backend_ptr     backend;     // of dev
-    ggml_backend_ptr     backend_cpu; // null where dev is the CPU
+    ggml_backend_dev_t dev = nullptr;
+    ggml_backend_ptr backend;     // of dev
+    ggml_backend_ptr backend_cpu; // null where dev is the CPU
     ggml_backend_sched_ptr sched;
 
-    ggml_context_ptr        ctx;
+    ggml_context_ptr ctx;
     ggml_backend_buffer_ptr buf;
     std::vector<rpn_block_weights> blocks; // the full ones
-    rpn_head_weights               head;
+    rpn_head_weights head;
 
     // the key projection of a head that does without it, made when first asked for
-    ggml_context_ptr        keys_ctx;
+    ggml_context_ptr keys_ctx;
     ggml_backend_buffer_ptr keys_buf;
 
     bool host() const { return !backend_cpu; } // its states are in host memory

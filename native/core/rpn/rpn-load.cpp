@@ -31,10 +31,10 @@ static bool flag_or(const gguf_file & f, const std::string & key, bool fallback)
 
 // what a block is made of; what a file does not say is as in LLaVA-1.5
 static void read_traits(const gguf_file & f, rpn_hparams & hp) {
-    hp.bias             = f.tensor("blk.0.attn_q.bias") != nullptr;
-    hp.qk_norm          = f.tensor("blk.0.attn_q_norm.weight") != nullptr;
-    hp.head_rope        = flag_or(f, "sdrpn.head_rope", false);
-    hp.head_norm        = flag_or(f, "sdrpn.head_norm", true);
+    hp.bias = f.tensor("blk.0.attn_q.bias") != nullptr;
+    hp.qk_norm = f.tensor("blk.0.attn_q_norm.weight") != nullptr;
+    hp.head_rope = flag_or(f, "sdrpn.head_rope", false);
+    hp.head_norm = flag_or(f, "sdrpn.head_norm", true);
     hp.rope_interleaved = flag_or(f, "sdrpn.rope_interleaved", false);
     const std::string key = "sdrpn.rope.dimension_sections";
     f.expect_array(key, GGUF_TYPE_INT32);
@@ -67,26 +67,24 @@ void rpn_read_hparams(const gguf_file & f, rpn_hparams & hp) {
     if (!known.count(hp.base_architecture)) {
         throw bad("belongs to the base architecture " + hp.base_architecture + ", but only llama, qwen2vl and qwen3vl are supported");
     }
-    hp.branch    = f.u32("sdrpn.branch_layer");
-    hp.n_block   = f.u32("sdrpn.block_count");
-    hp.n_embd    = f.u32("sdrpn.embedding_length");
-    hp.n_ff      = f.u32("sdrpn.feed_forward_length");
-    hp.n_head    = f.u32("sdrpn.attention.head_count");
+    hp.branch = f.u32("sdrpn.branch_layer");
+    hp.n_block = f.u32("sdrpn.block_count");
+    hp.n_embd = f.u32("sdrpn.embedding_length");
+    hp.n_ff = f.u32("sdrpn.feed_forward_length");
+    hp.n_head = f.u32("sdrpn.attention.head_count");
     hp.n_head_kv = f.u32_or("sdrpn.attention.head_count_kv", hp.n_head);
-    hp.eps       = f.f32("sdrpn.attention.layer_norm_rms_epsilon");
+    hp.eps = f.f32("sdrpn.attention.layer_norm_rms_epsilon");
     hp.rope_base = f.f32("sdrpn.rope.freq_base");
     hp.rope_type = f.u32_or("sdrpn.rope_type", 0);
     hp.threshold = f.f32_or("sdrpn.threshold", 0.0f);
-    hp.base_name    = f.str_or("sdrpn.base.name", "");
+    hp.base_name = f.str_or("sdrpn.base.name", "");
     hp.base_n_layer = f.u32("sdrpn.base.block_count");
     hp.base_n_vocab = f.u32_or("sdrpn.base.vocab_size", 0);
 
-    const bool sane = hp.n_embd > 0 && hp.n_embd <= 1 << 17 && hp.n_ff > 0 && hp.n_ff <= 1 << 20
-        && hp.n_head > 0 && hp.n_head_kv > 0 && hp.n_head % hp.n_head_kv == 0 && hp.n_head <= 1 << 12
-        && hp.n_block >= 1 && hp.n_block <= 64 && hp.branch >= 1 && hp.branch < hp.base_n_layer
-        && (hp.rope_type == GGML_ROPE_TYPE_NORMAL || hp.rope_type == GGML_ROPE_TYPE_NEOX)
-        && std::isfinite(hp.eps) && hp.eps > 0 && std::isfinite(hp.rope_base) && hp.rope_base > 0
-        && std::isfinite(hp.threshold) && std::fabs(hp.threshold) <= 1;
+    const bool sane = hp.n_embd > 0 && hp.n_embd <= 1 << 17 && hp.n_ff > 0 && hp.n_ff <= 1 << 20 && hp.n_head > 0 && hp.n_head_kv > 0
+        && hp.n_head % hp.n_head_kv == 0 && hp.n_head <= 1 << 12 && hp.n_block >= 1 && hp.n_block <= 64 && hp.branch >= 1 && hp.branch < hp.base_n_layer
+        && (hp.rope_type == GGML_ROPE_TYPE_NORMAL || hp.rope_type == GGML_ROPE_TYPE_NEOX) && std::isfinite(hp.eps) && hp.eps > 0 && std::isfinite(hp.rope_base)
+        && hp.rope_base > 0 && std::isfinite(hp.threshold) && std::fabs(hp.threshold) <= 1;
     const bool even = f.has(KEY_HEAD_WIDTH) || (hp.n_head > 0 && hp.n_embd % hp.n_head == 0);
     if (!sane || !even) {
         throw bad("has impossible sizes in its header: convert the checkpoint again");
@@ -162,7 +160,7 @@ rpn_ptr rpn_load(const std::string & path, ggml_backend_dev_t dev, int n_threads
         net->blocks.push_back(rpn_block_find(hp, il, by_name));
     }
     net->head.block = rpn_block_find(hp, hp.n_block - 1, by_name);
-    net->head.norm  = hp.head_norm ? by_name("output_norm.weight") : nullptr;
+    net->head.norm = hp.head_norm ? by_name("output_norm.weight") : nullptr;
     hp.type = ggml_type_name(by_name("blk.0.attn_q.weight")->type);
 
     net->buf = rpn_place(net->dev, ctx, "the weights of " + path);

@@ -31,7 +31,7 @@ void rpn_hidden_reset(ggml_backend_dev_t dev, int n_embd, rpn_hidden & h, int ca
     if (!h.x || h.x->ne[1] < capacity) {
         rpn_hidden fresh;
         fresh.ctx = rpn_context(1);
-        fresh.x   = ggml_new_tensor_2d(fresh.ctx.get(), GGML_TYPE_F32, n_embd, capacity);
+        fresh.x = ggml_new_tensor_2d(fresh.ctx.get(), GGML_TYPE_F32, n_embd, capacity);
         fresh.buf = rpn_place(dev, fresh.ctx.get(), sd_format("the hidden states of %d tokens", capacity));
         h = std::move(fresh);
     }

@@ -14,36 +14,36 @@
 #include <vector>
 
 struct rpn_hparams {
-    int   n_embd      = 0;
-    int   n_ff        = 0;
-    int   n_head      = 0;
-    int   n_head_kv   = 0;
-    int   d_head      = 0;
-    int   n_block     = 0; // T; the last block has only its input norm and q/k
-    int   branch      = 0; // K: the input is the hidden state after base layers 0..K-1
-    float eps         = 0;
-    float threshold   = 0; // default threshold of the map, 0: none in the file
+    int n_embd = 0;
+    int n_ff = 0;
+    int n_head = 0;
+    int n_head_kv = 0;
+    int d_head = 0;
+    int n_block = 0; // T; the last block has only its input norm and q/k
+    int branch = 0; // K: the input is the hidden state after base layers 0..K-1
+    float eps = 0;
+    float threshold = 0; // default threshold of the map, 0: none in the file
 
     // what a block is made of; the defaults are LLaVA-1.5's
-    bool  bias      = false; // the projections of q, k and v have biases
-    bool  qk_norm   = false; // each head of q and k is normed before its rope
-    int   rope_type = 0;     // ggml's number of the order in which a head's values are paired: normal or neox
-    int   rope_dim  = 0;     // values of a head that are rotated; 0: no rope
+    bool bias = false; // the projections of q, k and v have biases
+    bool qk_norm = false; // each head of q and k is normed before its rope
+    int rope_type = 0;     // ggml's number of the order in which a head's values are paired: normal or neox
+    int rope_dim = 0;     // values of a head that are rotated; 0: no rope
     float rope_base = 0;
-    int   rope_sections[3] = {0, 0, 0};   // pairs that go by a token's time, height and width (neox order); all 0: one position a token
-    bool  rope_interleaved = false;       // sections are interleaved instead of consecutive
-    bool  head_rope = false; // q and k of the last block are rotated too
-    bool  head_norm = true;  // a norm of its own, output_norm, stands before the last block
+    int rope_sections[3] = { 0, 0, 0 };   // pairs that go by a token's time, height and width (neox order); all 0: one position a token
+    bool rope_interleaved = false;       // sections are interleaved instead of consecutive
+    bool head_rope = false; // q and k of the last block are rotated too
+    bool head_norm = true;  // a norm of its own, output_norm, stands before the last block
 
     bool rope_by_sections() const { return rope_sections[0] + rope_sections[1] + rope_sections[2] > 0; }
-    int  n_pos_rows()       const { return rope_by_sections() ? 3 : 1; }
-    int  n_kv()             const { return d_head * n_head_kv; } // width of keys and values
+    int n_pos_rows() const { return rope_by_sections() ? 3 : 1; }
+    int n_kv() const { return d_head * n_head_kv; } // width of keys and values
 
     // of the base model: block count must match, the others are for information
     std::string base_architecture;
     std::string base_name;
-    int         base_n_layer = 0;
-    int         base_n_vocab = 0;
+    int base_n_layer = 0;
+    int base_n_vocab = 0;
     std::string type; // type of the weights, e.g. "f16"
 };
 
@@ -64,7 +64,7 @@ enum rpn_head_kind {
 // The data that the head keeps per image.
 struct rpn_image {
     rpn_head_kind kind = RPN_HEAD_BEST;
-    ggml_tensor * rows  = nullptr; // f32 [width, n_img]; their meaning depends on the kind
+    ggml_tensor * rows = nullptr; // f32 [width, n_img]; their meaning depends on the kind
     ggml_tensor * scale = nullptr; // f32 [n_img], of the fused kind: the norms of each row
 };
 
@@ -74,7 +74,7 @@ struct rpn_state {
     rpn_image image;
     int n_past = 0;
 
-    ggml_context_ptr        ctx;
+    ggml_context_ptr ctx;
     ggml_backend_buffer_ptr buf;
 
     size_t bytes() const { return buf ? ggml_backend_buffer_get_size(buf.get()) : 0; }
@@ -84,20 +84,22 @@ struct rpn_state {
 struct rpn_hidden {
     ggml_tensor * x = nullptr;            // f32 [n_embd, capacity]
     int n = 0;                            // rows that hold a token
-    ggml_context_ptr        ctx;
+    ggml_context_ptr ctx;
     ggml_backend_buffer_ptr buf;
 
     size_t bytes() const { return buf ? ggml_backend_buffer_get_size(buf.get()) : 0; }
 };
 
-struct rpn_deleter { void operator()(rpn_net * net) const; };
+struct rpn_deleter {
+    void operator()(rpn_net * net) const;
+};
 using rpn_ptr = std::unique_ptr<rpn_net, rpn_deleter>;
 
 // Throws MODEL_NOT_FOUND, RPN_INVALID, OUT_OF_MEMORY, IO_ERROR or BACKEND_UNAVAILABLE. dev null: the CPU.
 rpn_ptr rpn_load(const std::string & path, ggml_backend_dev_t dev, int n_threads);
 
 const rpn_hparams & rpn_get_hparams(const rpn_net * net);
-ggml_backend_dev_t  rpn_get_device(const rpn_net * net);
+ggml_backend_dev_t rpn_get_device(const rpn_net * net);
 
 // Memory for `capacity` tokens; empty at first. Throws OUT_OF_MEMORY.
 void rpn_hidden_reset(rpn_net * net, rpn_hidden & hidden, int capacity);
@@ -108,18 +110,18 @@ void rpn_hidden_get(const rpn_hidden & hidden, float * data); // [n * n_embd]
 // The functions below throw OUT_OF_MEMORY, INTERNAL, and INVALID_ARGUMENT for indices or positions that do not fit.
 
 // prefix: `hidden` holds all its tokens; those of the image are [img_start, img_start + n_img)
-void rpn_prefix(rpn_net * net, const rpn_hidden & hidden, int img_start, int n_img, rpn_state & state,
-    const rpn_positions & pos = {}, rpn_head_kind head = RPN_HEAD_BEST);
+void rpn_prefix(
+    rpn_net * net, const rpn_hidden & hidden, int img_start, int n_img, rpn_state & state, const rpn_positions & pos = {}, rpn_head_kind head = RPN_HEAD_BEST);
 
 // question: `hidden` holds the tokens after the prefix, the last one is the query; returns n_img logits
 std::vector<float> rpn_query(rpn_net * net, const rpn_state & state, const rpn_hidden & hidden, const rpn_positions & pos = {});
 
 // whole prompt at once, any query token; returns n_img logits
-std::vector<float> rpn_score(rpn_net * net, const rpn_hidden & hidden, int img_start, int n_img, int i_query,
-    const rpn_positions & pos = {}, rpn_head_kind head = RPN_HEAD_BEST);
+std::vector<float> rpn_score(
+    rpn_net * net, const rpn_hidden & hidden, int img_start, int n_img, int i_query, const rpn_positions & pos = {}, rpn_head_kind head = RPN_HEAD_BEST);
 
 // The head alone, over states after the full layers: what it keeps of an image (a state without keys and values), and the map of a
 // query among such states; returns n_img logits.
-void rpn_head_image(rpn_net * net, const rpn_hidden & states, int img_start, int n_img, rpn_state & state,
-    const rpn_positions & pos = {}, rpn_head_kind head = RPN_HEAD_BEST);
+void rpn_head_image(
+    rpn_net * net, const rpn_hidden & states, int img_start, int n_img, rpn_state & state, const rpn_positions & pos = {}, rpn_head_kind head = RPN_HEAD_BEST);
 std::vector<float> rpn_head_map(rpn_net * net, const rpn_state & state, const rpn_hidden & states, int i_query, const rpn_positions & pos = {});

@@ -25,8 +25,9 @@ std::unique_ptr<sd_train> sd_train_resume(sd_cells & c, const std::string & path
     auto t = make(c, rpn_train_resume(path, params, m.gpu, note));
     const rpn_hparams & hp = rpn_train_hparams(t->trainer.get());
     if (hp.n_embd != m.info.n_embd || hp.base_n_layer != m.info.n_layer || hp.branch + hp.n_block > m.info.n_layer) {
-        throw sd_error("RPN_MISMATCH", sd_format("The training checkpoint %s was made for a model of width %d with %d layers, but this model's width is %d and it has %d layers",
-            path.c_str(), hp.n_embd, hp.base_n_layer, m.info.n_embd, m.info.n_layer));
+        throw sd_error("RPN_MISMATCH",
+            sd_format("The training checkpoint %s was made for a model of width %d with %d layers, but this model's width is %d and it has %d layers",
+                path.c_str(), hp.n_embd, hp.base_n_layer, m.info.n_embd, m.info.n_layer));
     }
     return t;
 }
@@ -40,8 +41,9 @@ static std::vector<float> run(sd_train & t, llama_seq_id seq, const sd_layout & 
     std::vector<float> out(size_t(n) * m.info.n_embd);
     ggml_backend_tensor_get(t.hidden.x, out.data(), 0, out.size() * sizeof(float));
     if (!std::all_of(out.begin(), out.end(), [](float v) { return std::isfinite(v); })) {
-        throw sd_error("MODEL_INVALID", sd_format("The model returned hidden states that are not finite before layer %d: its file may be damaged",
-            rpn_train_hparams(t.trainer.get()).branch));
+        throw sd_error("MODEL_INVALID",
+            sd_format(
+                "The model returned hidden states that are not finite before layer %d: its file may be damaged", rpn_train_hparams(t.trainer.get()).branch));
     }
     return out;
 }
@@ -52,13 +54,15 @@ size_t sd_train_add(sd_train & t, const std::vector<llama_token> & system, const
     const int n_img = layout.n_rows, n_prefix = layout.size();
     for (const sd_train_question & q : questions) {
         if (q.tokens.empty() || int(q.labels.size()) != n_img) {
-            throw sd_error("INVALID_ARGUMENT", sd_format("Expected a question of at least one token and %d labels but received %zu tokens and %zu labels",
-                n_img, q.tokens.size(), q.labels.size()));
+            throw sd_error("INVALID_ARGUMENT",
+                sd_format(
+                    "Expected a question of at least one token and %d labels but received %zu tokens and %zu labels", n_img, q.tokens.size(), q.labels.size()));
         }
         const int64_t n = n_prefix + sd_layout_question_size(*m.family, {}, q.tokens.size());
         if (n > m.info.context_size) {
-            throw sd_error("CONTEXT_OVERFLOW", sd_format("The prompt has %lld tokens but the context holds %d: use a larger contextSize or a shorter question",
-                (long long) n, m.info.context_size));
+            throw sd_error("CONTEXT_OVERFLOW",
+                sd_format(
+                    "The prompt has %lld tokens but the context holds %d: use a larger contextSize or a shorter question", (long long) n, m.info.context_size));
         }
     }
     sd_cells_evict_all(t.cells); // their cells would be missing here where the context is small
@@ -76,10 +80,10 @@ size_t sd_train_add(sd_train & t, const std::vector<llama_token> & system, const
         sd_seq_scope work(t.cells);
         sd_seq_share(t.cells, seq.seq, work.seq);
         sd_train_pair & p = pairs[q.id];
-        p.question  = run(t, work.seq, asked, nullptr);
+        p.question = run(t, work.seq, asked, nullptr);
         p.positions = sd_layout_positions(whole, rpn_train_hparams(t.trainer.get()).n_pos_rows());
-        p.prefix    = prefix;
-        p.labels    = std::move(q.labels);
+        p.prefix = prefix;
+        p.labels = std::move(q.labels);
         bytes += p.question.size() * sizeof(float) + p.positions.size() * sizeof(int32_t) + p.labels.size();
     }
     // nothing fails from here on: nodes move from one map to the other
@@ -111,12 +115,12 @@ static std::vector<rpn_train_sample> samples_of(const sd_train & t, const std::v
         prompts.push_back(std::move(h));
 
         rpn_train_sample s;
-        s.hidden    = prompts.back().data(); // stays where it is when the list grows
-        s.n_tokens  = int(prompts.back().size() / n_embd);
-        s.n_img     = int(p.labels.size());
+        s.hidden = prompts.back().data(); // stays where it is when the list grows
+        s.n_tokens = int(prompts.back().size() / n_embd);
+        s.n_img = int(p.labels.size());
         s.img_start = int(p.prefix->size() / n_embd) - s.n_img;
-        s.i_query   = s.n_tokens - 1;
-        s.labels    = p.labels.data();
+        s.i_query = s.n_tokens - 1;
+        s.labels = p.labels.data();
         s.positions = p.positions.data();
         samples.push_back(s);
     }

@@ -16,17 +16,17 @@
 
 struct sd_train_pair {
     std::shared_ptr<const std::vector<float>> prefix; // [n_prefix * n_embd], of [system][image]
-    std::vector<float>  question;                     // [n_question * n_embd]
+    std::vector<float> question;                     // [n_question * n_embd]
     std::vector<int32_t> positions;                   // of the whole prompt, as rpn_train_sample has them
     std::vector<int8_t> labels;                       // one per image token: 1, 0 or -100
 };
 
 struct sd_train {
-    sd_cells &      cells;
-    sd_model &      model;
+    sd_cells & cells;
+    sd_model & model;
     rpn_trainer_ptr trainer;
-    sd_tap          tap;    // after layer K-1
-    rpn_hidden      hidden; // the tap's target, in host memory
+    sd_tap tap;    // after layer K-1
+    rpn_hidden hidden; // the tap's target, in host memory
     std::map<int, sd_train_pair> pairs;
 
     explicit sd_train(sd_cells & cells) : cells(cells), model(cells.model) {}
@@ -34,9 +34,9 @@ struct sd_train {
 
 // a question to be added, under a number chosen by the caller
 struct sd_train_question {
-    int                      id;
+    int id;
     std::vector<llama_token> tokens;
-    std::vector<int8_t>      labels;
+    std::vector<int8_t> labels;
 };
 
 // Starts from layers branch..branch+n_block-1 of the model's own file. The pool must outlive the training, and both

@@ -22,8 +22,10 @@ static std::vector<float> values(const ggml_tensor * x) {
 static void check_fits_f16(const rpn_file_tensor & f, const std::vector<float> & v) {
     for (float x : v) {
         if (f.type == GGML_TYPE_F16 && !(std::fabs(x) <= 65504.0f)) {
-            throw sd_error("INVALID_ARGUMENT", sd_format("Expected weights of at most 65504 for the type f16 but %s has one of %g: save as q8_0 or f32, "
-                "or train with a lower learning rate", f.name.c_str(), double(x)));
+            throw sd_error("INVALID_ARGUMENT",
+                sd_format("Expected weights of at most 65504 for the type f16 but %s has one of %g: save as q8_0 or f32, "
+                          "or train with a lower learning rate",
+                    f.name.c_str(), double(x)));
         }
     }
 }
@@ -62,7 +64,7 @@ void rpn_train_checkpoint(const rpn_trainer * t, const std::string & path, const
     gguf_set_val_str(header.get(), KEY_NOTE, note.c_str());
 
     rpn_writer w;
-    w.what    = "training checkpoint";
+    w.what = "training checkpoint";
     w.tensors = rpn_file_tensors(t->hp, GGML_TYPE_F32);
     for (const char * prefix : MOMENTS) {
         const std::vector<rpn_file_tensor> more = moments(t->hp, prefix);

@@ -12,7 +12,7 @@
 namespace {
 
 struct sample_graph : rpn_train_graph {
-    const rpn_trainer *      t;
+    const rpn_trainer * t;
     const rpn_train_worker & worker;
     const rpn_train_sample & s;
     int n_used; // tokens that count: attention is causal
@@ -21,17 +21,22 @@ struct sample_graph : rpn_train_graph {
     rpn_pass pass;
     rpn_positions positions;
 
-    ggml_tensor * hidden    = nullptr; // [n_embd, n]
-    ggml_tensor * pos_img   = nullptr;
+    ggml_tensor * hidden = nullptr; // [n_embd, n]
+    ggml_tensor * pos_img = nullptr;
     ggml_tensor * pos_query = nullptr;
     ggml_tensor * logits = nullptr; // [n_img]
-    ggml_tensor * y      = nullptr; // [n_img]: 1 where the label is 1
+    ggml_tensor * y = nullptr; // [n_img]: 1 where the label is 1
     ggml_tensor * weight = nullptr; // [n_img]: 1 where there is a label
-    ggml_tensor * loss   = nullptr; // sum over the labelled cells
+    ggml_tensor * loss = nullptr; // sum over the labelled cells
 
     sample_graph(const rpn_trainer * t, const rpn_train_worker & worker, const rpn_train_sample & s, bool grads)
-        : rpn_train_graph(t, grads), t(t), worker(worker), s(s), n_used(std::max(s.i_query + 1, s.img_start + s.n_img)), n(GGML_PAD(n_used, 16)),
-          pass{ ctx.get(), t->hp, 0, n } {
+        : rpn_train_graph(t, grads)
+        , t(t)
+        , worker(worker)
+        , s(s)
+        , n_used(std::max(s.i_query + 1, s.img_start + s.n_img))
+        , n(GGML_PAD(n_used, 16))
+        , pass{ ctx.get(), t->hp, 0, n } {
         if (s.positions) {
             positions.assign(s.positions, s.positions + size_t(t->hp.n_pos_rows()) * s.n_tokens);
         } else {
@@ -40,9 +45,7 @@ struct sample_graph : rpn_train_graph {
         }
     }
 
-    ggml_tensor * param(const std::string & name) const {
-        return rpn_train_find(worker.tensors, name).w;
-    }
+    ggml_tensor * param(const std::string & name) const { return rpn_train_find(worker.tensors, name).w; }
 
     ggml_tensor * input(ggml_type type, int64_t ne0, int64_t ne1) {
         ggml_tensor * x = ggml_new_tensor_2d(ctx.get(), type, ne0, ne1);
@@ -53,14 +56,12 @@ struct sample_graph : rpn_train_graph {
     void build_logits() {
         const rpn_hparams & hp = t->hp;
         auto by_name = [&](const std::string & name) { return param(name); };
-        auto rows = [&](ggml_tensor * x, int first, int n_rows) {
-            return ggml_view_2d(ctx.get(), x, x->ne[0], n_rows, x->nb[1], size_t(first) * x->nb[1]);
-        };
-        hidden    = input(GGML_TYPE_F32, hp.n_embd, n);
-        pass.pos  = rpn_pos_input(pass, n);
+        auto rows = [&](ggml_tensor * x, int first, int n_rows) { return ggml_view_2d(ctx.get(), x, x->ne[0], n_rows, x->nb[1], size_t(first) * x->nb[1]); };
+        hidden = input(GGML_TYPE_F32, hp.n_embd, n);
+        pass.pos = rpn_pos_input(pass, n);
         pass.mask = rpn_mask_input(pass);
         if (hp.head_rope) {
-            pos_img   = rpn_pos_input(pass, s.n_img);
+            pos_img = rpn_pos_input(pass, s.n_img);
             pos_query = rpn_pos_input(pass, 1);
         }
         ggml_tensor * x = hidden;
@@ -68,7 +69,7 @@ struct sample_graph : rpn_train_graph {
             x = rpn_block(pass, rpn_block_find(hp, il, by_name), x);
         }
         rpn_head_weights head;
-        head.norm  = hp.head_norm ? param("output_norm.weight") : nullptr;
+        head.norm = hp.head_norm ? param("output_norm.weight") : nullptr;
         head.block = rpn_block_find(hp, hp.n_block - 1, by_name);
         const rpn_image image = rpn_head_prepare(pass, head, RPN_HEAD_KEYS, rows(x, s.img_start, s.n_img), pos_img);
         logits = rpn_head_score(pass, head, image, rows(x, s.i_query, 1), pos_query);
@@ -79,7 +80,7 @@ struct sample_graph : rpn_train_graph {
     // BCE with logits z is softplus(z) - z y
     void build_loss() {
         ggml_context * c = ctx.get();
-        y      = input(GGML_TYPE_F32, s.n_img, 1);
+        y = input(GGML_TYPE_F32, s.n_img, 1);
         weight = input(GGML_TYPE_F32, s.n_img, 1);
         ggml_tensor * bce = ggml_sub(c, ggml_softplus(c, logits), ggml_mul(c, logits, y));
         loss = ggml_sum(c, ggml_mul(c, bce, weight));
@@ -105,9 +106,7 @@ struct sample_graph : rpn_train_graph {
         ggml_build_backward_expand(ctx.get(), gf, accs.data());
     }
 
-    void set(ggml_tensor * x, const std::vector<float> & v) {
-        ggml_backend_tensor_set(x, v.data(), 0, v.size() * sizeof(float));
-    }
+    void set(ggml_tensor * x, const std::vector<float> & v) { ggml_backend_tensor_set(x, v.data(), 0, v.size() * sizeof(float)); }
 
     void compute() {
         rpn_train_alloc(worker, gf);
@@ -151,8 +150,9 @@ void check_sample(const rpn_trainer * t, const rpn_train_sample & s) {
     const bool ok = s.hidden && s.n_tokens > 0 && s.n_tokens <= 1 << 20 && s.n_img > 0 && s.img_start >= 0 && s.img_start < s.n_tokens
         && s.n_img <= s.n_tokens - s.img_start && s.i_query >= 0 && s.i_query < s.n_tokens;
     if (!ok) {
-        throw sd_error("INVALID_ARGUMENT", sd_format("Expected image tokens and a query within the prompt but received %d tokens, %d of the image from %d, query %d",
-            s.n_tokens, s.n_img, s.img_start, s.i_query));
+        throw sd_error("INVALID_ARGUMENT",
+            sd_format("Expected image tokens and a query within the prompt but received %d tokens, %d of the image from %d, query %d", s.n_tokens, s.n_img,
+                s.img_start, s.i_query));
     }
     if (!s.positions && t->hp.n_pos_rows() != 1) {
         throw sd_error("INVALID_ARGUMENT", sd_format("Expected %d rows of positions for a sample but received none", t->hp.n_pos_rows()));
@@ -191,10 +191,10 @@ double rpn_train_accumulate(rpn_trainer * t, const std::vector<rpn_train_sample>
         rpn_train_clear(t); // some samples are in it and some are not
         throw;
     }
-    const double  sum = std::accumulate(sums.begin(), sums.end(), 0.0);
-    const int64_t n   = std::accumulate(n_cells.begin(), n_cells.end(), int64_t(0));
+    const double sum = std::accumulate(sums.begin(), sums.end(), 0.0);
+    const int64_t n = std::accumulate(n_cells.begin(), n_cells.end(), int64_t(0));
     t->loss_sum += sum;
-    t->n_cells  += n;
+    t->n_cells += n;
     return n ? sum / double(n) : 0;
 }
 
@@ -226,7 +226,7 @@ static void measure(const rpn_train_sample & s, const std::vector<float> & logit
         m.loss_sum += std::max(z, 0.0) + std::log1p(std::exp(-std::fabs(z))) - z * label;
         const bool positive = z > 0; // probability above 0.5
         m.n_cells++;
-        m.n_true_pos  += positive && label;
+        m.n_true_pos += positive && label;
         m.n_false_pos += positive && !label;
         m.n_false_neg += !positive && label;
     }
@@ -238,9 +238,7 @@ void rpn_train_eval(rpn_trainer * t, const std::vector<rpn_train_sample> & sampl
         check_labels(s);
     }
     std::vector<std::vector<float>> logits(samples.size());
-    rpn_train_parallel(t, samples.size(), [&](const rpn_train_worker & worker, size_t i) {
-        logits[i] = score(t, worker, samples[i]);
-    });
+    rpn_train_parallel(t, samples.size(), [&](const rpn_train_worker & worker, size_t i) { logits[i] = score(t, worker, samples[i]); });
     for (size_t i = 0; i < samples.size(); i++) {
         measure(samples[i], logits[i], m);
     }

@@ -2,15 +2,15 @@
 
 #include "train.h"
 
-#include "rpn/rpn-file.h"
 #include "rpn/head.h"
+#include "rpn/rpn-file.h"
 #include "rpn/rpn-impl.h"
 
 #include <functional>
 
 // a trained tensor with its gradient and moments; all f32 of the same shape
 struct rpn_train_param {
-    std::string   name;
+    std::string name;
     ggml_tensor * w = nullptr;
     ggml_tensor * g = nullptr; // sum of the gradients over labelled cells
     ggml_tensor * m = nullptr; // AdamW's first and second moment
@@ -20,25 +20,25 @@ struct rpn_train_param {
 // Computes samples: one worker alone, or several at the same time, each with its own sums of gradients. Each also has its own
 // tensors, since building a graph changes them; the weights they refer to are the trainer's.
 struct rpn_train_worker {
-    ggml_backend_ptr        backend;     // of the trainer's device
-    ggml_backend_ptr        backend_cpu; // null where that is the CPU
-    ggml_backend_sched_ptr  sched;
-    ggml_context_ptr        ctx;         // null for the first one, which uses the trainer's tensors
+    ggml_backend_ptr backend;     // of the trainer's device
+    ggml_backend_ptr backend_cpu; // null where that is the CPU
+    ggml_backend_sched_ptr sched;
+    ggml_context_ptr ctx;         // null for the first one, which uses the trainer's tensors
     ggml_backend_buffer_ptr buf;
     std::vector<rpn_train_param> tensors; // in the order of the RPN file
     ggml_tensor * one = nullptr;          // the loss's gradient by itself
 };
 
 struct rpn_trainer {
-    rpn_hparams      hp;
+    rpn_hparams hp;
     rpn_train_params params;
-    std::string      name;
+    std::string name;
 
-    ggml_backend_dev_t      dev = nullptr;
-    ggml_context_ptr        ctx;
+    ggml_backend_dev_t dev = nullptr;
+    ggml_context_ptr ctx;
     ggml_backend_buffer_ptr buf;
     std::vector<rpn_train_param> tensors; // in the order of the RPN file
-    ggml_tensor * one   = nullptr;
+    ggml_tensor * one = nullptr;
     ggml_tensor * adamw = nullptr;        // the optimizer's seven numbers
     std::vector<rpn_train_worker> workers;
     int n_nodes = 0;                      // room in a graph
@@ -46,8 +46,8 @@ struct rpn_trainer {
 
     int64_t n_step = 0;
     // of the step that is being accumulated
-    double  loss_sum = 0;
-    int64_t n_cells  = 0;
+    double loss_sum = 0;
+    int64_t n_cells = 0;
 };
 
 // the param of this name
@@ -56,7 +56,7 @@ const rpn_train_param & rpn_train_find(const std::vector<rpn_train_param> & tens
 // an empty graph with its context
 struct rpn_train_graph {
     ggml_context_ptr ctx;
-    ggml_cgraph *    gf = nullptr;
+    ggml_cgraph * gf = nullptr;
 
     rpn_train_graph(const rpn_trainer * t, bool grads);
 };

@@ -34,17 +34,17 @@ static double sum_gradients(rpn_trainer * t) {
 
 static rpn_train_result step(rpn_trainer * t, double lr) {
     rpn_train_result r;
-    r.n_cells   = t->n_cells;
-    r.loss      = t->loss_sum / double(t->n_cells);
+    r.n_cells = t->n_cells;
+    r.loss = t->loss_sum / double(t->n_cells);
     r.grad_norm = sum_gradients(t) / double(t->n_cells);
     if (!std::isfinite(r.loss) || !std::isfinite(r.grad_norm)) {
-        throw sd_error("INVALID_ARGUMENT", sd_format("Training diverged at step %lld (loss %g, gradient norm %g): use a lower learning rate",
-            (long long) t->n_step + 1, r.loss, r.grad_norm));
+        throw sd_error("INVALID_ARGUMENT",
+            sd_format("Training diverged at step %lld (loss %g, gradient norm %g): use a lower learning rate", (long long) t->n_step + 1, r.loss, r.grad_norm));
     }
     const rpn_train_params & o = t->params;
     // as torch.nn.utils.clip_grad_norm_
-    const double clip  = o.max_grad_norm > 0 ? std::min(1.0, o.max_grad_norm / (r.grad_norm + 1e-6)) : 1.0;
-    const float  scale = float(clip / double(t->n_cells));
+    const double clip = o.max_grad_norm > 0 ? std::min(1.0, o.max_grad_norm / (r.grad_norm + 1e-6)) : 1.0;
+    const float scale = float(clip / double(t->n_cells));
 
     rpn_train_graph g(t, false);
     for (const rpn_train_param & p : t->tensors) {
@@ -53,8 +53,8 @@ static rpn_train_result step(rpn_trainer * t, double lr) {
     }
     rpn_train_alloc(t->workers[0], g.gf);
     const double n = double(t->n_step + 1);
-    const float numbers[7] = { float(lr), o.beta1, o.beta2, o.eps, o.weight_decay,
-        float(1.0 / (1.0 - std::pow(double(o.beta1), n))), float(1.0 / (1.0 - std::pow(double(o.beta2), n))) };
+    const float numbers[7] = { float(lr), o.beta1, o.beta2, o.eps, o.weight_decay, float(1.0 / (1.0 - std::pow(double(o.beta1), n))),
+        float(1.0 / (1.0 - std::pow(double(o.beta2), n))) };
     ggml_backend_tensor_set(t->adamw, numbers, 0, sizeof(numbers));
     rpn_train_compute(t->workers[0], g.gf);
     t->n_step++;

@@ -44,9 +44,9 @@ static void make_tensors(rpn_trainer * t) {
         ggml_set_param(p.w);
         t->tensors.push_back(p);
     }
-    t->one   = ggml_new_tensor_1d(ctx, GGML_TYPE_F32, 1);
+    t->one = ggml_new_tensor_1d(ctx, GGML_TYPE_F32, 1);
     t->adamw = ggml_new_tensor_1d(ctx, GGML_TYPE_F32, 7);
-    t->buf   = rpn_place(t->dev, ctx, "the weights, gradients and moments of training");
+    t->buf = rpn_place(t->dev, ctx, "the weights, gradients and moments of training");
     ggml_backend_buffer_set_usage(t->buf.get(), GGML_BACKEND_BUFFER_USAGE_WEIGHTS); // computed where they lie
     ggml_backend_buffer_clear(t->buf.get(), 0);
 }
@@ -65,7 +65,7 @@ static void make_worker(rpn_trainer * t, rpn_train_worker & w, bool first) {
     w.sched.reset(ggml_backend_sched_new(backends.data(), nullptr, int(backends.size()), size_t(t->n_nodes), false, true));
 
     w.tensors = t->tensors;
-    w.one     = t->one;
+    w.one = t->one;
     if (first) {
         return;
     }
@@ -90,16 +90,17 @@ rpn_trainer_ptr rpn_train_init(const rpn_weights & start, const rpn_train_params
     sd_backend_init();
     check_params(params);
     rpn_trainer_ptr t(new rpn_trainer);
-    t->hp     = start.hp;
-    t->name   = start.name;
+    t->hp = start.hp;
+    t->name = start.name;
     t->params = params;
-    t->dev    = dev ? dev : sd_backend_cpu();
+    t->dev = dev ? dev : sd_backend_cpu();
     make_tensors(t.get());
     for (const rpn_train_param & p : t->tensors) {
         const auto it = start.tensors.find(p.name);
         if (it == start.tensors.end() || it->second.size() != size_t(ggml_nelements(p.w))) {
-            throw sd_error("INVALID_ARGUMENT", sd_format("Expected %lld values for %s but received %zu",
-                (long long) ggml_nelements(p.w), p.name.c_str(), it == start.tensors.end() ? size_t(0) : it->second.size()));
+            throw sd_error("INVALID_ARGUMENT",
+                sd_format("Expected %lld values for %s but received %zu", (long long) ggml_nelements(p.w), p.name.c_str(),
+                    it == start.tensors.end() ? size_t(0) : it->second.size()));
         }
         ggml_backend_tensor_set(p.w, it->second.data(), 0, ggml_nbytes(p.w));
     }
@@ -177,7 +178,7 @@ void rpn_train_clear(rpn_trainer * t) {
         }
     }
     t->loss_sum = 0;
-    t->n_cells  = 0;
+    t->n_cells = 0;
 }
 
 const rpn_train_param & rpn_train_find(const std::vector<rpn_train_param> & tensors, const std::string & name) {

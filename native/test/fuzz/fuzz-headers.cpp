@@ -25,8 +25,8 @@
 #include <unistd.h>
 #endif
 
-static const uintmax_t DEMO_SIZE  = 8 << 20; // more than any file of the demo model has
-static const int       DEMO_WIDTH = 192;
+static const uintmax_t DEMO_SIZE = 8 << 20; // more than any file of the demo model has
+static const int DEMO_WIDTH = 192;
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t * data, size_t size) {
     static const std::string path = (std::filesystem::temp_directory_path() / ("sd-rpn-fuzz-" + std::to_string(getpid()))).u8string();
@@ -49,9 +49,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t * data, size_t size) {
                 sd_model_info info;
                 sd_model_check_header(path, info);
             } break;
-            case 1:
-                rpn_load(path, nullptr, 1);
-                break;
+            case 1: rpn_load(path, nullptr, 1); break;
             case 2: {
                 sd_vision_info vision;
                 sd_vision_check_header(vision, path, DEMO_WIDTH);
@@ -61,8 +59,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t * data, size_t size) {
                     safetensor_read_f32(tensor);
                 }
         }
-    } catch (const sd_error &) {
-    }
+    } catch (const sd_error &) {}
     std::filesystem::remove(std::filesystem::u8path(path), ec);
     return 0;
 }

@@ -25,7 +25,7 @@ int main(int argc, char ** argv) {
             return 2;
         }
         for (int run = 0; run < runs; run++) {
-            std::mt19937 random{uint32_t(run)};
+            std::mt19937 random{ uint32_t(run) };
             // headers are where the readers look
             const size_t reach = std::min<size_t>(good.size(), random() % 2 ? 256 : 16384);
             for (uint8_t reader = 0; reader < 8; reader++) { // four readers, the file as it is and with zeros behind
