@@ -110,6 +110,40 @@ static void check_complete() {
     }
 }
 
+// the tap names a tensor that no graph has: nothing comes of it, and the next call is right
+static void check_tap() {
+    auto m = demo_load(true);
+    auto s = open(m, 1);
+    const auto map = roi(*open(m, 1), CODE);
+    const std::string name = m.model->tap.name;
+    m.model->tap.name = "no_such_tensor-2";
+    CHECK_CODE(roi(*s, CODE), "INTERNAL");
+    m.model->tap.name = name;
+    CHECK_LE(max_diff(roi(*s, CODE), map), 1e-3);
+    m.model->tap.name = "no_such_tensor-2"; // of the prefix it is not needed any more, of the question it is
+    CHECK_CODE(roi(*s, OTHER), "INTERNAL");
+    m.model->tap.name = name;
+    CHECK_LE(max_diff(roi(*s, CODE), map), 1e-3);
+    s.reset();
+    CHECK(m.cells->free_seqs.size() == 64 && m.cells->holders.empty());
+}
+
+// What a session adds does not hold the pool's cells, and as many prefixes stay as the pool has room for.
+static void check_in_turn() {
+    auto m = demo_load(true, 400); // room for two
+    auto a = open(m, 0), b = open(m, 1);
+    for (int round = 0; round < 3; round++) {
+        for (sd_session * s : { a.get(), b.get() }) {
+            sd_timings t;
+            int reused = 0;
+            sd_session_roi(*s, demo_question(*m.model, CODE), t, reused);
+            CHECK(reused == (round ? s->n_prefix() : 0));
+            answer(*s, CODE, {}, 4);
+            CHECK(s->bytes() == s->rpn->bytes() + s->features.size() * sizeof(float) + s->view.rgb.size());
+        }
+    }
+}
+
 static void check_without_rpn() {
     auto with = demo_load(true), without = demo_load(false);
     auto s = open(without, 1);
@@ -267,6 +301,8 @@ static void check_cancel_soon() {
 int main() {
     return test_main("session", [] {
         check_complete();
+        check_tap();
+        check_in_turn();
         check_without_rpn();
         check_eviction();
         check_side_by_side();
