@@ -55,3 +55,7 @@ std::string sd_log_take_error() {
     error.swap(tl_error);
     return error;
 }
+
+bool sd_log_about_memory(const std::string & error) {
+    return error.find(" allocate ") != std::string::npos; // "failed to allocate CPU buffer", "unable to allocate CPU buffer"
+}

@@ -19,3 +19,6 @@ void sd_log_set_sink(sd_log_sink sink);
 
 // the first error line logged on this thread since the last call; empty when there was none
 std::string sd_log_take_error();
+
+// whether that line says that memory could not be had; ggml and llama.cpp tell it in words only
+bool sd_log_about_memory(const std::string & error);

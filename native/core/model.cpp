@@ -195,7 +195,8 @@ std::unique_ptr<sd_model> sd_model_load(const sd_model_params & params, const sd
         throw sd_error("ABORTED", "The operation was aborted");
     }
     if (!m->lm) {
-        throw sd_error("MODEL_INVALID", "model file " + params.model + " could not be loaded: " + sd_log_take_error());
+        const std::string why = sd_log_take_error();
+        throw sd_error(sd_log_about_memory(why) ? "OUT_OF_MEMORY" : "MODEL_INVALID", "model file " + params.model + " could not be loaded: " + why);
     }
     m->vocab = llama_model_get_vocab(m->lm);
     m->tokenizer = sd_tokenizer(m->vocab);

@@ -200,6 +200,12 @@ struct vision_mtmd : sd_vision {
     std::vector<float> encode(const sd_view & view) override;
 };
 
+// a failure of mtmd, which says why in its log only
+sd_error failed(const char * code, const std::string & what) {
+    const std::string why = sd_log_take_error();
+    return sd_error(sd_log_about_memory(why) ? "OUT_OF_MEMORY" : code, what + why);
+}
+
 } // namespace
 
 std::unique_ptr<sd_vision> sd_vision_load(const sd_vision_params & params, const llama_model * lm, int n_embd) {
@@ -213,7 +219,7 @@ std::unique_ptr<sd_vision> sd_vision_load(const sd_vision_params & params, const
     sd_log_take_error();
     v->ctx.reset(mtmd_init_from_file(params.path.c_str(), lm, mp));
     if (!v->ctx || !mtmd_support_vision(v->ctx.get())) {
-        throw sd_error("MMPROJ_INVALID", "mmproj file " + params.path + " could not be loaded: " + sd_log_take_error());
+        throw failed("MMPROJ_INVALID", "mmproj file " + params.path + " could not be loaded: ");
     }
     if (mtmd_decode_use_mrope(v->ctx.get())) {
         throw sd_error("MMPROJ_INVALID", "mmproj file " + params.path + " is of a model with two-dimensional positions, which is not supported");
@@ -235,7 +241,7 @@ std::vector<float> vision_mtmd::encode(const sd_view & view) {
     const mtmd_bitmap * bitmaps[] = { bitmap.get() };
     sd_log_take_error();
     if (mtmd_tokenize(ctx.get(), chunks.get(), &text, bitmaps, 1) != 0) {
-        throw sd_error("INTERNAL", "The view could not be prepared: " + sd_log_take_error());
+        throw failed("INTERNAL", "The view could not be prepared: ");
     }
     const mtmd_input_chunk * image = nullptr;
     for (size_t i = 0; i < mtmd_input_chunks_size(chunks.get()); i++) {
@@ -250,7 +256,7 @@ std::vector<float> vision_mtmd::encode(const sd_view & view) {
                 grid.width, grid.height));
     }
     if (mtmd_encode_chunk(ctx.get(), image) != 0) {
-        throw sd_error("INTERNAL", "The vision tower failed: " + sd_log_take_error());
+        throw failed("INTERNAL", "The vision tower failed: ");
     }
     const float * out = mtmd_get_output_embd(ctx.get());
     return std::vector<float>(out, out + size_t(grid.area()) * n_embd);

@@ -6,6 +6,7 @@
 #include "mtmd.h"
 
 #include <atomic>
+#include <cstdio>
 #include <cstdlib>
 #include <new>
 
@@ -70,13 +71,13 @@ struct foreign_scope {
 extern "C" ggml_backend_buffer_t __real_ggml_backend_buft_alloc_buffer(ggml_backend_buffer_type_t buft, size_t size);
 extern "C" ggml_backend_buffer_t __wrap_ggml_backend_buft_alloc_buffer(ggml_backend_buffer_type_t buft, size_t size) {
     foreign_scope scope;
-    return fails(ALLOC_BUFFER, n_buffers) ? nullptr : __real_ggml_backend_buft_alloc_buffer(buft, size);
+    return size > 0 && fails(ALLOC_BUFFER, n_buffers) ? nullptr : __real_ggml_backend_buft_alloc_buffer(buft, size);
 }
 
 FOREIGN(ggml_backend_t, ggml_backend_dev_init, (ggml_backend_dev_t dev, const char * params), (dev, params))
 FOREIGN(bool, ggml_backend_sched_alloc_graph, (ggml_backend_sched_t sched, ggml_cgraph * graph), (sched, graph))
 FOREIGN(enum ggml_status, ggml_backend_sched_graph_compute, (ggml_backend_sched_t sched, ggml_cgraph * graph), (sched, graph))
-FOREIGN(gguf_context *, gguf_init_from_file, (const char * path, gguf_init_params params), (path, params))
+FOREIGN(gguf_context *, gguf_init_from_file_ptr, (FILE * file, gguf_init_params params), (file, params))
 FOREIGN(llama_model *, llama_model_load_from_file, (const char * path, llama_model_params params), (path, params))
 FOREIGN(llama_context *, llama_init_from_model, (llama_model * model, llama_context_params params), (model, params))
 FOREIGN(int32_t, llama_decode, (llama_context * ctx, llama_batch batch), (ctx, batch))
