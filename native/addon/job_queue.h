@@ -43,8 +43,8 @@ struct job_queue {
 
     // set before the first submit or on the thread, which calls the functions
     size_t max_active = 1;
-    std::function<void()> on_start; // before the first job; where it throws, that job fails and the next one tries again
-    std::function<void()> on_stop;  // last: frees the core's objects
+    std::function<void()> on_start;                                // before the first job; where it throws, that job fails and the next one tries again
+    std::function<void()> on_stop;                                 // last: frees the core's objects
     std::function<void(const std::vector<queue_job *> &)> on_step; // one step of every active job
     std::function<void(const std::string & error)> on_closed;      // must not throw: the end, with what on_stop threw
 
@@ -61,11 +61,11 @@ private:
     std::mutex mutex;
     std::condition_variable wake;
     std::deque<queue_job_ptr> queue;   // guarded by mutex
-    queue_job_ptr current; // guarded by mutex
-    std::vector<queue_job_ptr> active;  // guarded by mutex where read from another thread
+    queue_job_ptr current;             // guarded by mutex
+    std::vector<queue_job_ptr> active; // guarded by mutex where read from another thread
     std::atomic<bool> stop{ false };
-    bool started = false;               // on the thread
-    std::mutex joining;                 // the process may exit on another thread than the owner's
+    bool started = false; // on the thread
+    std::mutex joining;   // the process may exit on another thread than the owner's
 
     void cancel_all();
     void loop();

@@ -26,8 +26,8 @@ private:
         const std::vector<llama_token> & checked(const std::vector<llama_token> & tokens) const; // throws INVALID_ARGUMENT
 
         // --- model_distill.cpp
-        sd_attention_context_ptr attention;  // made when first needed; freed before the model
-        int attention_session = 0;           // whose picture is in it; 0: nobody's
+        sd_attention_context_ptr attention; // made when first needed; freed before the model
+        int attention_session = 0;          // whose picture is in it; 0: nobody's
         std::map<int, std::unique_ptr<sd_heads>> heads;
         int next_heads = 1;
         sd_attention_context & attention_context();

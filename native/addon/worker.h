@@ -19,12 +19,12 @@ using worker_message = std::function<void(Napi::Env)>; // runs on the JavaScript
 
 struct worker_job : queue_job {
     uint64_t id = 0;
-    std::function<Napi::Value(Napi::Env)> result;       // on the JavaScript thread, after success
-    std::unique_ptr<Napi::FunctionReference> callback;  // where the caller listens
-    std::vector<Napi::ObjectReference> held;            // buffers that `run` reads in place: alive until the job has ended
+    std::function<Napi::Value(Napi::Env)> result;      // on the JavaScript thread, after success
+    std::unique_ptr<Napi::FunctionReference> callback; // where the caller listens
+    std::vector<Napi::ObjectReference> held;           // buffers that `run` reads in place: alive until the job has ended
 
-    std::unique_ptr<Napi::Promise::Deferred> deferred;  // JavaScript thread only
-    std::unique_ptr<worker_message> end;                // made before the job starts, so that its end can always be told
+    std::unique_ptr<Napi::Promise::Deferred> deferred; // JavaScript thread only
+    std::unique_ptr<worker_message> end;               // made before the job starts, so that its end can always be told
 };
 
 using worker_job_ptr = std::shared_ptr<worker_job>;
@@ -38,9 +38,9 @@ struct worker {
     // --- JavaScript thread
     Napi::Value enqueue(worker_job_ptr job); // { id, promise }
     void cancel(uint64_t id);
-    Napi::Value close();                     // promise, to be asked for once; waiting jobs reject with DISPOSED
-    static void stop_all(napi_env env);      // joins the threads of this environment's workers, or of all (null)
-    static void stop_at_exit();              // calls stop_all when the process exits, before statics made so far are destroyed
+    Napi::Value close();                // promise, to be asked for once; waiting jobs reject with DISPOSED
+    static void stop_all(napi_env env); // joins the threads of this environment's workers, or of all (null)
+    static void stop_at_exit();         // calls stop_all when the process exits, before statics made so far are destroyed
 
     // Enqueues run(job) -> T or nothing, on the thread, and what convert(env, T) or convert(env) makes of it.
     template <typename Run> Napi::Value submit(worker_job_ptr job, Run run) {

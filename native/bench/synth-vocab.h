@@ -10,8 +10,8 @@
 struct synth_vocab {
     std::vector<std::string> pieces;
     std::vector<float> scores;
-    std::vector<int32_t> types;    // of llama.cpp: normal, unknown, control, byte
-    int n_special = 0;                 // <unk>, <s>, </s> and the bytes stand in front
+    std::vector<int32_t> types; // of llama.cpp: normal, unknown, control, byte
+    int n_special = 0;          // <unk>, <s>, </s> and the bytes stand in front
 };
 
 // Throws INVALID_ARGUMENT where n is too small for the words.

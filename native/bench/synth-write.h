@@ -18,7 +18,7 @@ struct synth_tensor {
     std::string name;
     std::vector<int64_t> ne; // fastest axis first
     ggml_type type;
-    synth_row row;           // rows of ne[0] values
+    synth_row row; // rows of ne[0] values
 };
 
 // Random numbers of one row: the same for the same seed, tensor and row, whatever was made before. Uniform, mean 0.

@@ -15,7 +15,7 @@
 struct sd_holder {
     virtual ~sd_holder() = default;
     virtual bool give_spare() = 0; // frees cells that may never be needed again; false if there are none
-    virtual void give_all() = 0; // frees every sequence, and removes itself from the list of holders
+    virtual void give_all() = 0;   // frees every sequence, and removes itself from the list of holders
 };
 
 struct sd_cells {
@@ -23,8 +23,8 @@ struct sd_cells {
     llama_context * ctx = nullptr;
     int n_ubatch = 0;
     std::vector<llama_seq_id> free_seqs;
-    std::vector<sd_holder *> holders;  // most recently used last
-    rpn_hidden question;                // states of the current question; the buffer is reused
+    std::vector<sd_holder *> holders; // most recently used last
+    rpn_hidden question;              // states of the current question; the buffer is reused
 
     explicit sd_cells(sd_model & model) : model(model) {}
     ~sd_cells(); // its holders may outlive it, without cells
@@ -46,8 +46,8 @@ bool sd_cells_evict_one(sd_cells & cells);
 void sd_cells_evict_all(sd_cells & cells);
 
 llama_seq_id sd_seq_acquire(sd_cells & cells);
-void sd_seq_release(sd_cells & cells, llama_seq_id seq);                    // removes its cells
-void sd_seq_share(sd_cells & cells, llama_seq_id from, llama_seq_id to);    // `to` has the cells of `from` too
+void sd_seq_release(sd_cells & cells, llama_seq_id seq);                 // removes its cells
+void sd_seq_share(sd_cells & cells, llama_seq_id from, llama_seq_id to); // `to` has the cells of `from` too
 
 // a sequence of its own while in scope
 struct sd_seq_scope {

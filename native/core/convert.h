@@ -11,11 +11,11 @@
 #include <vector>
 
 struct sd_convert_params {
-    std::string checkpoint;       // directory with config.json and safetensors, or one .safetensors file beside a config.json
-    std::string out;              // an existing file is replaced once the new one is complete
-    std::string type = "f16";     // of the weights: f32, f16, q8_0 or q4_k
-    std::string name;             // shown by info; empty: as the checkpoint says
-    float threshold = 0.15f;      // default threshold of the map; negative: relative to its maximum; 0: none in the file
+    std::string checkpoint;   // directory with config.json and safetensors, or one .safetensors file beside a config.json
+    std::string out;          // an existing file is replaced once the new one is complete
+    std::string type = "f16"; // of the weights: f32, f16, q8_0 or q4_k
+    std::string name;         // shown by info; empty: as the checkpoint says
+    float threshold = 0.15f;  // default threshold of the map; negative: relative to its maximum; 0: none in the file
     std::function<void(uint64_t done_bytes, uint64_t total_bytes)> progress; // of the tensors that are read
 };
 

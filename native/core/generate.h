@@ -8,9 +8,9 @@
 
 struct sd_generate_params {
     int max_tokens = 128;
-    float temperature = 0;   // 0: greedy
+    float temperature = 0; // 0: greedy
     float top_p = 1;
-    int top_k = 0;   // 0: all
+    int top_k = 0; // 0: all
     uint32_t seed = 0;
     bool ignore_eos = false;
     std::vector<std::string> stop;
@@ -23,13 +23,13 @@ struct sd_answer {
     sd_model & model;
     sd_generate_params params;
     llama_seq_id seq = -1;
-    int n_cells = 0;    // prompt and tokens so far
-    llama_pos pos = 0;    // of the next token
+    int n_cells = 0;   // prompt and tokens so far
+    llama_pos pos = 0; // of the next token
     llama_token next = LLAMA_TOKEN_NULL;
     llama_sampler * sampler = nullptr;
     sd_text_stream text;
     std::function<void(const std::string &)> on_text;
-    std::vector<llama_token> tokens;   // generated so far, end token excluded
+    std::vector<llama_token> tokens; // generated so far, end token excluded
     sd_finish finish = SD_FINISH_NONE;
     sd_timings timings;
     int n_prompt = 0, n_roi = 0, n_reused = 0;

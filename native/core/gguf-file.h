@@ -14,7 +14,7 @@ struct ggml_tensor;
 
 struct gguf_file {
     std::string path;
-    std::string what;    // "model", "mmproj" or "RPN", for messages
+    std::string what;     // "model", "mmproj" or "RPN", for messages
     const char * invalid; // error code for faults inside the file
     gguf_context * ctx = nullptr;
     ggml_context * meta = nullptr; // tensor shapes, without data
@@ -39,7 +39,7 @@ struct gguf_file {
     void expect(const std::string & key, gguf_type type) const;
     void expect_array(const std::string & key, gguf_type of) const;
 
-    ggml_tensor * tensor(const std::string & name) const;          // null when absent
+    ggml_tensor * tensor(const std::string & name) const;                            // null when absent
     ggml_tensor * require(const std::string & name, int64_t ne0, int64_t ne1) const; // ne1 0: one-dimensional
     ggml_tensor * matrix(const std::string & name, int64_t ne0, int64_t ne1) const;  // of a type that can be multiplied
     ggml_tensor * vector(const std::string & name, int64_t ne0) const;               // f32

@@ -22,18 +22,18 @@ using sd_cancel = std::atomic<bool>;
 
 struct sd_model_params {
     std::string model, mmproj, rpn; // rpn may be empty
-    int gpu_layers = -1;         // -1: all of them where there is a GPU; 0: CPU only
-    int n_threads = 0;          // 0: chosen for the machine and the model
-    int context_size = 0;          // tokens of one call, at most the trained ones; 0: min(4096, trained)
-    int parallel = 1;          // answers decoded in one batch
-    uint64_t memory = 0;          // bytes that may be taken; 0: not known
+    int gpu_layers = -1;            // -1: all of them where there is a GPU; 0: CPU only
+    int n_threads = 0;              // 0: chosen for the machine and the model
+    int context_size = 0;           // tokens of one call, at most the trained ones; 0: min(4096, trained)
+    int parallel = 1;               // answers decoded in one batch
+    uint64_t memory = 0;            // bytes that may be taken; 0: not known
     std::function<void(float)> progress;
 };
 
 struct sd_model_info {
     std::string architecture, name, chat_template, bos_text, eos_text;
     bool add_bos = false;
-    uint64_t kv_bytes = 0;          // of one token in all layers, f16
+    uint64_t kv_bytes = 0; // of one token in all layers, f16
     int n_layer = 0, n_embd = 0, n_head = 0, n_head_kv = 0, n_vocab = 0, n_ctx_train = 0, context_size = 0, n_threads = 1, parallel = 1;
     std::string backend, device, llama_version, ggml_version;
 };
@@ -45,13 +45,13 @@ struct sd_model {
     llama_model * lm = nullptr;
     const llama_vocab * vocab = nullptr;
     sd_tokenizer tokenizer;
-    ggml_backend_dev_t gpu = nullptr;   // where the layers run; null: on the CPU
+    ggml_backend_dev_t gpu = nullptr; // where the layers run; null: on the CPU
     std::unique_ptr<sd_vision> vision;
     std::unique_ptr<sd_family> family;
-    rpn_ptr rpn;                           // null without one
-    sd_tap tap;                           // before the network's first layer
+    rpn_ptr rpn; // null without one
+    sd_tap tap;  // before the network's first layer
 
-    const sd_cancel * cancel = nullptr;    // of the job that runs now
+    const sd_cancel * cancel = nullptr; // of the job that runs now
 
     sd_model() = default;
     ~sd_model();

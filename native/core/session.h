@@ -27,14 +27,14 @@ struct sd_asked {
 struct sd_session : sd_holder {
     sd_cells & cells;
     sd_model & model;
-    std::vector<llama_token> system;    // text before the image, BOS included
+    std::vector<llama_token> system; // text before the image, BOS included
     sd_view view;
-    sd_size grid;      // of the view
-    sd_layout prefix;    // ends with the picture's cells
-    std::vector<float> features;  // [cells of the picture * n_embd_row], empty until first needed
+    sd_size grid;                // of the view
+    sd_layout prefix;            // ends with the picture's cells
+    std::vector<float> features; // [cells of the picture * n_embd_row], empty until first needed
     llama_seq_id seq = -1;
     sd_prefix_level level = SD_PREFIX_NONE;
-    std::unique_ptr<rpn_state> rpn;    // null until first needed; outlives evicted cells
+    std::unique_ptr<rpn_state> rpn;     // null until first needed; outlives evicted cells
     std::unique_ptr<rpn_hidden> hidden; // of the prefix after layer K-1; null once level is FULL and rpn is there
     sd_asked asked;
 

@@ -12,9 +12,9 @@
 struct llama_context;
 
 struct sd_tap {
-    std::string name;            // of the tensor after layer K-1
-    int branch = 0;      // K
-    int n = 0;      // rows since sd_tap_start
+    std::string name; // of the tensor after layer K-1
+    int branch = 0;   // K
+    int n = 0;        // rows since sd_tap_start
     bool failed = false;
     rpn_hidden * dst = nullptr; // rows are appended; a prompt above the ubatch comes in pieces
 };

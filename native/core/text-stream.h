@@ -8,8 +8,8 @@
 
 struct sd_text_stream {
     std::vector<std::string> stop;
-    std::string text;       // everything released so far
-    std::string held;       // not released yet
+    std::string text; // everything released so far
+    std::string held; // not released yet
     bool stopped = false;
 
     // feed a piece; returns what can be shown now

@@ -21,7 +21,7 @@ struct sd_vision_params {
 struct sd_vision_info {
     sd_size pixels;                // of a view
     sd_size grid;                  // its tokens
-    int n_embd = 0;            // width of the projector's output
+    int n_embd = 0;                // width of the projector's output
     std::array<uint8_t, 3> fill{}; // padding colour: int(255 * mean), as LLaVA's expand2square
     std::string projector;
     std::string name;
@@ -29,7 +29,7 @@ struct sd_vision_info {
 
 // The input of the vision tower: a picture, or a part of it, scaled to the size that the family requires.
 struct sd_view {
-    std::vector<uint8_t> rgb;  // width * height * 3
+    std::vector<uint8_t> rgb; // width * height * 3
     int width = 0, height = 0;
     bool masked = false;
     std::vector<int32_t> keep; // with `masked`, for a second look: the cells whose tokens are fed, ascending

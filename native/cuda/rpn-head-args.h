@@ -7,26 +7,26 @@
 enum rpn_state_type { RPN_STATE_F32, RPN_STATE_F16, RPN_STATE_BF16 };
 
 struct rpn_head_args {
-    const void * x;       // states before the norms: [n_maps] maps, map_bytes apart, of [n_cells] rows, row_bytes apart, of n numbers
-    const float * w_t;     // [n] weights of the norm before the last block (twig norm)
-    const float * w_in;    // [n] weights of the last block's input norm
-    const float * u;       // [n_maps][n] W_k^T W_q n_q, one direction for each map's question
-    float * out;     // [n_maps][planes][n_cells]: logits; with three planes probabilities and blurred probabilities too
+    const void * x;     // states before the norms: [n_maps] maps, map_bytes apart, of [n_cells] rows, row_bytes apart, of n numbers
+    const float * w_t;  // [n] weights of the norm before the last block (twig norm)
+    const float * w_in; // [n] weights of the last block's input norm
+    const float * u;    // [n_maps][n] W_k^T W_q n_q, one direction for each map's question
+    float * out;        // [n_maps][planes][n_cells]: logits; with three planes probabilities and blurred probabilities too
     unsigned * done;    // with three planes: [n_maps] blocks that have finished; zero before the launch, and left zero by it
     int64_t row_bytes;
     int64_t map_bytes;
-    int n;       // width of a state
+    int n; // width of a state
     int n_maps;
-    int planes;  // 1 or 3
-    int width;   // of the grid; n_cells is width * height
+    int planes; // 1 or 3
+    int width;  // of the grid; n_cells is width * height
     int height;
-    float eps;     // of both norms
-    float scale;   // 1 / (H sqrt d)
+    float eps;   // of both norms
+    float scale; // 1 / (H sqrt d)
 
 #ifdef __CUDACC__
     __host__ __device__
 #endif
-        int n_cells() const {
+    int n_cells() const {
         return width * height;
     }
 };

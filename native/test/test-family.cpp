@@ -75,8 +75,8 @@ struct plain {
     int n_pos;
     llama_context * ctx;
     llama_pos next = 0;
-    std::vector<float> hidden; // after layer K-1
-    std::vector<float> logits; // of the last token
+    std::vector<float> hidden;     // after layer K-1
+    std::vector<float> logits;     // of the last token
     std::vector<llama_pos> pos[3]; // of all tokens, time, row and column
 
     plain(sd_model & m, int n_pos) : m(m), n_pos(n_pos) {

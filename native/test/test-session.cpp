@@ -77,7 +77,7 @@ static void check_complete() {
         CHECK(untouched(*s) < 0.1);
         CHECK(s->hidden != nullptr); // for a region that may be asked for
         const size_t before = s->bytes();
-        whole_map = roi(*s, CODE);   // no layer runs over the prefix again
+        whole_map = roi(*s, CODE); // no layer runs over the prefix again
         CHECK(s->hidden == nullptr);
         CHECK(s->bytes() < before + s->rpn->bytes());
     }

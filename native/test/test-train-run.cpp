@@ -134,7 +134,7 @@ static void check_eval() {
     CHECK(m.n_cells == n && tp > 0 && said > tp && is > tp);
     CHECK_LE(std::fabs(m.precision() - tp / said), 1e-12);
     CHECK_LE(std::fabs(m.recall() - tp / is), 1e-12);
-    CHECK_LE(std::fabs(train_step(t.get(), b, 0).loss - m.loss()), 1e-6); // evaluation left no trace
+    CHECK_LE(std::fabs(train_step(t.get(), b, 0).loss - m.loss()), 1e-6);                                       // evaluation left no trace
     CHECK(train_tensors(t.get(), 'w') == train_tensors(rpn_train_init(train_start(), {}, nullptr).get(), 'w')); // rate 0
 }
 

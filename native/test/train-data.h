@@ -14,7 +14,7 @@ struct train_batch {
     void add(const std::vector<float> & hidden, int n_embd, int img_start, int i_query, const std::vector<int8_t> & labels);
 };
 
-std::vector<float> train_random_values(size_t n, uint32_t seed); // -2 to 2
+std::vector<float> train_random_values(size_t n, uint32_t seed);  // -2 to 2
 std::vector<int8_t> train_random_labels(size_t n, uint32_t seed); // 1, 0 and -100
 
 // three samples of different lengths, the query at the end or before it

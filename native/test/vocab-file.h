@@ -10,8 +10,8 @@
 #include <vector>
 
 struct test_vocab {
-    std::string model = "llama";  // "llama": SentencePiece, "gpt2": BPE
-    std::string name;             // general.name; llama.cpp gives some models' tokens attributes by it
+    std::string model = "llama"; // "llama": SentencePiece, "gpt2": BPE
+    std::string name;            // general.name; llama.cpp gives some models' tokens attributes by it
     std::vector<std::string> tokens, merges;
     std::vector<int32_t> types;
     std::vector<float> scores;

@@ -13,14 +13,14 @@ using sd_attention_row_fn = std::function<void(int i_layer, int head, int cell, 
 
 struct sd_attention_tap {
     std::vector<std::string> names; // tensors of the asked layers
-    bool all_rows = false;        // else just the last token's row
+    bool all_rows = false;          // else just the last token's row
     sd_attention_row_fn on_row;     // may be empty: rows are just verified
     int n_head = 0;
-    int first = 0;            // cell of the pass's first token
-    int n_tokens = 0;            // of the pass
-    std::vector<int> n_visible;     // cells that each of its tokens can see
-    size_t n_seen = 0;            // layers in this pass
-    std::vector<float> rows;        // reused
+    int first = 0;              // cell of the pass's first token
+    int n_tokens = 0;           // of the pass
+    std::vector<int> n_visible; // cells that each of its tokens can see
+    size_t n_seen = 0;          // layers in this pass
+    std::vector<float> rows;    // reused
     std::string error;
 };
 

@@ -17,9 +17,9 @@ struct sd_attention_context {
     llama_context * ctx = nullptr;
     int n_ctx = 0;
     int n_ubatch = 0;
-    sd_layout prefix;        // ends with the image's cells; empty: no image
-    int n_cells = 0;  // that are filled
-    llama_pos next = 0;  // position of the next token
+    sd_layout prefix;   // ends with the image's cells; empty: no image
+    int n_cells = 0;    // that are filled
+    llama_pos next = 0; // position of the next token
     sd_attention_tap tap;
 
     explicit sd_attention_context(sd_model & model) : model(model) {}
@@ -172,7 +172,7 @@ void sd_attention_set_image(sd_attention_context & c, const std::vector<llama_to
 
 // what stands behind the image before the first generated token
 struct asked_layout {
-    sd_layout look;  // up to the question's own tokens, with whatever an earlier question left there removed
+    sd_layout look; // up to the question's own tokens, with whatever an earlier question left there removed
     sd_layout question;
 };
 

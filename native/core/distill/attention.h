@@ -14,21 +14,21 @@
 #include <vector>
 
 struct sd_attention_params {
-    std::vector<int> layers;       // requested ones, without duplicates; data of others is not copied from the device
+    std::vector<int> layers; // requested ones, without duplicates; data of others is not copied from the device
     int max_tokens = 128;
-    bool question = false;       // the question-to-image maps too
+    bool question = false; // the question-to-image maps too
 };
 
 struct sd_attention {
-    int n_layer = 0, n_head = 0, n_img = 0;   // n_layer: asked layers, in the order of the request
+    int n_layer = 0, n_head = 0, n_img = 0; // n_layer: asked layers, in the order of the request
     // [n_layer][n_head][n_img]: attention to the image's tokens as rows of a distribution over the whole prompt, thus of sum
     // at most 1. output: mean over the inputs g1 .. g(N-1) of the N generated tokens, so without the prompt's last token and
     // without the last generated one (the end token of an answer that ended by itself); with N = 1 the row of the prompt's
     // last token, where the reference has the mean of an empty set. question: mean over the tokens of the question; empty unless asked for.
     std::vector<float> output, question;
-    std::string text;                         // as sd_answer gives it
-    std::vector<llama_token> tokens;          // g1 .. gN, the end token included where the answer ended by itself
-    double log_likelihood = 0;                // mean over `tokens` of the log-probability given all before
+    std::string text;                // as sd_answer gives it
+    std::vector<llama_token> tokens; // g1 .. gN, the end token included where the answer ended by itself
+    double log_likelihood = 0;       // mean over `tokens` of the log-probability given all before
 
     const float * output_map(int layer, int head) const { return output.data() + (size_t(layer) * n_head + head) * n_img; }
 };

@@ -23,9 +23,9 @@
 constexpr double SD_SINK_FACTOR = 10;
 
 struct sd_heads_params {
-    int lattice = 0;     // probes per side; 0: half the grid's shorter side
-    double window = 0.25;  // side of a probe's crop, share of the view's width and height
-    double uncertainty = 0.1;   // pairs whose plain answer has a higher log-likelihood than minus this are not useful and are skipped
+    int lattice = 0;          // probes per side; 0: half the grid's shorter side
+    double window = 0.25;     // side of a probe's crop, share of the view's width and height
+    double uncertainty = 0.1; // pairs whose plain answer has a higher log-likelihood than minus this are not useful and are skipped
     int max_tokens = 32;
 };
 
@@ -45,10 +45,10 @@ struct sd_head {
 struct sd_heads {
     sd_heads_params params;
     int n_layer = 0, n_head = 0;
-    int n_used = 0, n_passed = 0;           // pairs
-    int n_sink = 0;                         // of the used ones, those with another question
-    std::vector<double> grounding, sink;    // sums, [n_layer * n_head]
-    std::vector<float> usefulness;         // of the last pair, [lattice * lattice]
+    int n_used = 0, n_passed = 0;        // pairs
+    int n_sink = 0;                      // of the used ones, those with another question
+    std::vector<double> grounding, sink; // sums, [n_layer * n_head]
+    std::vector<float> usefulness;       // of the last pair, [lattice * lattice]
 
     // Throws INVALID_ARGUMENT.
     sd_heads(const sd_model & model, const sd_heads_params & params);

@@ -18,8 +18,8 @@ struct sd_label_params {
 struct sd_label_maps {
     std::vector<float> grounding, sink; // [n_img] each; sink is all zeros without sink heads
     std::string text;
-    int n_tokens = 0;                // generated, end token included
-    double log_likelihood = 0;          // as sd_attention
+    int n_tokens = 0;          // generated, end token included
+    double log_likelihood = 0; // as sd_attention
 };
 
 // For the image of the last sd_attention_set_image. Reads only the layers of the listed heads; plain means, so that a head

@@ -26,8 +26,8 @@ constexpr int SD_MAX_POS = 4;
 // may share one.
 struct sd_cell {
     llama_token token = LLAMA_TOKEN_NULL; // null for a cell of a picture
-    int32_t picture = -1;               // which one of the prompt's; -1: none
-    int32_t row = -1;               // of the prompt's embeddings
+    int32_t picture = -1;                 // which one of the prompt's; -1: none
+    int32_t row = -1;                     // of the prompt's embeddings
     llama_pos pos[SD_MAX_POS] = {};       // the first n_pos of them count
 };
 
@@ -38,13 +38,13 @@ enum sd_look_place {
 
 struct sd_family {
     std::string name;
-    sd_size pixels, grid;          // of a view; the grid has one cell a token
-    int n_pos = 1;             // rows of positions: 1, or 4 (time, height, width, unused)
-    int n_embd_row = 0;        // numbers in a row of a picture's embeddings, which may be wider than the model's states
+    sd_size pixels, grid;                             // of a view; the grid has one cell a token
+    int n_pos = 1;                                    // rows of positions: 1, or 4 (time, height, width, unused)
+    int n_embd_row = 0;                               // numbers in a row of a picture's embeddings, which may be wider than the model's states
     std::vector<llama_token> before, after;           // around the picture
     std::vector<llama_token> look_before, look_after; // around a second look
     sd_look_place look = SD_LOOK_INSIDE;
-    std::string tap = "l_out-";    // name of the tensor that holds the states after a layer, less the layer's number
+    std::string tap = "l_out-"; // name of the tensor that holds the states after a layer, less the layer's number
 
     virtual ~sd_family() = default;
 

@@ -16,7 +16,7 @@ struct sd_part {
 struct sd_layout {
     std::vector<sd_cell> cells;
     int n_pictures = 0;
-    int n_rows = 0; // embeddings; cells of pictures have them in order
+    int n_rows = 0;     // embeddings; cells of pictures have them in order
     llama_pos next = 0; // position of the token that follows
 
     int size() const { return int(cells.size()); }

@@ -144,11 +144,11 @@ static ggml_tensor * attention(const rpn_pass & p, ggml_tensor * q, ggml_tensor 
         ggml_prec_set_acc(o, GGML_PREC_F32);
         return ggml_reshape_2d(ctx, o, int64_t(d) * hp.n_head, p.n);
     }
-    v = ggml_cont(ctx, ggml_permute(ctx, v, 1, 2, 0, 3));                              // [n_kv, d, Hkv]
-    ggml_tensor * kq = ggml_mul_mat(ctx, k, q);                                        // [n_kv, n, H]
+    v = ggml_cont(ctx, ggml_permute(ctx, v, 1, 2, 0, 3)); // [n_kv, d, Hkv]
+    ggml_tensor * kq = ggml_mul_mat(ctx, k, q);           // [n_kv, n, H]
     ggml_prec_set_acc(kq, GGML_PREC_F32);
     kq = ggml_soft_max_ext(ctx, kq, p.mask, scale, 0.0f);
-    ggml_tensor * o = ggml_mul_mat(ctx, v, kq);                                        // [d, n, H]
+    ggml_tensor * o = ggml_mul_mat(ctx, v, kq); // [d, n, H]
     return ggml_cont_2d(ctx, ggml_permute(ctx, o, 0, 2, 1, 3), int64_t(d) * hp.n_head, p.n);
 }
 

@@ -29,8 +29,8 @@ struct rpn_pass {
     const rpn_hparams & hp;
     int n_past = 0;
     int n = 0;
-    bool flash = false;          // ggml's flash attention: no backward pass, and F32 keys on a CPU only
-    ggml_tensor * pos = nullptr; // as rpn_pos_input makes it; not looked at without rope
+    bool flash = false;           // ggml's flash attention: no backward pass, and F32 keys on a CPU only
+    ggml_tensor * pos = nullptr;  // as rpn_pos_input makes it; not looked at without rope
     ggml_tensor * mask = nullptr; // as rpn_mask_input makes it
 };
 

@@ -21,14 +21,14 @@
 
 struct rpn_head_weights {
     ggml_tensor * norm = nullptr; // before the last block; null where the network has none
-    rpn_block_weights block;          // of the last block; wk is needed for keys only
+    rpn_block_weights block;      // of the last block; wk is needed for keys only
     ggml_tensor * wk_t = nullptr; // its key projection transposed, [n_kv, n_embd]; for the other two
 };
 
 // where the network's states lie, and what can run there
 enum rpn_head_place {
     RPN_HEAD_ON_HOST,
-    RPN_HEAD_ON_DEVICE,      // a device that has no kernel for the head
+    RPN_HEAD_ON_DEVICE,        // a device that has no kernel for the head
     RPN_HEAD_ON_KERNEL_DEVICE, // one that has
 };
 

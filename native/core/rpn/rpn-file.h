@@ -29,13 +29,13 @@ std::vector<rpn_file_tensor> rpn_file_tensors(const rpn_hparams & hp, ggml_type 
 ggml_type rpn_file_type(const std::string & name);
 
 struct rpn_writer {
-    std::string what = "RPN file";         // for messages
-    std::string path;                      // the target
-    std::string temp;                      // what is written; empty when there is nothing to clean up
-    std::vector<rpn_file_tensor> tensors;  // in the order in which rpn_writer_add takes them
-    std::vector<std::string> fallbacks;    // "blk.0.ffn_down.weight: q4_k -> q8_0"
-    size_t n_done = 0;               // tensors that have been added
-    uint64_t n_bytes = 0;               // written so far
+    std::string what = "RPN file";        // for messages
+    std::string path;                     // the target
+    std::string temp;                     // what is written; empty when there is nothing to clean up
+    std::vector<rpn_file_tensor> tensors; // in the order in which rpn_writer_add takes them
+    std::vector<std::string> fallbacks;   // "blk.0.ffn_down.weight: q4_k -> q8_0"
+    size_t n_done = 0;                    // tensors that have been added
+    uint64_t n_bytes = 0;                 // written so far
     std::ofstream out;
     const std::atomic<bool> * cancel = nullptr; // looked at between blocks of rows
 

@@ -20,20 +20,20 @@ struct rpn_hparams {
     int n_head_kv = 0;
     int d_head = 0;
     int n_block = 0; // T; the last block has only its input norm and q/k
-    int branch = 0; // K: the input is the hidden state after base layers 0..K-1
+    int branch = 0;  // K: the input is the hidden state after base layers 0..K-1
     float eps = 0;
     float threshold = 0; // default threshold of the map, 0: none in the file
 
     // what a block is made of; the defaults are LLaVA-1.5's
-    bool bias = false; // the projections of q, k and v have biases
+    bool bias = false;    // the projections of q, k and v have biases
     bool qk_norm = false; // each head of q and k is normed before its rope
-    int rope_type = 0;     // ggml's number of the order in which a head's values are paired: normal or neox
+    int rope_type = 0;    // ggml's number of the order in which a head's values are paired: normal or neox
     int rope_dim = 0;     // values of a head that are rotated; 0: no rope
     float rope_base = 0;
-    int rope_sections[3] = { 0, 0, 0 };   // pairs that go by a token's time, height and width (neox order); all 0: one position a token
-    bool rope_interleaved = false;       // sections are interleaved instead of consecutive
-    bool head_rope = false; // q and k of the last block are rotated too
-    bool head_norm = true;  // a norm of its own, output_norm, stands before the last block
+    int rope_sections[3] = { 0, 0, 0 }; // pairs that go by a token's time, height and width (neox order); all 0: one position a token
+    bool rope_interleaved = false;      // sections are interleaved instead of consecutive
+    bool head_rope = false;             // q and k of the last block are rotated too
+    bool head_norm = true;              // a norm of its own, output_norm, stands before the last block
 
     bool rope_by_sections() const { return rope_sections[0] + rope_sections[1] + rope_sections[2] > 0; }
     int n_pos_rows() const { return rope_by_sections() ? 3 : 1; }
@@ -54,7 +54,7 @@ using rpn_positions = std::vector<int32_t>;
 
 // How the map is computed from the states after the full layers (rpn/head.h).
 enum rpn_head_kind {
-    RPN_HEAD_BEST,  // the fastest that the network allows
+    RPN_HEAD_BEST, // the fastest that the network allows
     RPN_HEAD_FOLD,
     RPN_HEAD_FUSED,
     RPN_HEAD_KERNEL,
@@ -64,13 +64,13 @@ enum rpn_head_kind {
 // The data that the head keeps per image.
 struct rpn_image {
     rpn_head_kind kind = RPN_HEAD_BEST;
-    ggml_tensor * rows = nullptr; // f32 [width, n_img]; their meaning depends on the kind
+    ggml_tensor * rows = nullptr;  // f32 [width, n_img]; their meaning depends on the kind
     ggml_tensor * scale = nullptr; // f32 [n_img], of the fused kind: the norms of each row
 };
 
 // The state of the RPN for [system][image]: K/V of its full layers for all prefix tokens, and the data of the image for its head.
 struct rpn_state {
-    std::vector<ggml_tensor *> k, v;      // per full layer, f32 [n_kv, n_past]
+    std::vector<ggml_tensor *> k, v; // per full layer, f32 [n_kv, n_past]
     rpn_image image;
     int n_past = 0;
 
@@ -82,8 +82,8 @@ struct rpn_state {
 
 // Hidden states on the network's device, filled by the tap (or from host memory).
 struct rpn_hidden {
-    ggml_tensor * x = nullptr;            // f32 [n_embd, capacity]
-    int n = 0;                            // rows that hold a token
+    ggml_tensor * x = nullptr; // f32 [n_embd, capacity]
+    int n = 0;                 // rows that hold a token
     ggml_context_ptr ctx;
     ggml_backend_buffer_ptr buf;
 

@@ -16,7 +16,7 @@
 
 struct sd_train_pair {
     std::shared_ptr<const std::vector<float>> prefix; // [n_prefix * n_embd], of [system][image]
-    std::vector<float> question;                     // [n_question * n_embd]
+    std::vector<float> question;                      // [n_question * n_embd]
     std::vector<int32_t> positions;                   // of the whole prompt, as rpn_train_sample has them
     std::vector<int8_t> labels;                       // one per image token: 1, 0 or -100
 };
@@ -25,7 +25,7 @@ struct sd_train {
     sd_cells & cells;
     sd_model & model;
     rpn_trainer_ptr trainer;
-    sd_tap tap;    // after layer K-1
+    sd_tap tap;        // after layer K-1
     rpn_hidden hidden; // the tap's target, in host memory
     std::map<int, sd_train_pair> pairs;
 

@@ -25,9 +25,9 @@ struct sample_graph : rpn_train_graph {
     ggml_tensor * pos_img = nullptr;
     ggml_tensor * pos_query = nullptr;
     ggml_tensor * logits = nullptr; // [n_img]
-    ggml_tensor * y = nullptr; // [n_img]: 1 where the label is 1
+    ggml_tensor * y = nullptr;      // [n_img]: 1 where the label is 1
     ggml_tensor * weight = nullptr; // [n_img]: 1 where there is a label
-    ggml_tensor * loss = nullptr; // sum over the labelled cells
+    ggml_tensor * loss = nullptr;   // sum over the labelled cells
 
     sample_graph(const rpn_trainer * t, const rpn_train_worker & worker, const rpn_train_sample & s, bool grads)
         : rpn_train_graph(t, grads)

@@ -23,7 +23,7 @@ struct rpn_train_worker {
     ggml_backend_ptr backend;     // of the trainer's device
     ggml_backend_ptr backend_cpu; // null where that is the CPU
     ggml_backend_sched_ptr sched;
-    ggml_context_ptr ctx;         // null for the first one, which uses the trainer's tensors
+    ggml_context_ptr ctx; // null for the first one, which uses the trainer's tensors
     ggml_backend_buffer_ptr buf;
     std::vector<rpn_train_param> tensors; // in the order of the RPN file
     ggml_tensor * one = nullptr;          // the loss's gradient by itself
@@ -39,9 +39,9 @@ struct rpn_trainer {
     ggml_backend_buffer_ptr buf;
     std::vector<rpn_train_param> tensors; // in the order of the RPN file
     ggml_tensor * one = nullptr;
-    ggml_tensor * adamw = nullptr;        // the optimizer's seven numbers
+    ggml_tensor * adamw = nullptr; // the optimizer's seven numbers
     std::vector<rpn_train_worker> workers;
-    int n_nodes = 0;                      // room in a graph
+    int n_nodes = 0; // room in a graph
     const std::atomic<bool> * cancel = nullptr;
 
     int64_t n_step = 0;

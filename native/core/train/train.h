@@ -21,23 +21,23 @@ struct rpn_train_params {
     float eps = 1e-8f;
     float weight_decay = 0.0f;
     float max_grad_norm = 1.0f; // clipping by the norm of all gradients together; 0: none
-    int n_threads = 1;    // of the CPU, for one sample; for narrow networks 1 is fastest, see choose_threads in model.cpp
-    int n_workers = 1;    // samples computed at the same time, each with its own gradients; always 1 on devices other than the CPU
+    int n_threads = 1;          // of the CPU, for one sample; for narrow networks 1 is fastest, see choose_threads in model.cpp
+    int n_workers = 1;          // samples computed at the same time, each with its own gradients; always 1 on devices other than the CPU
 };
 
 // One prompt. Tokens after the query are ignored.
 struct rpn_train_sample {
     const float * hidden = nullptr; // [n_tokens * n_embd], after base layers 0..K-1
     int n_tokens = 0;
-    int img_start = 0;    // image tokens are [img_start, img_start + n_img)
+    int img_start = 0; // image tokens are [img_start, img_start + n_img)
     int n_img = 0;
     int i_query = 0;
-    const int8_t * labels = nullptr; // [n_img]: 1, 0, or -100 for cells without a label
+    const int8_t * labels = nullptr;     // [n_img]: 1, 0, or -100 for cells without a label
     const int32_t * positions = nullptr; // [n_pos_rows * n_tokens], row after row; null: indexes, where there is one row
 };
 
 struct rpn_train_result {
-    double loss = 0; // mean over the labelled cells of all samples, before the step
+    double loss = 0;      // mean over the labelled cells of all samples, before the step
     double grad_norm = 0; // of that mean, before clipping
     int64_t n_cells = 0;
 };

@@ -10,7 +10,7 @@
 
 struct rpn_weights {
     rpn_hparams hp;
-    std::string name;                                 // general.name of the files made from it
+    std::string name;                                  // general.name of the files made from it
     std::map<std::string, std::vector<float>> tensors; // by their names in an RPN file, row by row, f32
 };
 
