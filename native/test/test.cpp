@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <limits>
+#include <memory>
 #include <random>
 
 #define STB_IMAGE_IMPLEMENTATION
@@ -47,13 +48,11 @@ std::string test_temp(const std::string & name) {
 
 std::vector<uint8_t> test_load_rgb(const std::string & path, int & width, int & height) {
     int channels = 0;
-    uint8_t * data = stbi_load(path.c_str(), &width, &height, &channels, 3);
+    const std::unique_ptr<uint8_t, void (*)(void *)> data(stbi_load(path.c_str(), &width, &height, &channels, 3), stbi_image_free);
     if (!data) {
         throw sd_error("IMAGE_INVALID", "cannot load " + path);
     }
-    std::vector<uint8_t> out(data, data + size_t(width) * height * 3);
-    stbi_image_free(data);
-    return out;
+    return std::vector<uint8_t>(data.get(), data.get() + size_t(width) * height * 3);
 }
 
 int test_main(const char * name, const std::function<void()> & body) {
