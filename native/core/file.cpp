@@ -83,7 +83,8 @@ sd_file_status sd_file_open(sd_file & file, const std::string & path) {
     std::error_code ec;
     // looked at before it is opened, since opening alone wakes the writer of a pipe
     const fs::file_type type = fs::status(p, ec).type();
-    if (type == fs::file_type::not_found) {
+    // no file can have a name that the file system does not take
+    if (type == fs::file_type::not_found || ec == std::errc::filename_too_long) {
         file.why = "does not exist";
         return SD_FILE_MISSING;
     }

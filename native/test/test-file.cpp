@@ -47,6 +47,7 @@ static void check_regular(const std::string & dir) {
     CHECK(f.read_at(6, text, 4) && strcmp(text, "6789") == 0);
     CHECK(!f.read_at(8, text, 4));
     check_refused(dir + "/nothing", SD_FILE_MISSING, "does not exist");
+    check_refused(dir + "/" + std::string(300, 'y'), SD_FILE_MISSING, "does not exist"); // longer than any name may be
     check_refused(dir, SD_FILE_NOT_REGULAR, "is a folder, not a regular file");
     CHECK(sd_file_obstacle(dir + "/regular").empty());
     CHECK(sd_file_obstacle(dir + "/nothing").empty());
