@@ -24,7 +24,6 @@ struct sd_cells {
     int n_ubatch = 0;
     std::vector<llama_seq_id> free_seqs;
     std::vector<sd_holder *> holders; // most recently used last
-    rpn_hidden question;              // states of the current question; the buffer is reused
 
     explicit sd_cells(sd_model & model) : model(model) {}
     ~sd_cells(); // its holders may outlive it, without cells

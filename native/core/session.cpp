@@ -42,7 +42,7 @@ sd_session::~sd_session() {
 }
 
 size_t sd_session::bytes() const {
-    const size_t h = (hidden ? hidden->bytes() : 0) + asked.hidden.size() * sizeof(float);
+    const size_t h = (hidden ? hidden->bytes() : 0) + asked.hidden.bytes();
     return (rpn ? rpn->bytes() : 0) + h + features.size() * sizeof(float) + view.rgb.size();
 }
 
@@ -137,25 +137,22 @@ std::vector<float> sd_session_roi(sd_session & s, const std::vector<llama_token>
         drop_hidden(s);
     }
 
-    rpn_hidden & hidden = s.cells.question;
     {
         // in a sequence that shares the prefix's cells
         stopwatch w(t.prefill);
         sd_asked asked;
         asked.tokens = question;
         asked.layout = sd_layout_question(*m.family, s.prefix, {}, question);
-        asked.hidden.resize(size_t(asked.layout.size()) * m.info.n_embd);
-        rpn_hidden_reset(m.rpn.get(), hidden, asked.layout.size());
+        rpn_hidden_reset(m.rpn.get(), asked.hidden, asked.layout.size());
         sd_seq_scope work(s.cells);
         sd_seq_share(s.cells, s.seq, work.seq);
-        sd_decode_tapped(s.cells, work.seq, asked.layout, nullptr, m.tap, hidden, true);
-        rpn_hidden_get(hidden, asked.hidden.data());
+        sd_decode_tapped(s.cells, work.seq, asked.layout, nullptr, m.tap, asked.hidden, true);
         asked.seq = work.keep();
         s.asked = std::move(asked);
     }
     sd_check_cancel(m);
     stopwatch w(t.rpn);
-    return rpn_query(m.rpn.get(), *s.rpn, hidden, rpn_positions_of(m, s.asked.layout));
+    return rpn_query(m.rpn.get(), *s.rpn, s.asked.hidden, rpn_positions_of(m, s.asked.layout));
 }
 
 llama_seq_id sd_session_go_on(sd_session & s, const std::vector<llama_token> & question) {
@@ -166,6 +163,9 @@ llama_seq_id sd_session_go_on(sd_session & s, const std::vector<llama_token> & q
     const sd_asked asked = std::move(s.asked);
     s.asked = sd_asked();
     sd_seq_scope work(s.cells, asked.seq);
-    sd_decode_from(s.cells, work.seq, s.model.tap.branch, asked.layout, asked.hidden.data(), true);
+    // llama.cpp takes embeddings from host memory only
+    std::vector<float> hidden(size_t(asked.layout.size()) * s.model.info.n_embd);
+    rpn_hidden_get(asked.hidden, hidden.data());
+    sd_decode_from(s.cells, work.seq, s.model.tap.branch, asked.layout, hidden.data(), true);
     return work.keep();
 }

@@ -20,7 +20,7 @@ enum sd_prefix_level {
 struct sd_asked {
     std::vector<llama_token> tokens;
     sd_layout layout;
-    std::vector<float> hidden; // [n * n_embd] after layer K-1
+    rpn_hidden hidden; // after layer K-1, on the network's device
     llama_seq_id seq = -1;
 };
 
