@@ -3,6 +3,7 @@
 //
 //   head-cuda [--quick]     --quick: the checks only (for compute-sanitizer)
 
+#include "../cuda/rpn-head-plain.h"
 #include "../cuda/rpn-head.h"
 
 #include <cuda_bf16.h>
@@ -147,35 +148,20 @@ template <typename T> struct problem {
         const std::vector<float> got = out.get();
         const int nc = a.n_cells();
         double d2 = 0, n2 = 0, worst = 0;
+        rpn_head_args host = a;
+        host.x = x.data();
+        host.w_t = w_t.data();
+        host.w_in = w_in.data();
+        host.u = u.data();
         for (int m = 0; m < a.n_maps; m++) {
-            std::vector<double> p(nc);
+            const rpn_head_expected e = rpn_head_plain<T>(host, m, [](T v) { return to_float(v); });
             const float * g = got.data() + size_t(3) * nc * m;
             for (int j = 0; j < nc; j++) {
-                double sa = 0, sb = 0, sc = 0;
-                for (int i = 0; i < a.n; i++) {
-                    const double v = to_float(x[(size_t(m) * nc + j) * a.n + i]), t = v * w_t[i];
-                    sa += v * v;
-                    sb += t * t;
-                    sc += t * w_in[i] * u[size_t(m) * a.n + i];
+                d2 += (g[j] - e.logits[j]) * (g[j] - e.logits[j]);
+                n2 += e.logits[j] * e.logits[j];
+                for (double error : { std::fabs(g[nc + j] - e.probabilities[j]), std::fabs(g[2 * nc + j] - e.blurred[j]) }) {
+                    worst = error <= worst ? worst : error; // NaN is the worst
                 }
-                const double r1 = 1 / std::sqrt(sa / a.n + a.eps), r2 = 1 / std::sqrt(r1 * r1 * sb / a.n + a.eps), s = r1 * r2 * sc * a.scale;
-                d2 += (g[j] - s) * (g[j] - s);
-                n2 += s * s;
-                p[j] = 1 / (1 + std::exp(-s));
-                const double e = std::fabs(g[nc + j] - p[j]);
-                worst = e <= worst ? worst : e;
-            }
-            auto reflect = [](int i, int side) { return side == 1 ? 0 : std::abs(i) < side ? std::abs(i) : 2 * (side - 1) - i; };
-            const double t = std::exp(-0.5), k[3] = { t / (1 + 2 * t), 1 / (1 + 2 * t), t / (1 + 2 * t) };
-            for (int c = 0; c < nc; c++) {
-                double s = 0;
-                for (int dy = -1; dy <= 1; dy++) {
-                    for (int dx_ = -1; dx_ <= 1; dx_++) {
-                        s += k[dy + 1] * k[dx_ + 1] * p[reflect(c / a.width + dy, a.height) * a.width + reflect(c % a.width + dx_, a.width)];
-                    }
-                }
-                const double e = std::fabs(g[2 * nc + c] - s);
-                worst = e <= worst ? worst : e; // NaN is the worst
             }
         }
         const double rel = std::sqrt(d2 / n2);

@@ -6,6 +6,7 @@
 #include "cuda-shim.h"
 
 #include "../cuda/rpn-head-kernel.h"
+#include "../cuda/rpn-head-plain.h"
 
 #include <algorithm>
 #include <cstdint>
@@ -82,46 +83,6 @@ template <typename T> static T * aligned(std::vector<T> & storage, size_t n) {
     return reinterpret_cast<T *>((at + 15) / 16 * 16);
 }
 
-struct expected_t {
-    std::vector<double> logits, blurred;
-};
-
-// what the kernel must compute for one map, in double precision
-template <typename T> static expected_t plain(const rpn_head_args & a, int map) {
-    const int nc = a.n_cells();
-    expected_t e;
-    std::vector<double> p(nc);
-    for (int j = 0; j < nc; j++) {
-        const T * x = reinterpret_cast<const T *>(static_cast<const char *>(a.x) + map * a.map_bytes + j * a.row_bytes);
-        double sa = 0, sb = 0, sc = 0;
-        for (int i = 0; i < a.n; i++) {
-            const double v = to_float(x[i]), t = v * a.w_t[i];
-            sa += v * v;
-            sb += t * t;
-            sc += t * a.w_in[i] * a.u[size_t(map) * a.n + i];
-        }
-        const double r1 = 1 / std::sqrt(sa / a.n + a.eps), r2 = 1 / std::sqrt(r1 * r1 * sb / a.n + a.eps);
-        e.logits.push_back(r1 * r2 * sc * a.scale);
-        p[j] = 1 / (1 + std::exp(-e.logits[j]));
-    }
-    // reflected borders, written apart from the kernel's own
-    auto at = [&](int y, int x) {
-        auto reflect = [](int i, int side) { return side == 1 ? 0 : std::abs(i) < side ? std::abs(i) : 2 * (side - 1) - i; };
-        return p[reflect(y, a.height) * a.width + reflect(x, a.width)];
-    };
-    const double t = std::exp(-0.5), k[3] = { t / (1 + 2 * t), 1 / (1 + 2 * t), t / (1 + 2 * t) };
-    for (int c = 0; c < nc; c++) {
-        double s = 0;
-        for (int dy = -1; dy <= 1; dy++) {
-            for (int dx = -1; dx <= 1; dx++) {
-                s += k[dy + 1] * k[dx + 1] * at(c / a.width + dy, c % a.width + dx);
-            }
-        }
-        e.blurred.push_back(s);
-    }
-    return e;
-}
-
 // n_maps maps of width x height cells, rows `gap` numbers apart from each other
 template <typename T, int ROWS, int THREADS> static void run(int width, int height, int n, int n_maps, int gap = 0, int n_launches = 1) {
     std::mt19937 random(unsigned(width * 1000003 + height * 1009 + n + n_maps));
@@ -171,12 +132,12 @@ template <typename T, int ROWS, int THREADS> static void run(int width, int heig
         launch();
         double d2 = 0, n2 = 0, worst = 0;
         for (int m = 0; m < n_maps; m++) {
-            const expected_t e = plain<T>(a, m);
+            const rpn_head_expected e = rpn_head_plain<T>(a, m, [](T v) { return to_float(v); });
             const float * got = out.data() + size_t(3) * nc * m;
             for (int j = 0; j < nc; j++) {
                 d2 += (got[j] - e.logits[j]) * (got[j] - e.logits[j]);
                 n2 += e.logits[j] * e.logits[j];
-                worst = std::max(worst, std::fabs(double(got[nc + j]) - 1 / (1 + std::exp(-e.logits[j]))));
+                worst = std::max(worst, std::fabs(double(got[nc + j]) - e.probabilities[j]));
                 const double blur = std::fabs(double(got[2 * nc + j]) - e.blurred[j]);
                 worst = blur <= worst ? worst : blur; // NaN is the worst
             }
