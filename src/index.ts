@@ -26,6 +26,9 @@ export { anls } from "./metrics/anls.js";
 export { relaxedAccuracy } from "./metrics/relaxed-accuracy.js";
 export { choiceLetter } from "./metrics/choice-letter.js";
 export type { MetricOptions } from "./metrics/options.js";
+export { normalizedBox } from "./roi/normalized-box.js";
+export { type Hint, HINT_CODES, type HintCode } from "./base/hints.js";
+export type { Json } from "./base/json.js";
 export { renderOverlay, type OverlayOptions } from "./image/overlay.js";
 
 export type {
@@ -34,6 +37,7 @@ export type {
   Box,
   FinishReason,
   HeatMap,
+  ImageInfo,
   ImageInput,
   RawImage,
   Region,

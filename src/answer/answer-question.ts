@@ -1,13 +1,14 @@
 import { randomInt } from "node:crypto";
 import type { z } from "zod";
 import { abortError } from "../base/errors.js";
+import { withJson } from "../base/json.js";
 import type { Answer, ImageInput, RoI } from "../base/types.js";
 import type { Engine } from "../engine/engine.js";
 import type { OpenedPicture } from "../engine/opened-picture.js";
 import { cellCount } from "../image/view-layout.js";
 import { Clock } from "./clock.js";
 import type { answerSchema } from "./options.js";
-import { readLogits } from "./predict-region.js";
+import { regionResult } from "./region-result.js";
 import { cutViews, type Look, looksAtBoxes, looksOfRegion } from "./second-look.js";
 
 export type CheckedAnswerOptions = z.output<typeof answerSchema>;
@@ -40,8 +41,8 @@ export async function answerQuestion(
       bytes = result.bytes;
       reused = result.reused;
       clock.addNative(result.timings);
-      roi = { ...readLogits(result.logits, opened, options.threshold ?? engine.defaultThreshold), timings: clock.stop() };
-      looks = looksOfRegion(roi, result.logits, opened, options.roi === "always");
+      roi = regionResult(result.logits, opened, options.threshold ?? engine.defaultThreshold, clock.stop(), options.roi === "always");
+      looks = looksOfRegion(roi);
       onRoI?.(roi);
     } else if (Array.isArray(options.roi)) {
       looks = looksAtBoxes(options.roi, opened);
@@ -54,7 +55,7 @@ export async function answerQuestion(
     const result = await engine.answer(opened.session.id, tokens, views, generateParams(options), options.onToken, signal);
     bytes = result.bytes;
     clock.addNative(result.timings);
-    const answer: Answer = {
+    const answer: Answer = withJson({
       text: result.text,
       roi,
       usedRoI: views.length > 0,
@@ -67,8 +68,10 @@ export async function answerQuestion(
         // where a region was computed first, that pass computed or reused the prefix for this call
         reusedTokens: proposes ? reused : result.reusedTokens,
       },
+      image: { ...opened.source.info },
+      hints: roi?.hints ?? [],
       timings: clock.stop(),
-    };
+    });
     if (result.finishReason === "aborted") {
       throw abortError(signal, answer);
     }

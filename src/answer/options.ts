@@ -4,7 +4,7 @@ import type { Box } from "../base/types.js";
 
 const box = z.strictObject({ x: z.number(), y: z.number(), width: z.number().positive(), height: z.number().positive() });
 
-export const predictSchema = z.strictObject({ threshold: z.number().min(-1).max(1).optional(), signal });
+export const predictSchema = z.strictObject({ threshold: z.number().min(-1).max(1).optional(), exact: z.boolean().default(false), signal });
 
 export const answerSchema = z.strictObject({
   roi: z
@@ -17,6 +17,7 @@ export const answerSchema = z.strictObject({
   topP: z.number().gt(0).max(1).default(1),
   topK: z.int().min(0).default(0),
   seed: z.int().min(0).max(0xffffffff).optional(),
+  exact: z.boolean().default(false),
   stop: z.union([z.string().min(1), z.array(z.string().min(1))]).default([]),
   onToken: callback<(text: string) => void>(),
   signal,
@@ -26,6 +27,8 @@ export const answerSchema = z.strictObject({
 export interface PredictOptions {
   /** see `boxesFromMap`; default: the RPN file's, else 0.15 */
   threshold?: number;
+  /** keeps white space at the ends of the question, which is taken off otherwise; default false */
+  exact?: boolean;
   signal?: AbortSignal;
 }
 
@@ -33,11 +36,13 @@ export interface PredictOptions {
 export interface AnswerOptions {
   /**
    * "auto" (default): a second look if a region is found, the plain answer without an RPN. "always": the 3x3 cells around
-   * the map's maximum where nothing passes the threshold. "never": one view. Boxes in source pixels: each is cut out and
+   * the map's maximum where nothing passes the threshold; `roi.region` of the answer is what was read then. "never": one view. Boxes in source pixels: each is cut out and
    * read, in order.
    */
   roi?: "auto" | "always" | "never" | Box[];
   threshold?: number;
+  /** keeps white space at the ends of the question, which is taken off otherwise; default false */
+  exact?: boolean;
   /** default 128 */
   maxTokens?: number;
   /** 0 (default): greedy */

@@ -1,11 +1,9 @@
 import type { ImageInput, RoI } from "../base/types.js";
 import type { Engine } from "../engine/engine.js";
 import type { OpenedPicture } from "../engine/opened-picture.js";
-import { viewOfPicture } from "../roi/options.js";
-import { readMap } from "../roi/propose-region.js";
-import { sigmoid } from "../roi/sigmoid.js";
 import { Clock } from "./clock.js";
 import type { PredictOptions } from "./options.js";
+import { regionResult } from "./region-result.js";
 
 /** The region of a question: layers 0..K-1 over the prompt, then the RPN (SD-RPN, arXiv 2509.16944, section 3). */
 export async function predictRegion(engine: Engine, picture: ImageInput | OpenedPicture, question: string, options: PredictOptions): Promise<RoI> {
@@ -19,15 +17,8 @@ export async function predictRegion(engine: Engine, picture: ImageInput | Opened
     const result = await engine.roi(used.picture.session.id, tokens, 0, options.signal);
     bytes = result.bytes;
     clock.addNative(result.timings);
-    return { ...readLogits(result.logits, used.picture, options.threshold ?? engine.defaultThreshold), timings: clock.stop() };
+    return regionResult(result.logits, used.picture, options.threshold ?? engine.defaultThreshold, clock.stop());
   } finally {
     used.release(bytes);
   }
-}
-
-/** The boxes and region of a picture, from the network's map. */
-export function readLogits(logits: Float32Array, { source, layout }: OpenedPicture, threshold: number): Omit<RoI, "timings"> {
-  const data = sigmoid(logits);
-  const { boxes, region } = readMap(data, { ...viewOfPicture(layout, source), threshold });
-  return { found: region.kind !== "none", boxes, region, map: { ...layout.grid, data } };
 }

@@ -4,8 +4,6 @@ import type { OpenedPicture } from "../engine/opened-picture.js";
 import type { Engine } from "../engine/engine.js";
 import type { NativeView } from "../native/binding.js";
 import { throwIfAborted } from "../base/abort.js";
-import { viewOfPicture } from "../roi/options.js";
-import { peakRegion } from "../roi/peak-region.js";
 
 /** One region of a picture for a second look. */
 export interface Look {
@@ -14,16 +12,9 @@ export interface Look {
   keep: Int32Array | null;
 }
 
-/** The second look for the proposed region, if there is one; `always`: around the map's maximum if there is none. */
-export function looksOfRegion({ region }: Pick<RoI, "region">, logits: Float32Array, { source, layout }: OpenedPicture, always: boolean): Look[] {
-  if (region.crop) {
-    return [{ box: region.crop, keep: region.keep && Int32Array.from(region.keep) }];
-  }
-  if (!always) {
-    return [];
-  }
-  const { region: peak } = peakRegion(logits, viewOfPicture(layout, source));
-  return peak.crop ? [{ box: peak.crop, keep: null }] : [];
+/** The second look at the region of a result, if it has one. */
+export function looksOfRegion({ region }: Pick<RoI, "region">): Look[] {
+  return region.crop ? [{ box: region.crop, keep: region.keep && Int32Array.from(region.keep) }] : [];
 }
 
 /**

@@ -12,8 +12,16 @@ export const pathSchema = z
 
 export const signalSchema = z.strictObject({ signal: abortSignal });
 
-/** The question as the user wrote it; white space alone is not a question. */
+/** White space alone is not a question. */
 export const questionSchema = z
   .string()
   .refine((text) => text.trim() !== "")
   .describe("non-empty string");
+
+/**
+ * A question with the option `exact` that calls about one take. Unless it is true, white space at the question's ends is
+ * taken off: it makes other tokens, which models have not been trained with, and so another answer.
+ */
+export const askedSchema = z
+  .strictObject({ question: questionSchema, exact: z.boolean() })
+  .transform(({ question, exact }) => (exact ? question : question.trim()));

@@ -1,3 +1,6 @@
+import type { Hint } from "./hints.js";
+import type { Json } from "./json.js";
+
 /** A size in pixels, or in cells for grids. */
 export interface Size {
   width: number;
@@ -57,14 +60,39 @@ export interface Timings {
   total: number;
 }
 
-/** What `predictRoI` resolves to. */
-export interface RoI {
-  /** whether anything passed the threshold: `region.kind` is not "none" */
+/** The picture that a result is about: what its boxes are measured in. */
+export interface ImageInfo extends Size {
+  /** of a file with several, counted from 0 */
+  page: number;
+  /** how many pages or frames the file has */
+  pages: number;
+  /** degrees clockwise by which the model saw it turned; boxes are in the picture that was not turned */
+  rotated: 0 | 90 | 180 | 270;
+}
+
+interface RoIFields {
+  /** whether anything passed the threshold */
   found: boolean;
+  /** what passed it, in pixels of the picture */
   boxes: ScoredBox[];
+  /** the same boxes in parts of the picture, 0..1 */
+  boxesNormalized: ScoredBox[];
+  /**
+   * What a second look reads. "none" where nothing was found, unless an answer was asked for with roi "always": then it is
+   * the place that was read all the same.
+   */
   region: Region;
   map: HeatMap;
+  /** the picture's size, and which of a file's pages it is */
+  image: ImageInfo;
+  hints: Hint[];
   timings: Timings;
+}
+
+/** What `predictRoI` resolves to. */
+export interface RoI extends RoIFields {
+  /** for JSON.stringify: the map's data as an array of numbers */
+  toJSON(): Json<RoIFields>;
 }
 
 export type FinishReason = "stop" | "length" | "aborted";
@@ -81,16 +109,24 @@ export interface Usage {
   reusedTokens: number;
 }
 
-/** What `answer` resolves to. */
-export interface Answer {
+interface AnswerFields {
   text: string;
-  /** the result of `predictRoI`, or null where none was asked for */
+  /** where the network looked, or null where it was not asked */
   roi: RoI | null;
   /** whether the answer was given with a second look */
   usedRoI: boolean;
   finishReason: FinishReason;
   usage: Usage;
+  /** the picture's size, and which of a file's pages it is */
+  image: ImageInfo;
+  hints: Hint[];
   timings: Timings;
+}
+
+/** What `answer` resolves to. */
+export interface Answer extends AnswerFields {
+  /** for JSON.stringify: the map's data as an array of numbers */
+  toJSON(): Json<AnswerFields>;
 }
 
 export type AnswerEvent =

@@ -26,6 +26,7 @@ export function answerCommand(signal: AbortSignal): Command {
       parseRoI,
     )
     .option("--threshold <t>", "probability that makes a region, -1 to 1; below 0 relative to the largest (default: the RPN file's)", numberParser(threshold, "--threshold"))
+    .option("--exact", "keep white space at the ends of the question")
     .option("--max-tokens <n>", "longest answer (default: 128)", numberParser(maxTokens, "--max-tokens"))
     .option("--temperature <t>", "0: greedy, the default", numberParser(temperature, "--temperature"))
     .option("--top-p <p>", "sample from the likeliest tokens that have this probability together", numberParser(topP, "--top-p"))
@@ -40,7 +41,7 @@ export function answerCommand(signal: AbortSignal): Command {
 }
 
 async function answer(image: string, question: string, options: Options, signal: AbortSignal): Promise<void> {
-  const { roi, threshold, maxTokens, temperature, topP, topK, seed, stop, json, overlay } = options;
+  const { roi, threshold, exact, maxTokens, temperature, topP, topK, seed, stop, json, overlay } = options;
   if (overlay !== undefined && (roi === "never" || Array.isArray(roi))) {
     throw new UsageError("Expected --roi auto or always with --overlay, which shows what the region proposal network saw");
   }
@@ -50,7 +51,7 @@ async function answer(image: string, question: string, options: Options, signal:
       checkOverlayPossible(model);
     }
     const printer = json ? undefined : new TextPrinter();
-    const asked = { roi, threshold, maxTokens, temperature, topP, topK, seed, stop, onToken: printer?.print, signal };
+    const asked = { roi, threshold, exact, maxTokens, temperature, topP, topK, seed, stop, onToken: printer?.print, signal };
     const result = await model.answer(image, question, asked).finally(() => printer?.end());
     if (json) {
       printJson(result);

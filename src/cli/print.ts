@@ -1,4 +1,5 @@
 import { styleText } from "node:util";
+import { plainCopy } from "../base/json.js";
 import type { Box, RoI, Timings } from "../base/types.js";
 
 type Style = Parameters<typeof styleText>[0];
@@ -13,7 +14,7 @@ export function printLine(text = ""): void {
 
 /** One JSON document in one line; typed arrays as arrays of numbers. */
 export function printJson(value: unknown): void {
-  printLine(JSON.stringify(value, (_, part: unknown) => (ArrayBuffer.isView(part) ? Array.from(part as Float32Array) : part)));
+  printLine(JSON.stringify(plainCopy(value)));
 }
 
 /** Colours on a terminal that supports them, unless NO_COLOR is set. */

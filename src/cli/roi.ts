@@ -6,7 +6,7 @@ import { writeOverlay } from "./overlay-file.js";
 import { numberParser } from "./parse.js";
 import { formatBox, formatRegion, formatTimings, printJson, printTable } from "./print.js";
 
-type Options = ModelOptions & Pick<PredictOptions, "threshold"> & { json?: true; overlay?: string };
+type Options = ModelOptions & Pick<PredictOptions, "threshold" | "exact"> & { json?: true; overlay?: string };
 
 export function roiCommand(signal: AbortSignal): Command {
   const command = new Command("roi")
@@ -18,6 +18,7 @@ export function roiCommand(signal: AbortSignal): Command {
       "probability that makes a region, -1 to 1; below 0 relative to the largest (default: the RPN file's)",
       numberParser(predictSchema.shape.threshold, "--threshold"),
     )
+    .option("--exact", "keep white space at the ends of the question")
     .option("--json", "print one JSON document, the map included")
     .option("--overlay <png>", "write the picture with heat map and boxes to this file");
   return addModelOptions(command)
@@ -26,10 +27,10 @@ export function roiCommand(signal: AbortSignal): Command {
 }
 
 async function roi(image: string, question: string, options: Options, signal: AbortSignal): Promise<void> {
-  const { threshold, json, overlay } = options;
+  const { threshold, exact, json, overlay } = options;
   await checkOutput("write the overlay", overlay);
   await withModel(options, signal, async (model) => {
-    const result = await model.predictRoI(image, question, { threshold, signal });
+    const result = await model.predictRoI(image, question, { threshold, exact, signal });
     if (json) {
       printJson(result);
     } else {

@@ -4,8 +4,9 @@ import type { OpenedPicture } from "../engine/opened-picture.js";
 import { engineOf, pictureOf } from "../model/engine-of.js";
 import type { Model } from "../model/model.js";
 import type { NativeTimings } from "../native/binding.js";
-import { questionSchema, signalSchema } from "../base/schemas.js";
+import { askedSchema, signalSchema } from "../base/schemas.js";
 import type { Session } from "../model/session.js";
+import { type Json, withJson } from "../base/json.js";
 import type { ImageInput, Size } from "../base/types.js";
 import { invalidArgument, parseOptions } from "../base/validate.js";
 
@@ -13,6 +14,7 @@ const schema = z.strictObject({
   layers: z.array(z.int().min(0)).min(1).optional(),
   maxTokens: z.int().min(1).max(1 << 20).default(128),
   question: z.boolean().default(false),
+  exact: z.boolean().default(false),
   signal: signalSchema.shape.signal,
 });
 
@@ -23,6 +25,8 @@ export interface AttentionOptions {
   maxTokens?: number;
   /** the question-to-image maps too; default false */
   question?: boolean;
+  /** keeps white space at the ends of the question, which is taken off otherwise; default false */
+  exact?: boolean;
   signal?: AbortSignal;
 }
 
@@ -30,7 +34,12 @@ export interface AttentionOptions {
  * The attention from the model's answer to the tokens of the picture, per layer and head. Attention is a distribution over
  * the whole prompt, so a map sums to at most 1.
  */
-export interface Attention {
+export interface Attention extends AttentionFields {
+  /** for JSON.stringify: the maps as arrays of numbers */
+  toJSON(): Json<AttentionFields>;
+}
+
+interface AttentionFields {
   layers: number[];
   /** per layer */
   heads: number;
@@ -69,8 +78,8 @@ export async function attention(owner: Model | Session, ...rest: unknown[]): Pro
 }
 
 async function captureAttention(engine: Engine, picture: ImageInput | OpenedPicture, question: unknown, options: AttentionOptions = {}): Promise<Attention> {
-  const { layers: asked, maxTokens, question: withQuestion, signal } = parseOptions(schema, options);
-  const text = parseOptions(z.strictObject({ question: questionSchema }), { question }).question;
+  const { layers: asked, maxTokens, question: withQuestion, exact, signal } = parseOptions(schema, options);
+  const text = parseOptions(askedSchema, { question, exact });
   const layers = checkLayers(asked, engine.info.layers);
   const start = performance.now();
   const prompt = await engine.tokenize(text, 0, signal);
@@ -80,7 +89,7 @@ async function captureAttention(engine: Engine, picture: ImageInput | OpenedPict
     const result = await engine.attention(used.picture.session.id, prompt, { layers, maxTokens, question: withQuestion }, signal);
     const { heads, output, question: asking, text: answer, tokens, logLikelihood } = result;
     const timings = { decode: used.decodeMs, ...phases(result.timings, used.visionMs), total: performance.now() - start };
-    return { layers, heads, grid: { ...grid }, output, question: asking, text: answer, tokens, logLikelihood, timings };
+    return withJson({ layers, heads, grid: { ...grid }, output, question: asking, text: answer, tokens, logLikelihood, timings });
   } finally {
     used.release(0);
   }

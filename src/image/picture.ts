@@ -1,6 +1,6 @@
 import sharp from "sharp";
 import { SdRpnError } from "../base/errors.js";
-import type { Box, ImageInput, RawImage, Size } from "../base/types.js";
+import type { Box, ImageInfo, ImageInput, RawImage, Size } from "../base/types.js";
 import { DEFAULT_MAX_IMAGE_PIXELS, checkImageSize } from "./limits.js";
 import { resample, type Color, type RgbPixels } from "./resample.js";
 import { runSharp } from "./sharp-queue.js";
@@ -9,6 +9,8 @@ import { windowOfView } from "./view-layout.js";
 
 /** A decoded picture at full resolution; its size is the one after EXIF rotation. */
 export interface Picture extends Size {
+  /** what results say of it */
+  readonly info: ImageInfo;
   /**
    * The whole picture, scaled bicubically, in the middle of a view of `size`; the rest of the view has the colour `fill`:
    * the model's first look (with a square view LLaVA's expand2square and CLIP's resize).
@@ -41,18 +43,22 @@ export interface Picture extends Size {
 export async function openPicture(input: ImageInput, options: { maxImagePixels?: number; signal?: AbortSignal } = {}): Promise<Picture> {
   const maxPixels = options.maxImagePixels ?? DEFAULT_MAX_IMAGE_PIXELS;
   const source = await readSource(input);
-  const pixels = await runSharp(
+  const { pixels, pages } = await runSharp(
     () => (source.kind === "raw" ? copyRaw(source.image, maxPixels) : decode(source.bytes, source.name, maxPixels)),
     options.signal,
   );
-  return new DecodedPicture(pixels);
+  const { width, height } = pixels;
+  return new DecodedPicture(pixels, { width, height, page: 0, pages, rotated: 0 });
 }
 
 class DecodedPicture implements Picture {
   readonly width: number;
   readonly height: number;
 
-  constructor(private readonly rgb: RgbPixels) {
+  constructor(
+    private readonly rgb: RgbPixels,
+    readonly info: ImageInfo,
+  ) {
     this.width = rgb.width;
     this.height = rgb.height;
   }
@@ -84,7 +90,12 @@ function clip(from: number, to: number, limit: number): [from: number, to: numbe
   return [Math.trunc(Math.min(limit, Math.max(0, from))), Math.trunc(Math.min(limit, Math.max(0, to)))];
 }
 
-async function copyRaw({ data, width, height, channels }: RawImage, maxPixels: number): Promise<RgbPixels> {
+interface Decoded {
+  pixels: RgbPixels;
+  pages: number;
+}
+
+async function copyRaw({ data, width, height, channels }: RawImage, maxPixels: number): Promise<Decoded> {
   checkImageSize({ width, height }, maxPixels);
   if (data.length !== width * height * channels) {
     throw new SdRpnError(
@@ -94,10 +105,10 @@ async function copyRaw({ data, width, height, channels }: RawImage, maxPixels: n
   }
   // A copy, since a picture may be read long after the call; made by sharp so that it does not block the event loop.
   const rgb = await sharp(data, { raw: { width, height, channels }, limitInputPixels: false }).removeAlpha().raw().toBuffer();
-  return { data: rgb, width, height, channels: 3 };
+  return { pixels: { data: rgb, width, height, channels: 3 }, pages: 1 };
 }
 
-async function decode(bytes: Buffer, name: string, maxPixels: number): Promise<RgbPixels> {
+async function decode(bytes: Buffer, name: string, maxPixels: number): Promise<Decoded> {
   try {
     // "error" accepts files about which decoders only warn, but none that end early. The limit is checked here rather
     // than by sharp, whose message would not name the option to change.
@@ -106,7 +117,7 @@ async function decode(bytes: Buffer, name: string, maxPixels: number): Promise<R
     checkImageSize(header, maxPixels);
     const { data, info } = await image.autoOrient().removeAlpha().toColourspace("srgb").raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
     if (info.channels !== 3) throw new Error(`${info.channels} channels after conversion to RGB`);
-    return { data, width: info.width, height: info.height, channels: 3 };
+    return { pixels: { data, width: info.width, height: info.height, channels: 3 }, pages: header.pages ?? 1 };
   } catch (error) {
     if (error instanceof SdRpnError) throw error;
     const reason = (error as Error).message.split("\n")[0].replace(/[:\s]+$/, "");

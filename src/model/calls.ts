@@ -1,10 +1,9 @@
-import { z } from "zod";
 import { answerQuestion } from "../answer/answer-question.js";
 import { streamAnswer } from "../answer/answer-stream.js";
 import { answerSchema, type AnswerOptions, type PredictOptions, predictSchema } from "../answer/options.js";
 import { predictRegion } from "../answer/predict-region.js";
 import { SdRpnError } from "../base/errors.js";
-import { questionSchema } from "../base/schemas.js";
+import { askedSchema } from "../base/schemas.js";
 import { linkSignals } from "../base/signals.js";
 import type { Answer, AnswerEvent, ImageInput, RoI } from "../base/types.js";
 import { parseOptions } from "../base/validate.js";
@@ -14,10 +13,8 @@ import { OpenedPicture } from "../engine/opened-picture.js";
 // The calls that models and sessions share. A model passes the image given by the caller, a session its opened picture; the
 // functions here accept either.
 
-const question = z.strictObject({ question: questionSchema });
-
-function checkQuestion(value: unknown): string {
-  return parseOptions(question, { question: value }).question;
+function checkQuestion(question: unknown, { exact }: { exact: boolean }): string {
+  return parseOptions(askedSchema, { question, exact });
 }
 
 /**
@@ -53,13 +50,13 @@ export async function inTurn<T>(
 
 export async function predictRoI(engine: Engine, picture: ImageInput | OpenedPicture, text: unknown, options: PredictOptions = {}): Promise<RoI> {
   const checked = parseOptions(predictSchema, options);
-  const asked = checkQuestion(text);
+  const asked = checkQuestion(text, checked);
   return inTurn(engine, picture, checked.signal, (signal) => predictRegion(engine, picture, asked, { ...checked, signal }));
 }
 
 export async function answer(engine: Engine, picture: ImageInput | OpenedPicture, text: unknown, options: AnswerOptions = {}): Promise<Answer> {
   const checked = parseOptions(answerSchema, options);
-  const asked = checkQuestion(text);
+  const asked = checkQuestion(text, checked);
   return inTurn(engine, picture, checked.signal, (signal) => answerQuestion(engine, picture, asked, { ...checked, signal }));
 }
 
@@ -70,7 +67,7 @@ export async function* answerStream(
   options: AnswerOptions = {},
 ): AsyncGenerator<AnswerEvent, void, undefined> {
   const checked = parseOptions(answerSchema, options);
-  const asked = checkQuestion(text);
+  const asked = checkQuestion(text, checked);
   yield* streamAnswer((on, left) => {
     const onToken = (piece: string): void => {
       on.text(piece);

@@ -1,4 +1,5 @@
-import { readLogits } from "../../src/answer/predict-region";
+import { Clock } from "../../src/answer/clock";
+import { regionResult } from "../../src/answer/region-result";
 import { looksOfRegion } from "../../src/answer/second-look";
 import { OpenedPicture } from "../../src/engine/opened-picture";
 import { renderOverlay } from "../../src/image/overlay";
@@ -96,15 +97,15 @@ describe("24 x 12 cells", () => {
 
   test("prediction and second look take the layout of the picture", async () => {
     const picture = await opened(768, 384);
-    const { map, region, boxes } = readLogits(logits, picture, 0.3);
+    const { map, region, boxes } = regionResult(logits, picture, 0.3, new Clock().stop());
     expect(map).toMatchObject({ width: 24, height: 12 });
     expect(boxes).toHaveLength(1);
-    expect(looksOfRegion({ region }, logits, picture, false)).toEqual([{ box: { x: 448, y: 64, width: 128, height: 128 }, keep: null }]);
+    expect(looksOfRegion({ region })).toEqual([{ box: { x: 448, y: 64, width: 128, height: 128 }, keep: null }]);
   });
 
   test("the overlay puts the heat over the same pixels as the box", async () => {
     const picture = await opened(768, 384);
-    const roi = readLogits(logits, picture, 0.3);
+    const roi = regionResult(logits, picture, 0.3, new Clock().stop());
     const drawn = await renderOverlay({ data: picture.source.pixels().data, width: 768, height: 384, channels: 3 }, { ...roi, boxes: [], region: { kind: "none", crop: null, keep: null } }, { model: WIDE.pixels });
     const { data } = (await openPicture(drawn)).pixels();
     const changed = (x: number, y: number): boolean => data[(y * 768 + x) * 3] !== 128;
