@@ -136,17 +136,22 @@ describe("answer", () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     expect(stdout.trim().split("\n")).toHaveLength(1);
     const answer = JSON.parse(stdout) as { roi: { map: { data: unknown[] }; boxes: unknown[] } };
-    expect(answer).toEqual({
+    expect(answer).toMatchObject({
       text: object.answer.slice(0, 2),
       roi: {
         found: true,
         boxes: expect.any(Array),
         region: { kind: "crop", crop: expect.objectContaining({ width: expect.any(Number) }), keep: null },
+        boxesNormalized: expect.any(Array),
         map: { width: 12, height: 12, data: expect.any(Array) },
+        image: { width: 1008, height: 1008, page: 0, pages: 1, rotated: 0 },
+        hints: [],
         timings: expect.objectContaining({ rpn: expect.any(Number) }),
       },
       usedRoI: true,
       finishReason: "length",
+      image: { width: 1008, height: 1008, page: 0, pages: 1, rotated: 0 },
+      hints: [],
       usage: { promptTokens: expect.any(Number), imageTokens: 144, roiTokens: 144, completionTokens: 2, reusedTokens: expect.any(Number) },
       timings: expect.objectContaining({ decode: expect.any(Number), generate: expect.any(Number), total: expect.any(Number) }),
     });
