@@ -1,21 +1,13 @@
 #include "resample.h"
 
 #include "error.h"
+#include "resample-kernel.h"
 
 #include <algorithm>
 #include <cmath>
 #include <vector>
 
-// fraction bits of a weight: 8-bit samples times weights, summed, then still fit 32 bits
-static constexpr int PRECISION = 22;
-static constexpr int HALF = 1 << (PRECISION - 1);
-
-// A weight is HIGH * high + low with 16-bit parts of its sign: SIMD multiplies and adds 16-bit pairs in one instruction,
-// where 32-bit products take many, and the sums stay the same integers.
-static constexpr int HIGH = 1 << 12;
-
-// weights of an output come in multiples of this, the last ones 0, so that SIMD loops have no remainder
-static constexpr int LANES = 8;
+static constexpr int32_t HALF = 1 << (SD_RESAMPLE_PRECISION - 1); // rounds
 
 // Fixed-point weights of one axis: output i reads count[i] samples of the source from start[i] on.
 struct taps {
@@ -48,7 +40,7 @@ static taps make_taps(int64_t offset, int inner, int available, int outer, sd_fi
     const double support = filter_radius(filter) * widening;
 
     taps t;
-    t.stride = (int(std::ceil(support)) * 2 + LANES) / LANES * LANES;
+    t.stride = (int(std::ceil(support)) * 2 + SD_RESAMPLE_LANES) / SD_RESAMPLE_LANES * SD_RESAMPLE_LANES;
     t.start.resize(outer);
     t.count.resize(outer);
     t.outside.resize(outer);
@@ -69,7 +61,7 @@ static taps make_taps(int64_t offset, int inner, int available, int outer, sd_fi
         t.start[i] = int(std::min<int64_t>(available, std::max<int64_t>(0, first + offset)));
         int32_t * weights = t.weights.data() + size_t(i) * t.stride;
         for (int x = first; x < last; x++) {
-            const double scaled = exact[x - first] / total * (1 << PRECISION);
+            const double scaled = exact[x - first] / total * (1 << SD_RESAMPLE_PRECISION);
             const int32_t fixed = int32_t(scaled + (scaled < 0 ? -0.5 : 0.5));
             if (x + offset < 0 || x + offset >= available) {
                 t.outside[i] += fixed;
@@ -81,83 +73,89 @@ static taps make_taps(int64_t offset, int inner, int available, int outer, sd_fi
     return t;
 }
 
-static uint8_t to_byte(int32_t sum) {
-    return uint8_t(std::clamp(sum >> PRECISION, 0, 255));
-}
-
 static void check_cancel(const sd_resample_params & p) {
     if (p.cancel && p.cancel->load(std::memory_order_relaxed)) {
         throw sd_error("ABORTED", "The operation was aborted");
     }
 }
 
-static int32_t dot(const int16_t * a, const int16_t * b, int n_blocks) {
-    int32_t sum = 0;
-    for (int k = 0; k < n_blocks * LANES; k++) {
-        sum += int32_t(a[k]) * b[k];
-    }
-    return sum;
+static int padded(int n) {
+    return (n + SD_RESAMPLE_GROUP - 1) / SD_RESAMPLE_GROUP * SD_RESAMPLE_GROUP;
 }
 
-// the horizontal pass over `rows` rows of the source from `first_row` on: rows * out_width pixels
-static std::vector<uint8_t> narrow(const sd_resample_params & p, const taps & columns, const uint8_t * rgb, int first_row, int rows) {
-    std::vector<int16_t> high(columns.weights.size()), low(columns.weights.size());
-    for (size_t k = 0; k < high.size(); k++) {
-        high[k] = int16_t(columns.weights[k] / HIGH);
-        low[k] = int16_t(columns.weights[k] % HIGH);
-    }
-    // starts and ends of the weights grow with i
-    const int begin = columns.start.front();
-    const int width = columns.start.back() + columns.count.back() - begin;
-    // one plane per channel; behind it zeros, for the weights that are 0
-    std::vector<int16_t> planes[3];
-    for (auto & plane : planes) {
-        plane.resize(width + LANES);
-    }
+// what the kernels take: weights in two parts, outputs in whole groups
+struct columns {
+    std::vector<int16_t> high, low;
+    std::vector<int32_t> start, n_blocks, base[3];
+    sd_resample_columns view;
 
-    std::vector<uint8_t> out(size_t(rows) * p.out_width * 3);
-    uint8_t * to = out.data();
-    for (int y = 0; y < rows; y++) {
-        check_cancel(p);
-        const uint8_t * row = rgb + (size_t(first_row + y) * p.width + begin) * 3;
-        int16_t *red = planes[0].data(), *green = planes[1].data(), *blue = planes[2].data();
-        for (int x = 0; x < width; x++) {
-            red[x] = row[3 * x];
-            green[x] = row[3 * x + 1];
-            blue[x] = row[3 * x + 2];
+    columns(const taps & t, const uint8_t (&fill)[3], int begin) {
+        const int n_out = padded(int(t.start.size()));
+        high.resize(size_t(n_out) * t.stride);
+        low.resize(high.size());
+        for (size_t k = 0; k < t.weights.size(); k++) {
+            high[k] = int16_t(t.weights[k] / SD_RESAMPLE_HIGH);
+            low[k] = int16_t(t.weights[k] % SD_RESAMPLE_HIGH);
         }
-        for (int i = 0; i < p.out_width; i++) {
-            const int16_t * h = high.data() + size_t(i) * columns.stride;
-            const int16_t * l = low.data() + size_t(i) * columns.stride;
-            const int from = columns.start[i] - begin;
-            const int n_blocks = (columns.count[i] + LANES - 1) / LANES;
+        start.resize(n_out);
+        n_blocks.resize(n_out);
+        for (auto & b : base) {
+            b.resize(n_out);
+        }
+        for (size_t i = 0; i < t.start.size(); i++) {
+            start[i] = t.start[i] - begin;
+            n_blocks[i] = (t.count[i] + SD_RESAMPLE_LANES - 1) / SD_RESAMPLE_LANES;
             for (int c = 0; c < 3; c++) {
-                const int16_t * samples = planes[c].data() + from;
-                *to++ = to_byte(HALF + columns.outside[i] * p.fill[c] + dot(h, samples, n_blocks) * HIGH + dot(l, samples, n_blocks));
+                base[c][i] = HALF + t.outside[i] * fill[c];
             }
         }
+        view = { n_out, t.stride, start.data(), n_blocks.data(), high.data(), low.data(), { base[0].data(), base[1].data(), base[2].data() } };
+    }
+};
+
+// the horizontal pass over `rows` rows of the source from `first_row` on: each becomes three planes of padded(out_width) bytes
+static std::vector<uint8_t> narrow(
+    const sd_resample_kernel & kernel, const sd_resample_params & p, const taps & t, const uint8_t * rgb, int first_row, int rows) {
+    // starts and ends of the weights grow with i
+    const int begin = t.start.front();
+    const int width = t.start.back() + t.count.back() - begin;
+    const columns columns(t, p.fill, begin);
+    // behind the samples zeros, for the weights that are 0
+    std::vector<int16_t> samples[3];
+    int16_t * planes[3];
+    for (int c = 0; c < 3; c++) {
+        samples[c].resize(width + SD_RESAMPLE_LANES);
+        planes[c] = samples[c].data();
+    }
+
+    const int pitch = columns.view.n_out;
+    std::vector<uint8_t> out(size_t(rows) * 3 * pitch);
+    for (int y = 0; y < rows; y++) {
+        check_cancel(p);
+        kernel.split(rgb + (size_t(first_row + y) * p.width + begin) * 3, width, planes);
+        kernel.narrow(columns.view, planes, out.data() + size_t(y) * 3 * pitch);
     }
     return out;
 }
 
 // the vertical pass over what narrow() returned
-static void flatten(const sd_resample_params & p, const taps & rows, const std::vector<uint8_t> & narrowed, int first_row, uint8_t * out) {
-    const int length = p.out_width * 3;
-    std::vector<int32_t> sums(length);
+static void flatten(
+    const sd_resample_kernel & kernel, const sd_resample_params & p, const taps & rows, const std::vector<uint8_t> & narrowed, int first_row, uint8_t * out) {
+    const int pitch = padded(p.out_width);
+    std::vector<int32_t> sums(3 * pitch);
     for (int i = 0; i < p.out_height; i++) {
         check_cancel(p);
-        for (int x = 0; x < length; x++) {
-            sums[x] = HALF + rows.outside[i] * p.fill[x % 3];
+        for (int c = 0; c < 3; c++) {
+            std::fill_n(sums.data() + c * pitch, pitch, HALF + rows.outside[i] * p.fill[c]);
         }
         for (int k = 0; k < rows.count[i]; k++) {
-            const int32_t weight = rows.of(i)[k];
-            const uint8_t * row = narrowed.data() + size_t(rows.start[i] + k - first_row) * length;
-            for (int x = 0; x < length; x++) {
-                sums[x] += weight * row[x];
-            }
+            kernel.add(sums.data(), narrowed.data() + size_t(rows.start[i] + k - first_row) * 3 * pitch, rows.of(i)[k], 3 * pitch);
         }
-        for (int x = 0; x < length; x++) {
-            out[size_t(i) * length + x] = to_byte(sums[x]);
+        uint8_t * to = out + size_t(i) * p.out_width * 3;
+        for (int x = 0; x < p.out_width; x++) {
+            for (int c = 0; c < 3; c++) {
+                to[3 * x + c] = sd_resample_byte(sums[c * pitch + x]);
+            }
         }
     }
 }
@@ -169,6 +167,11 @@ static void check_side(const char * name, int value, int max) {
 }
 
 void sd_resample(const sd_resample_params & p, const uint8_t * rgb, uint8_t * out) {
+    static const sd_resample_kernel * const avx2 = sd_resample_avx2();
+    sd_resample_with(avx2 ? *avx2 : sd_resample_portable(), p, rgb, out);
+}
+
+void sd_resample_with(const sd_resample_kernel & kernel, const sd_resample_params & p, const uint8_t * rgb, uint8_t * out) {
     check_side("the picture's width", p.width, SD_RESAMPLE_MAX_IN);
     check_side("the picture's height", p.height, SD_RESAMPLE_MAX_IN);
     check_side("the window's width", p.window_width, SD_RESAMPLE_MAX_IN);
@@ -180,5 +183,5 @@ void sd_resample(const sd_resample_params & p, const uint8_t * rgb, uint8_t * ou
     // rows of the source that the window covers; none where it lies outside
     const int first_row = rows.start.front();
     const int n_rows = rows.start.back() + rows.count.back() - first_row;
-    flatten(p, rows, narrow(p, columns, rgb, first_row, n_rows), first_row, out);
+    flatten(kernel, p, rows, narrow(kernel, p, columns, rgb, first_row, n_rows), first_row, out);
 }

@@ -1,7 +1,11 @@
+#include "resample-kernel.h"
 #include "resample.h"
 #include "test.h"
 
 #include <algorithm>
+
+// the kernel under test
+static const sd_resample_kernel * kernel = nullptr;
 
 struct pixels {
     int width = 0, height = 0;
@@ -34,7 +38,7 @@ static sd_resample_params params(const pixels & src, int side, sd_filter filter)
 
 static std::vector<uint8_t> run(const pixels & src, const sd_resample_params & p) {
     std::vector<uint8_t> out(size_t(std::clamp(p.out_width, 1, SD_RESAMPLE_MAX_OUT)) * std::clamp(p.out_height, 1, SD_RESAMPLE_MAX_OUT) * 3);
-    sd_resample(p, src.rgb.data(), out.data());
+    sd_resample_with(*kernel, p, src.rgb.data(), out.data());
     return out;
 }
 
@@ -156,11 +160,50 @@ static void test_errors() {
     CHECK(run(src, p) == run(src, good));
 }
 
+// sizes around the kernels' groups of samples and outputs; the sums of any kernel are the same integers
+static void test_kernels_agree(const sd_resample_kernel & other) {
+    uint32_t state = 1;
+    auto below = [&](int n) {
+        state = state * 1664525u + 1013904223u;
+        return int((state >> 8) % uint32_t(n));
+    };
+    int differ = 0;
+    for (int i = 0; i < 400; i++) {
+        const pixels src = checker(1 + below(i % 4 ? 70 : 900), 1 + below(40));
+        sd_resample_params p = params(src, 1, i % 2 ? SD_FILTER_BICUBIC : SD_FILTER_BILINEAR);
+        p.window_x = below(src.width + 20) - 10;
+        p.window_y = below(src.height + 20) - 10;
+        p.window_width = 1 + below(src.width + 30);
+        p.window_height = 1 + below(src.height + 30);
+        p.out_width = 1 + below(60);
+        p.out_height = 1 + below(20);
+        p.fill[0] = 250;
+        p.fill[2] = uint8_t(i);
+        std::vector<uint8_t> expected(size_t(p.out_width) * p.out_height * 3);
+        sd_resample_with(sd_resample_portable(), p, src.rgb.data(), expected.data());
+        std::vector<uint8_t> got(expected.size());
+        sd_resample_with(other, p, src.rgb.data(), got.data());
+        differ += got != expected;
+        // what programs call
+        sd_resample(p, src.rgb.data(), got.data());
+        differ += got != expected;
+    }
+    CHECK(differ == 0);
+}
+
 int main() {
     return test_main("resample", [] {
-        test_pillow();
-        test_windows();
-        test_extremes();
-        test_errors();
+        for (const sd_resample_kernel * k : { &sd_resample_portable(), sd_resample_avx2() }) {
+            if (!k) {
+                printf("this processor has no AVX2: one kernel is tested\n");
+                continue;
+            }
+            kernel = k;
+            test_pillow();
+            test_windows();
+            test_extremes();
+            test_errors();
+            test_kernels_agree(*k);
+        }
     });
 }
