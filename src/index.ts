@@ -45,5 +45,7 @@ export type {
   ScoredBox,
   Size,
   Timings,
+  TokenLogprob,
+  TokenLogprobs,
   Usage,
 } from "./base/types.js";

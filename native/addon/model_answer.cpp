@@ -3,6 +3,7 @@
 #include "model_job.h"
 
 #include "args.h"
+#include "logprobs_wrap.h"
 
 // open(tokens, view) -> { session, tokens, bytes, timings }; tokens are those before the image
 Napi::Value model_wrap::open(const Napi::CallbackInfo & info) {
@@ -114,6 +115,8 @@ static sd_generate_params read_params(const Napi::Value & v) {
     p.top_k = args::integer(o.Get("topK"), "topK", 0);
     p.seed = uint32_t(args::id(o.Get("seed"), "seed", 4294967295.0));
     p.ignore_eos = args::boolean(o.Get("ignoreEos"), "ignoreEos");
+    p.logprobs = args::boolean(o.Get("logprobs"), "logprobs");
+    p.n_top = args::integer(o.Get("topLogprobs"), "topLogprobs", 0);
     args::for_each(o.Get("stop"), "stop", [&](const Napi::Value & word) {
         p.stop.push_back(args::string(word, "stop"));
         if (p.stop.back().empty()) {
@@ -123,7 +126,7 @@ static sd_generate_params read_params(const Napi::Value & v) {
     return p;
 }
 
-// answer(session, tokens, views, params, onText?) -> { text, finish, usage, timings }
+// answer(session, tokens, views, params, onText?) -> { text, finish, usage, timings, logprobs }
 Napi::Value model_wrap::answer(const Napi::CallbackInfo & info) {
     const int id = args::integer(info[0], "session");
     const sd_generate_params params = read_params(info[3]);
@@ -134,6 +137,7 @@ Napi::Value model_wrap::answer(const Napi::CallbackInfo & info) {
         int prompt = 0, roi = 0, reused = 0, completion = 0;
         size_t bytes = 0;
         sd_timings t;
+        std::vector<named_logprobs> logprobs;
     };
     auto out = std::make_shared<out_t>();
     auto answer = std::make_shared<std::unique_ptr<sd_answer>>();
@@ -154,6 +158,7 @@ Napi::Value model_wrap::answer(const Napi::CallbackInfo & info) {
         out->reused = a.n_reused;
         out->completion = int(a.tokens.size());
         out->t = a.timings;
+        out->logprobs = name_logprobs(a);
         answer->reset(); // on the thread that made it
         return false;
     };
@@ -172,7 +177,7 @@ Napi::Value model_wrap::answer(const Napi::CallbackInfo & info) {
         views.clear(); // the job lives as long as the answer
         out->bytes = s.bytes();
     };
-    return on_model(job, std::move(run), [out](Napi::Env env) {
+    return on_model(job, std::move(run), [out, logprobs = params.logprobs](Napi::Env env) {
         Napi::Object o = Napi::Object::New(env);
         o.Set("text", out->text);
         o.Set("finishReason", out->finish == SD_FINISH_STOP ? "stop" : out->finish == SD_FINISH_LENGTH ? "length" : "aborted");
@@ -182,6 +187,7 @@ Napi::Value model_wrap::answer(const Napi::CallbackInfo & info) {
         o.Set("completionTokens", out->completion);
         o.Set("bytes", double(out->bytes));
         o.Set("timings", timings_object(env, out->t));
+        o.Set("logprobs", logprobs ? Napi::Value(logprobs_array(env, out->logprobs)) : env.Null());
         return o;
     });
 }

@@ -102,12 +102,12 @@ static void feed_prompt(sd_answer & a, sd_session & s, const std::vector<llama_t
     a.timings.prefill += ms_since(start);
 }
 
-std::string sd_token_text(const llama_vocab * vocab, llama_token token) {
+std::string sd_token_text(const llama_vocab * vocab, llama_token token, bool special) {
     std::string s(64, '\0');
-    int n = llama_token_to_piece(vocab, token, &s[0], int(s.size()), 0, false);
+    int n = llama_token_to_piece(vocab, token, &s[0], int(s.size()), 0, special);
     if (n < 0) {
         s.resize(-n);
-        n = llama_token_to_piece(vocab, token, &s[0], int(s.size()), 0, false);
+        n = llama_token_to_piece(vocab, token, &s[0], int(s.size()), 0, special);
     }
     s.resize(std::max(0, n));
     return s;
@@ -138,6 +138,9 @@ static void sample(sd_answer & a, int i) {
         a.finish = SD_FINISH_STOP;
     } else {
         a.tokens.push_back(token);
+        if (a.params.logprobs) {
+            a.logprobs.push_back(sd_logprobs_of(llama_get_logits_ith(a.cells.ctx, i), m.info.n_vocab, token, a.params.n_top));
+        }
         a.next = token;
         const std::string out = a.text.push(sd_token_text(m.vocab, token));
         if (!out.empty() && a.on_text) {

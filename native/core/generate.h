@@ -3,6 +3,7 @@
 // An answer: [system][image] from the session, then [second look][question] in a sequence of its own, then token by token.
 // Several answers advance together, one token each per step.
 
+#include "logprobs.h"
 #include "session.h"
 #include "text-stream.h"
 
@@ -14,6 +15,8 @@ struct sd_generate_params {
     uint32_t seed = 0;
     bool ignore_eos = false;
     std::vector<std::string> stop;
+    bool logprobs = false; // keep each token's log-probability,
+    int n_top = 0;         // and those of so many of the likeliest tokens in its place
 };
 
 enum sd_finish { SD_FINISH_NONE, SD_FINISH_STOP, SD_FINISH_LENGTH, SD_FINISH_ABORTED };
@@ -29,7 +32,8 @@ struct sd_answer {
     llama_sampler * sampler = nullptr;
     sd_text_stream text;
     std::function<void(const std::string &)> on_text;
-    std::vector<llama_token> tokens; // generated so far, end token excluded
+    std::vector<llama_token> tokens;         // generated so far, end token excluded
+    std::vector<sd_token_logprobs> logprobs; // of each of them, where asked for
     sd_finish finish = SD_FINISH_NONE;
     sd_timings timings;
     int n_prompt = 0, n_roi = 0, n_reused = 0;
@@ -40,8 +44,8 @@ struct sd_answer {
     sd_answer & operator=(const sd_answer &) = delete;
 };
 
-// the text of one token, possibly part of a UTF-8 character; nothing for control tokens
-std::string sd_token_text(const llama_vocab * vocab, llama_token token);
+// The text of one token, possibly part of a UTF-8 character. Control tokens write nothing; with `special` it is their name.
+std::string sd_token_text(const llama_vocab * vocab, llama_token token, bool special = false);
 
 // Prompt and first token. Throws CONTEXT_OVERFLOW before any work when the prompt does not fit.
 std::unique_ptr<sd_answer> sd_answer_start(sd_session & session, const std::vector<llama_token> & question, const std::vector<sd_view> & views,

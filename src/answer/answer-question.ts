@@ -7,6 +7,7 @@ import type { Engine } from "../engine/engine.js";
 import type { OpenedPicture } from "../engine/opened-picture.js";
 import { cellCount } from "../image/view-layout.js";
 import { Clock } from "./clock.js";
+import { confidenceOf } from "./confidence.js";
 import type { answerSchema } from "./options.js";
 import { regionResult } from "./region-result.js";
 import { cutViews, type Look, looksAtBoxes, looksOfRegion } from "./second-look.js";
@@ -68,6 +69,7 @@ export async function answerQuestion(
         // where a region was computed first, that pass computed or reused the prefix for this call
         reusedTokens: proposes ? reused : result.reusedTokens,
       },
+      ...(result.logprobs && { logprobs: result.logprobs, ...confidenceOf(result.logprobs) }),
       image: { ...opened.source.info },
       hints: roi?.hints ?? [],
       timings: clock.stop(),
@@ -82,7 +84,7 @@ export async function answerQuestion(
 }
 
 function generateParams(options: CheckedAnswerOptions) {
-  const { maxTokens, temperature, topP, topK, seed, stop } = options;
+  const { maxTokens, temperature, topP, topK, seed, stop, logprobs } = options;
   return {
     maxTokens,
     temperature,
@@ -91,5 +93,7 @@ function generateParams(options: CheckedAnswerOptions) {
     seed: seed ?? randomInt(2 ** 32),
     ignoreEos: false,
     stop: typeof stop === "string" ? [stop] : stop,
+    logprobs: logprobs !== false,
+    topLogprobs: typeof logprobs === "number" ? logprobs : 0,
   };
 }

@@ -19,6 +19,7 @@ export const answerSchema = z.strictObject({
   seed: z.int().min(0).max(0xffffffff).optional(),
   exact: z.boolean().default(false),
   stop: z.union([z.string().min(1), z.array(z.string().min(1))]).default([]),
+  logprobs: z.union([z.boolean(), z.int().min(1).max(20)]).default(false),
   onToken: callback<(text: string) => void>(),
   signal,
 });
@@ -55,6 +56,11 @@ export interface AnswerOptions {
   seed?: number;
   /** the answer ends before any of these */
   stop?: string | string[];
+  /**
+   * `logprobs` and `confidence` in the result: how likely the model found each token, before temperature, topP, topK and
+   * grammar. A number, 1 to 20, adds so many of the likeliest tokens in its place. Default false.
+   */
+  logprobs?: boolean | number;
   /** receives the text in pieces as it is generated; joined they are the text of the answer */
   onToken?: (text: string) => void;
   signal?: AbortSignal;

@@ -109,6 +109,20 @@ export interface Usage {
   reusedTokens: number;
 }
 
+/** A token, and the natural logarithm of its probability. */
+export interface TokenLogprob {
+  id: number;
+  /** what it writes; bytes that are no whole character on their own are U+FFFD, control tokens have their name */
+  text: string;
+  logprob: number;
+}
+
+/** A token of an answer, with the likeliest tokens in its place. */
+export interface TokenLogprobs extends TokenLogprob {
+  /** likeliest first; as many as were asked for */
+  top: TokenLogprob[];
+}
+
 interface AnswerFields {
   text: string;
   /** where the network looked, or null where it was not asked */
@@ -117,6 +131,10 @@ interface AnswerFields {
   usedRoI: boolean;
   finishReason: FinishReason;
   usage: Usage;
+  /** with the option `logprobs`: an entry for each of the `usage.completionTokens` */
+  logprobs?: TokenLogprobs[];
+  /** with `logprobs`: the geometric mean of the tokens' probabilities, 0..1; not there where the answer has no token */
+  confidence?: number;
   /** the picture's size, and which of a file's pages it is */
   image: ImageInfo;
   hints: Hint[];

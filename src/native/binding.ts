@@ -1,4 +1,4 @@
-import type { Box, Size } from "../base/types.js";
+import type { Box, Size, TokenLogprobs } from "../base/types.js";
 import { loadBinary } from "./loader.js";
 
 /** A job on a native thread; `cancel(id)` of its object ends it early. */
@@ -70,6 +70,9 @@ export interface NativeGenerateParams {
   seed: number;
   ignoreEos: boolean;
   stop: string[];
+  /** the log-probability of each token, and those of `topLogprobs` of the likeliest in its place */
+  logprobs: boolean;
+  topLogprobs: number;
 }
 
 interface NativeCounts {
@@ -91,6 +94,8 @@ export interface NativeAnswer extends NativeCounts {
   roiTokens: number;
   reusedTokens: number;
   completionTokens: number;
+  /** null where not asked for */
+  logprobs: TokenLogprobs[] | null;
 }
 
 export interface NativeAttentionParams {

@@ -5,6 +5,7 @@
 #include "family/layout.h"
 #include "generate.h"
 #include "log.h"
+#include "logprobs.h"
 
 #include <algorithm>
 #include <cmath>
@@ -210,12 +211,7 @@ static void rewind(sd_attention_context & c) {
 }
 
 static double log_probability(const float * logits, int n_vocab, llama_token token) {
-    const double max = *std::max_element(logits, logits + n_vocab);
-    double sum = 0;
-    for (int i = 0; i < n_vocab; i++) {
-        sum += std::exp(logits[i] - max);
-    }
-    return logits[token] - max - std::log(sum);
+    return logits[token] - sd_log_sum_exp(logits, n_vocab);
 }
 
 static const float * logits_at(const sd_attention_context & c, int i) {
