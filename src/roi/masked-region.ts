@@ -16,7 +16,7 @@ export function regionOf(gridBoxes: readonly GridBox[], mask: readonly boolean[]
   if (gridBoxes.length === 1) {
     return { kind: "crop", crop, keep: null };
   }
-  const keep = resampledMask(mask, enclosing, view.grid);
+  const keep = resampledMask(mask, enclosing, view.grid, view.grid);
   return keep.length > 0 ? { kind: "masked", crop, keep } : { kind: "none", crop: null, keep: null };
 }
 
@@ -29,15 +29,15 @@ interface Tap {
 }
 
 /**
- * The part of a mask inside `box`, scaled bilinearly to the whole grid: row-major indexes of the cells above a half.
+ * The part of a mask inside `box`, scaled bilinearly to the grid `to`: row-major indexes of the cells above a half.
  *
  * Exact halves occur at sides of 8, 12 and 16 cells, so the rounding is that of PyTorch's `interpolate` with
  * `align_corners=False`: positions in double from a float32 scale, float32 weights and sums, columns first.
  */
-function resampledMask(mask: ArrayLike<boolean>, [x0, y0, x1, y1]: GridBox, { width, height }: Size): number[] {
-  const columns = taps(x1 - x0, width);
-  const rows = taps(y1 - y0, height);
-  const value = (x: number, y: number): number => (mask[(y0 + y) * width + x0 + x] ? 1 : 0);
+export function resampledMask(mask: ArrayLike<boolean>, [x0, y0, x1, y1]: GridBox, from: Size, to: Size): number[] {
+  const columns = taps(x1 - x0, to.width);
+  const rows = taps(y1 - y0, to.height);
+  const value = (x: number, y: number): number => (mask[(y0 + y) * from.width + x0 + x] ? 1 : 0);
   const along = (tap: Tap, near: number, far: number): number =>
     Math.fround(Math.fround(tap.nearWeight * near) + Math.fround(tap.farWeight * far));
   const inRow = (column: Tap, y: number): number => along(column, value(column.near, y), value(column.far, y));
@@ -46,7 +46,7 @@ function resampledMask(mask: ArrayLike<boolean>, [x0, y0, x1, y1]: GridBox, { wi
   rows.forEach((row, y) => {
     columns.forEach((column, x) => {
       if (along(row, inRow(column, row.near), inRow(column, row.far)) > 0.5) {
-        keep.push(y * width + x);
+        keep.push(y * to.width + x);
       }
     });
   });
