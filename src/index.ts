@@ -19,7 +19,7 @@ export { regionFromMap } from "./roi/region-from-map.js";
 export type { RoIOptions, ViewOptions } from "./roi/options.js";
 export type { GridBox } from "./roi/components.js";
 export type { NumberArray } from "./roi/number-array.js";
-export { pseudoLabels, type PseudoLabelOptions, type PseudoLabels } from "./distill/pseudo-labels.js";
+export { pseudoLabels, type PseudoLabelOptions, type PseudoLabels } from "./roi/pseudo-labels.js";
 export * as distill from "./distill/index.js";
 export { vqaAccuracy } from "./metrics/vqa-accuracy.js";
 export { anls } from "./metrics/anls.js";
@@ -41,6 +41,7 @@ export type {
   ImageInput,
   RawImage,
   Region,
+  RegionMethod,
   RoI,
   ScoredBox,
   Size,

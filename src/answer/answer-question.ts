@@ -8,6 +8,7 @@ import type { OpenedPicture } from "../engine/opened-picture.js";
 import { cellCount } from "../image/view-layout.js";
 import { Clock } from "./clock.js";
 import { confidenceOf } from "./confidence.js";
+import { METHODS, methodOfAnswer } from "./methods/choose-method.js";
 import type { answerSchema } from "./options.js";
 import { regionResult } from "./region-result.js";
 import { cutViews, type Look, looksAtBoxes, looksOfRegion } from "./second-look.js";
@@ -23,12 +24,9 @@ export async function answerQuestion(
   onRoI?: (roi: RoI) => void,
 ): Promise<Answer> {
   const { signal } = options;
-  if (options.roi === "always") {
-    engine.requireRpn();
-  }
-  const proposes = typeof options.roi === "string" && options.roi !== "never" && engine.info.rpn !== null;
+  const method = methodOfAnswer(engine, options);
   const clock = new Clock();
-  const tokens = await engine.tokenize(question, Array.isArray(options.roi) ? options.roi.length : proposes ? 1 : 0, signal);
+  const tokens = await engine.tokenize(question, Array.isArray(options.roi) ? options.roi.length : method ? 1 : 0, signal);
   const used = await engine.usePicture(picture, signal);
   clock.add(used);
   const opened = used.picture;
@@ -37,12 +35,13 @@ export async function answerQuestion(
     let roi: RoI | null = null;
     let looks: Look[] = [];
     let reused = 0;
-    if (proposes) {
-      const result = await engine.roi(opened.session.id, tokens, engine.imageTokens, signal);
-      bytes = result.bytes;
-      reused = result.reused;
-      clock.addNative(result.timings);
-      roi = regionResult(result.logits, opened, options.threshold ?? engine.defaultThreshold, clock.stop(), options.roi === "always");
+    if (method) {
+      const asked = { picture: opened, question, tokens, threshold: options.threshold, reserve: engine.imageTokens, signal };
+      const proposed = await METHODS[method](engine, asked);
+      bytes = proposed.bytes;
+      reused = proposed.reused;
+      clock.addNative(proposed.timings);
+      roi = regionResult(method, proposed, opened, clock.stop(), options.roi === "always");
       looks = looksOfRegion(roi);
       onRoI?.(roi);
     } else if (Array.isArray(options.roi)) {
@@ -66,8 +65,8 @@ export async function answerQuestion(
         imageTokens: cellCount(opened.layout),
         roiTokens: result.roiTokens,
         completionTokens: result.completionTokens,
-        // where a region was computed first, that pass computed or reused the prefix for this call
-        reusedTokens: proposes ? reused : result.reusedTokens,
+        // where the network was asked first, that pass computed or reused the prefix for this call
+        reusedTokens: method === "rpn" ? reused : result.reusedTokens,
       },
       ...(result.logprobs && { logprobs: result.logprobs, ...confidenceOf(result.logprobs) }),
       image: { ...opened.source.info },

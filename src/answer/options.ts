@@ -1,16 +1,19 @@
 import { z } from "zod";
 import { abortSignal as signal, callback } from "../base/schemas.js";
-import type { Box } from "../base/types.js";
+import type { Box, RegionMethod } from "../base/types.js";
 
 const box = z.strictObject({ x: z.number(), y: z.number(), width: z.number().positive(), height: z.number().positive() });
 
-export const predictSchema = z.strictObject({ threshold: z.number().min(-1).max(1).optional(), exact: z.boolean().default(false), signal });
+const method = z.enum(["rpn", "attention", "vicrop"]).optional();
+
+export const predictSchema = z.strictObject({ method, threshold: z.number().min(-1).max(1).optional(), exact: z.boolean().default(false), signal });
 
 export const answerSchema = z.strictObject({
   roi: z
     .union([z.enum(["auto", "always", "never"]), z.array(box)])
     .describe('"auto", "always", "never" or array of boxes { x, y, width, height }')
     .default("auto"),
+  method,
   threshold: z.number().min(-1).max(1).optional(),
   maxTokens: z.int().min(1).max(1 << 20).default(128),
   temperature: z.number().min(0).max(100).default(0),
@@ -26,7 +29,16 @@ export const answerSchema = z.strictObject({
 
 /** Options of `predictRoI`. */
 export interface PredictOptions {
-  /** see `boxesFromMap`; default: the RPN file's, else 0.15 */
+  /**
+   * "rpn": the region proposal network, the default where one was loaded. "attention": the attention of the model's own answer in the heads
+   * that were loaded, the default where there are heads and no network. "vicrop": ViCrop's relative attention, which needs
+   * neither. Both take longer than the network (docs/answers.md).
+   */
+  method?: RegionMethod;
+  /**
+   * "rpn": see `boxesFromMap`; default: the RPN file's, else 0.15. "attention": the part of the greatest attention, 0..1, that a cell
+   * exceeds; a negative one is the same; default 0.2. "vicrop" has none.
+   */
   threshold?: number;
   /** keeps white space at the ends of the question, which is taken off otherwise; default false */
   exact?: boolean;
@@ -36,11 +48,14 @@ export interface PredictOptions {
 /** Options of `answer` and `answerStream`. */
 export interface AnswerOptions {
   /**
-   * "auto" (default): a second look if a region is found, the plain answer without an RPN. "always": the 3x3 cells around
+   * "auto" (default): a second look if a region is found, the plain answer without an RPN unless a method is named. "always": the 3x3 cells around
    * the map's maximum where nothing passes the threshold; `roi.region` of the answer is what was read then. "never": one view. Boxes in source pixels: each is cut out and
    * read, in order.
    */
   roi?: "auto" | "always" | "never" | Box[];
+  /** what finds the region, as in {@link PredictOptions}; for roi "auto" and "always" only */
+  method?: RegionMethod;
+  /** as in {@link PredictOptions} */
   threshold?: number;
   /** keeps white space at the ends of the question, which is taken off otherwise; default false */
   exact?: boolean;

@@ -13,7 +13,13 @@ export interface Box extends Size {
   y: number;
 }
 
-/** A proposed box; `score` is the largest blurred probability inside it, 0..1. */
+/** What can find a region: the region proposal network, the attention of the model's own answer, or that of ViCrop. */
+export type RegionMethod = "rpn" | "attention" | "vicrop";
+
+/**
+ * A proposed box. `score`, 0..1, depends on the method. "rpn": the largest blurred probability inside the box; "attention": the greatest
+ * attention to a cell; "vicrop": the box's share of the relative attention.
+ */
 export interface ScoredBox extends Box {
   score: number;
 }
@@ -37,7 +43,10 @@ export interface Region {
   keep: number[] | null;
 }
 
-/** Probabilities of the region proposal network before the blur, row-major, one per image token. */
+/**
+ * One number per image token, row-major, 0..1: probabilities of the region proposal network before the blur, or attention as a part of
+ * its greatest, of other methods.
+ */
 export interface HeatMap extends Size {
   data: Float32Array;
 }
@@ -48,13 +57,13 @@ export interface Timings {
   decode: number;
   /** the vision tower, all views */
   vision: number;
-  /** prompt tokens through the language model */
+  /** prompt tokens through the language model; those read only for a region count too */
   prefill: number;
   /** region proposal network: its layers and head */
   rpn: number;
   /** cutting the region out of the picture and scaling it */
   crop: number;
-  /** token by token decoding */
+  /** token by token decoding; method "attention" decodes an answer for its region, and prompts of "vicrop" count here */
   generate: number;
   /** from the call to its result, waiting included */
   total: number;
@@ -71,6 +80,8 @@ export interface ImageInfo extends Size {
 }
 
 interface RoIFields {
+  /** what found it */
+  method: RegionMethod;
   /** whether anything passed the threshold */
   found: boolean;
   /** what passed it, in pixels of the picture */

@@ -1,10 +1,10 @@
 import { Command } from "commander";
 import { parseShard } from "../data/shard.js";
 import { SdRpnError } from "../base/errors.js";
-import { HEAD_PRESETS, type HeadChoice, type HeadPreset, readHeadsFile } from "../distill/head-choice.js";
+import { HEAD_PRESETS, type HeadChoice, type HeadPreset, headsOfFile, readHeadsFile } from "../engine/head-choice.js";
 import { labelSchema, type LabelConstants } from "../distill/label.js";
 import { labelFile, type LabelFileOptions, type LabelProgress } from "../distill/label-run.js";
-import { modelIdentity } from "../distill/model-identity.js";
+import { modelIdentity } from "../engine/model-identity.js";
 import { engineOf } from "../model/engine-of.js";
 import type { Model } from "../model/model.js";
 import { UsageError } from "./exit.js";
@@ -64,8 +64,8 @@ async function distillLabel(options: Options, signal: AbortSignal): Promise<void
   });
 }
 
-function readHeads(model: Model, file: string): Promise<HeadChoice> {
-  return readHeadsFile(file, modelIdentity(engineOf(model)));
+async function readHeads(model: Model, file: string): Promise<HeadChoice> {
+  return headsOfFile(await readHeadsFile(file), modelIdentity(engineOf(model)));
 }
 
 function summary({ done, total, kept, ignored, failed }: LabelProgress, out: string): [string, string][] {

@@ -1,5 +1,5 @@
 import type { NativeRankedHead } from "../native/binding.js";
-import type { HeadChoice, HeadPair } from "./head-choice.js";
+import type { HeadChoice, HeadPair } from "../engine/head-choice.js";
 
 /** A head counts as a grounding head if its grounding is at least this fraction of the best one's. */
 const MIN_GROUNDING = 0.8;

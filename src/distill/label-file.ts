@@ -3,9 +3,9 @@ import { z } from "zod";
 import { checkEntry, readJsonl } from "../data/jsonl.js";
 import { type DataPlace, dataInvalid } from "../base/errors.js";
 import type { Size } from "../base/types.js";
-import { headPairSchema } from "./head-choice.js";
-import { type ModelIdentity, modelDifference, modelIdentitySchema } from "./model-identity.js";
-import type { PseudoLabel } from "./pseudo-labels.js";
+import { headPairSchema } from "../engine/head-choice.js";
+import { type ModelIdentity, modelDifference, modelIdentitySchema } from "../engine/model-identity.js";
+import type { PseudoLabel } from "../roi/pseudo-labels.js";
 
 export const LABEL_FORMAT = "sd-rpn-labels";
 export const LABEL_VERSION = 1;

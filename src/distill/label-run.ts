@@ -10,7 +10,7 @@ import type { Model } from "../model/model.js";
 import { parseOptions } from "../base/validate.js";
 import { type CheckedLabelOptions, checkLabelOptions, type LabelOptions, labelPairs, type LabelResult, labelSchema } from "./label.js";
 import { encodeLabels, imagesFrom, LABEL_FORMAT, LABEL_VERSION, type LabelHeader, type LabelLine } from "./label-file.js";
-import { modelIdentity } from "./model-identity.js";
+import { modelIdentity } from "../engine/model-identity.js";
 
 const text = z.string().min(1);
 const runSchema = z.strictObject({

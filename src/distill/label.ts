@@ -6,11 +6,11 @@ import { engineOf } from "../model/engine-of.js";
 import type { Model } from "../model/model.js";
 import { signalSchema } from "../base/schemas.js";
 import { parseOptions } from "../base/validate.js";
-import { checkHeads, type HeadChoice, headChoiceSchema, type HeadPreset, headPreset } from "./head-choice.js";
+import { checkHeads, type HeadChoice, headChoiceSchema, type HeadPreset, headPreset } from "../engine/head-choice.js";
 import { isItemError } from "./item-error.js";
-import { modelIdentity } from "./model-identity.js";
+import { modelIdentity } from "../engine/model-identity.js";
 import { type CheckedPair, groupPairs, type Pairs, readPairs } from "./pairs.js";
-import { type PseudoLabel, pseudoLabels } from "./pseudo-labels.js";
+import { type PseudoLabel, pseudoLabels } from "../roi/pseudo-labels.js";
 
 /** Questions of one picture that are handed to the model together. */
 const GROUP = 64;

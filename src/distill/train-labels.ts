@@ -4,7 +4,7 @@ import type { Engine } from "../engine/engine.js";
 import { type DataPlace, dataInvalid, SdRpnError } from "../base/errors.js";
 import { throwIfAborted } from "../base/abort.js";
 import { type LabelEntry, readLabels } from "./label-file.js";
-import { modelIdentity } from "./model-identity.js";
+import { modelIdentity } from "../engine/model-identity.js";
 
 export interface TrainLabels {
   pairs: LabelEntry[];

@@ -9,7 +9,7 @@ import type { Model } from "../model/model.js";
 import { throwIfAborted } from "../base/abort.js";
 import { parseOptions } from "../base/validate.js";
 import type { LabelEntry } from "./label-file.js";
-import { modelIdentity } from "./model-identity.js";
+import { modelIdentity } from "../engine/model-identity.js";
 import { TrainFeed } from "./train-feed.js";
 import { hashPairs, readTrainLabels } from "./train-labels.js";
 import { findCheckpoint, removeParts, type TrainBasis, type TrainNote, writeNote } from "./train-checkpoint.js";

@@ -16,6 +16,8 @@ import { orAborted, throwIfAborted } from "../base/abort.js";
 import { inThisRealm, runJob, runJobWithCallback } from "../native/job.js";
 import type { Prompt } from "../prompt/prompt.js";
 import { OpenedPicture, type PictureInUse } from "./opened-picture.js";
+import { type HeadChoice, presetFor } from "./head-choice.js";
+import { modelIdentity } from "./model-identity.js";
 import { SessionCache, type SessionHandle } from "./session-cache.js";
 import type { ImageInput } from "../base/types.js";
 
@@ -46,6 +48,8 @@ export class Engine {
     /** tokens before the image */
     readonly prefix: Int32Array,
     private readonly limits: EngineLimits,
+    /** the attention heads that say where the answer is; null where none were chosen */
+    readonly heads: HeadChoice | null = null,
   ) {
     this.layout = { grid: info.vision.grid, pixels: info.vision.view };
     this.plan = sameViewForAll(this.layout); // LLaVA-1.5, the one family so far
@@ -117,8 +121,21 @@ export class Engine {
   /** @throws {SdRpnError} RPN_NOT_LOADED */
   requireRpn(): void {
     if (!this.info.rpn) {
-      throw new SdRpnError("RPN_NOT_LOADED", "This model was loaded without an RPN: pass the path of one as rpn to loadModel");
+      throw new SdRpnError("RPN_NOT_LOADED", "This model was loaded without an RPN: pass the path of one as rpn to loadModel, or ask with method \"vicrop\", which needs none");
     }
+  }
+
+  /** @throws {SdRpnError} INVALID_ARGUMENT where the model was loaded without heads */
+  requireHeads(): HeadChoice {
+    if (!this.heads) {
+      const preset = presetFor(modelIdentity(this));
+      const known = preset ? `, or the preset "${preset}" if this is such a model` : "";
+      throw new SdRpnError(
+        "INVALID_ARGUMENT",
+        `Expected a model with heads for method "attention": choose them with \`sd-rpn heads --out heads.json\` and pass the file as heads to loadModel${known}`,
+      );
+    }
+    return this.heads;
   }
 
   get defaultThreshold(): number {

@@ -1,18 +1,17 @@
 import { resolve } from "node:path";
 import { parseShard } from "../data/shard.js";
-import { type HeadChoice, headPreset, HEAD_PRESETS, readHeadsFile } from "../distill/head-choice.js";
-import { modelIdentity } from "../distill/model-identity.js";
+import { checkHeads, type HeadChoice, headPreset, headsOfFile, isHeadPreset, presetFor, readHeadsFile } from "../engine/head-choice.js";
+import { modelIdentity } from "../engine/model-identity.js";
 import type { Engine } from "../engine/engine.js";
 import { SdRpnError } from "../base/errors.js";
 import type { Model } from "../model/model.js";
 import { invalidArgument } from "../base/validate.js";
 import { version } from "../base/version.js";
+import { type VicropOptions, vicropOptions } from "../answer/methods/vicrop.js";
 import { type BoxesFile, readBoxes } from "./boxes-file.js";
 import { configModel, type RunConfig } from "./config.js";
 import { digestOf, type Items } from "./items.js";
-import type { VicropOptions } from "./methods/vicrop.js";
 import { type CheckedEvaluateOptions, SWEEP_THRESHOLDS } from "./options.js";
-import { SINGLE_WORD_OR_PHRASE } from "./prompts.js";
 import type { Task } from "./task.js";
 
 /** Checks the options against the model and the data, and fills in every default. */
@@ -105,37 +104,34 @@ function sweepOf({ sweep, development, shard, threshold }: CheckedEvaluateOption
   return sweep ? [...(sweep === true ? SWEEP_THRESHOLDS : new Set(sweep))].sort((a, b) => a - b) : null;
 }
 
-/** The heads published for a model of this shape, or those of the demo model. */
+/** Those of the option, else those that the model was loaded with, else the heads published for a model of this shape, or those of the demo model. */
 async function headsOf(engine: Engine, heads: CheckedEvaluateOptions["heads"]): Promise<HeadChoice> {
   const identity = modelIdentity(engine);
   if (typeof heads === "string") {
-    return heads in HEAD_PRESETS ? headPreset(heads, identity) : readHeadsFile(heads, identity);
+    return isHeadPreset(heads) ? headPreset(heads, identity) : headsOfFile(await readHeadsFile(heads), identity);
   }
   if (heads) {
-    const wrong = [...heads.grounding, ...heads.sink].find(([layer, head]) => layer >= identity.layers || head >= identity.heads);
-    if (wrong) {
-      throw invalidArgument(`pairs of layer (below ${identity.layers}) and head (below ${identity.heads})`, "heads", `[${wrong.join(", ")}]`);
-    }
-    return heads;
+    return checkHeads(heads, identity);
   }
-  const name = Object.entries(HEAD_PRESETS).find(([, preset]) => preset.layers === identity.layers && preset.heads === identity.heads)?.[0];
+  if (engine.heads) {
+    return engine.heads;
+  }
+  const name = presetFor(identity);
   if (name === undefined) {
     throw new SdRpnError(
       "INVALID_ARGUMENT",
-      `Expected heads for the method attention (heads, --heads), since none are published for a model with ${identity.layers} layers of ${identity.heads} heads: find them with \`sd-rpn distill heads\``,
+      `Expected heads for the method attention (heads, --heads), since none are published for a model with ${identity.layers} layers of ${identity.heads} heads: find them with \`sd-rpn heads\``,
     );
   }
   return headPreset(name, identity);
 }
 
-/** The authors' for LLaVA-1.5 7B: layer 14 of 32, the input size of 336 pixels. */
-function vicropOf({ info, layout }: Engine, { layer, inputSize, suffix }: CheckedEvaluateOptions["vicrop"]): VicropOptions {
-  if (layer !== undefined && layer >= info.layers) {
-    throw invalidArgument(`layer below ${info.layers}`, "vicrop.layer", layer);
+/** The authors' constants where the options have none. */
+function vicropOf(engine: Engine, { layer, inputSize, suffix }: CheckedEvaluateOptions["vicrop"]): VicropOptions {
+  const { layers } = engine.info;
+  if (layer !== undefined && layer >= layers) {
+    throw invalidArgument(`layer below ${layers}`, "vicrop.layer", layer);
   }
-  return {
-    layer: layer ?? Math.round((14 / 32) * info.layers),
-    inputSize: inputSize ?? Math.max(layout.pixels.width, layout.pixels.height),
-    suffix: suffix ?? SINGLE_WORD_OR_PHRASE,
-  };
+  const authors = vicropOptions(engine);
+  return { layer: layer ?? authors.layer, inputSize: inputSize ?? authors.inputSize, suffix: suffix ?? authors.suffix };
 }

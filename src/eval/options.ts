@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { type HeadPair, headPairSchema } from "../distill/head-choice.js";
+import { type HeadPair, headPairSchema } from "../engine/head-choice.js";
 import { predictSchema } from "../answer/options.js";
 import { signalSchema } from "../base/schemas.js";
 import { TASK_NAMES, type TaskName } from "./task.js";

@@ -6,6 +6,7 @@ export const loadSchema = z.strictObject({
   model: pathSchema.optional(),
   mmproj: pathSchema.optional(),
   rpn: pathSchema.optional(),
+  heads: pathSchema.optional(),
   gpuLayers: z.union([z.int().min(0).max(1000), z.literal("auto")]).default("auto"),
   threads: z.int().min(1).max(512).optional(),
   contextSize: z.int().min(1).max(1 << 20).optional(),
@@ -26,6 +27,11 @@ export interface LoadOptions {
   mmproj?: string;
   /** path of its region proposal network; without one, all answers are plain */
   rpn?: string;
+  /**
+   * the attention heads for method "attention": path of a file that `sd-rpn heads` has written for this model, or the name of a preset:
+   * "llava-1.5-7b", "llava-1.5-13b", "demo"
+   */
+  heads?: string;
   /** layers on the GPU; "auto" (default): all of them where there is a GPU */
   gpuLayers?: number | "auto";
   /** threads of the CPU backend; default: all cores but one (where there are more than two), one for models under 1,024 wide */

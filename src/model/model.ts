@@ -1,6 +1,8 @@
 import * as calls from "./calls.js";
 import { demoModel } from "./demo-model.js";
 import { Engine } from "../engine/engine.js";
+import { type HeadChoice, headPreset, headsOfFile, isHeadPreset, readHeadsFile } from "../engine/head-choice.js";
+import { type ModelIdentity, modelIdentity } from "../engine/model-identity.js";
 import { OpenedPicture } from "../engine/opened-picture.js";
 import { setEngineOf } from "./engine-of.js";
 import { binding } from "../native/binding.js";
@@ -44,6 +46,8 @@ export interface ModelInfo {
   device: string;
   /** the region proposal network, or null */
   rpn: { branchLayer: number; blockCount: number; type: string; threshold: number; baseName: string; baseVocabSize: number } | null;
+  /** the attention heads of method "attention", pairs of layer and head, or null */
+  heads: HeadChoice | null;
   versions: { sdRpn: string; llama: string; ggml: string };
 }
 
@@ -52,11 +56,13 @@ export interface ModelInfo {
  * paths it is the embedded demo model.
  *
  * @throws {SdRpnError} INVALID_ARGUMENT, MODEL_NOT_FOUND (any of the files), MODEL_INVALID, MMPROJ_INVALID, MMPROJ_MISMATCH,
- *   RPN_INVALID, RPN_MISMATCH, TEMPLATE_INVALID, BACKEND_UNAVAILABLE, OUT_OF_MEMORY, BINARY_NOT_FOUND, ABORTED
+ *   RPN_INVALID, RPN_MISMATCH, TEMPLATE_INVALID, BACKEND_UNAVAILABLE, OUT_OF_MEMORY, BINARY_NOT_FOUND, ABORTED; of `heads`
+ *   IO_ERROR, and DATA_INVALID where it is no such file or was made with another model
  */
 export async function loadModel(options: LoadOptions = {}): Promise<Model> {
   const checked = parseOptions(loadSchema, options);
   const { model, mmproj, rpn } = filesOf(checked);
+  const heads = await readHeads(checked.heads);
   const native = new (binding().Model)(checked.log);
   try {
     const params = {
@@ -73,11 +79,23 @@ export async function loadModel(options: LoadOptions = {}): Promise<Model> {
     const prompt = makePrompt(info);
     const prefix = await runJob(native, () => native.tokenize(prompt.prefix, prompt.addBos), checked.signal);
     throwIfAborted(checked.signal); // the caller could not dispose of a model that arrives after its load was aborted
-    return new Model(new Engine(native, info, prompt, prefix, checked));
+    return new Model(new Engine(native, info, prompt, prefix, checked, heads(modelIdentity({ info }))));
   } catch (error) {
     await native.close();
     throw error;
   }
+}
+
+/** The choice of heads for a model that is yet to be loaded; a file is read before, so that a wrong path costs no time. */
+async function readHeads(heads: string | undefined): Promise<(model: ModelIdentity) => HeadChoice | null> {
+  if (heads === undefined) {
+    return () => null;
+  }
+  if (isHeadPreset(heads)) {
+    return (model) => headPreset(heads, model);
+  }
+  const file = await readHeadsFile(heads);
+  return (model) => headsOfFile(file, model);
 }
 
 function filesOf({ model, mmproj, rpn }: LoadOptions): { model: string; mmproj: string; rpn?: string } {
@@ -136,16 +154,17 @@ export class Model extends ThreadBound {
         baseName: info.rpn.baseName,
         baseVocabSize: info.rpn.baseVocabSize,
       },
+      heads: structuredClone(engine.heads),
       versions: { sdRpn: version, llama: info.llamaVersion, ggml: info.ggmlVersion },
     });
   }
 
   /**
    * Where in the picture the answer to a question can be read: one forward pass through the lower layers and the region
-   * proposal network, no decoding (paper section 3).
+   * proposal network, no decoding (paper section 3); or what another {@link PredictOptions.method} makes of the model's attention.
    *
    * @returns boxes and region in source pixels after EXIF rotation, and the map of probabilities before the blur
-   * @throws {SdRpnError} RPN_NOT_LOADED, INVALID_ARGUMENT, IMAGE_INVALID, IMAGE_TOO_LARGE, CONTEXT_OVERFLOW, ABORTED, DISPOSED
+   * @throws {SdRpnError} RPN_NOT_LOADED where nothing was loaded that finds regions and no method is named, INVALID_ARGUMENT, IMAGE_INVALID, IMAGE_TOO_LARGE, CONTEXT_OVERFLOW, ABORTED, DISPOSED
    */
   predictRoI(image: ImageInput, question: string, options?: PredictOptions): Promise<RoI> {
     return calls.predictRoI(this.engine, image, question, options);
@@ -156,7 +175,7 @@ export class Model extends ThreadBound {
    * network proposes (see {@link AnswerOptions.roi}). An aborted call rejects; the error's `answer` has the text so far,
    * with finishReason "aborted".
    *
-   * @throws {SdRpnError} as {@link predictRoI}, RPN_NOT_LOADED for roi "always" only
+   * @throws {SdRpnError} as {@link predictRoI}, RPN_NOT_LOADED for roi "always" and method "rpn" only
    */
   answer(image: ImageInput, question: string, options?: AnswerOptions): Promise<Answer> {
     return calls.answer(this.engine, image, question, options);

@@ -18,10 +18,14 @@ import { sigmoid } from "./sigmoid.js";
 export function peakRegion(logits: NumberArray, options: ViewOptions): Proposal {
   const sizes = parseOptions(viewSchema, options);
   checkCells(logits, sizes.grid, "logits");
-  const view = viewOf(sizes);
+  return peakOf(sigmoid(logits), viewOf(sizes));
+}
+
+/** The same for a map of 0..1 before the blur; arguments are not checked. */
+export function peakOf(map: Float32Array, view: View): Proposal {
   const { width, height } = view.grid;
 
-  const blurred = blur(sigmoid(logits), view.grid);
+  const blurred = blur(map, view.grid);
   const columns = cellsOfPicture(width, view.image.width, view.model.width, scaleOf(view));
   const rows = cellsOfPicture(height, view.image.height, view.model.height, scaleOf(view));
   let peak = { x: columns[0], y: rows[0], score: -1 };

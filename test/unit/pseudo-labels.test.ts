@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { pseudoLabels, type PseudoLabelOptions } from "../../src/distill/pseudo-labels";
+import { pseudoLabels, type PseudoLabelOptions } from "../../src/roi/pseudo-labels";
 
 interface GoldenCase extends Required<Omit<PseudoLabelOptions, "grid">> {
   grid: [number, number];

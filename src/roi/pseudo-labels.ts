@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { checkCells, type NumberArray } from "../roi/number-array.js";
-import { enclosingBox } from "../roi/components.js";
+import { checkCells, type NumberArray } from "./number-array.js";
+import { enclosingBox } from "./components.js";
 import type { Size } from "../base/types.js";
 import { parseOptions } from "../base/validate.js";
 

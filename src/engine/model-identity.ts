@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { Engine } from "../engine/engine.js";
+import type { NativeModelInfo } from "../native/binding.js";
 
 /** The properties of a model that attention heads and labels depend on, as written into files. A renamed or quantized file
  * counts as the same model. */
@@ -16,9 +16,10 @@ export const modelIdentitySchema = z.object({
 
 export type ModelIdentity = z.output<typeof modelIdentitySchema>;
 
-export function modelIdentity({ info, layout }: Pick<Engine, "info" | "layout">): ModelIdentity {
-  const { name, architecture, layers, headCount, embeddingLength } = info;
-  return { name, architecture, layers, heads: headCount, embeddingLength, grid: layout.grid };
+/** @param model an engine, or what the native model says of itself */
+export function modelIdentity({ info }: { info: NativeModelInfo }): ModelIdentity {
+  const { name, architecture, layers, headCount, embeddingLength, vision } = info;
+  return { name, architecture, layers, heads: headCount, embeddingLength, grid: vision.grid };
 }
 
 /** The first property in which a model differs from the one that a file was made with; undefined where there is none. */

@@ -59,7 +59,7 @@ export function headPreset(name: string, model: Pick<ModelIdentity, "layers" | "
   if (layers !== model.layers || heads !== model.heads) {
     throw new SdRpnError(
       "INVALID_ARGUMENT",
-      `Expected a model with ${layers} layers of ${heads} heads for the preset ${preset} but received one with ${model.layers} layers of ${model.heads} heads: rank its own heads with \`sd-rpn distill heads\``,
+      `Expected a model with ${layers} layers of ${heads} heads for the preset ${preset} but received one with ${model.layers} layers of ${model.heads} heads: rank its own heads with \`sd-rpn heads\``,
     );
   }
   return { grounding: grounding.map((pair) => [...pair]), sink: sink.map((pair) => [...pair]) };
@@ -83,29 +83,52 @@ const fileSchema = z.object({
   chosen: headChoiceSchema,
 });
 
+/** A file of heads: the choice, and the model that it was made with. */
+export type HeadsFile = z.output<typeof fileSchema> & { file: string };
+
 /**
- * Reads the choice out of a file that `sd-rpn distill heads` has written.
+ * Reads a file that `sd-rpn heads` or `sd-rpn distill heads` has written.
  *
- * @throws {SdRpnError} DATA_INVALID where it is not such a file or was made with another model; IO_ERROR
+ * @throws {SdRpnError} DATA_INVALID where it is not such a file; IO_ERROR
  */
-export async function readHeadsFile(file: string, model: ModelIdentity): Promise<HeadChoice> {
+export async function readHeadsFile(file: string): Promise<HeadsFile> {
   const place = { file, line: 1, column: 1 };
+  const expected = "Expected the JSON file that `sd-rpn distill heads --out` writes, or `sd-rpn heads --out`,";
   let value: unknown;
   try {
     value = JSON.parse(await readTextFile(file));
   } catch (error) {
     if (error instanceof SyntaxError) {
-      throw dataInvalid(place, "Expected the JSON file that `sd-rpn distill heads --out` writes", error);
+      throw dataInvalid(place, `${expected} but it is no JSON`, error);
     }
     throw new SdRpnError("IO_ERROR", `Cannot read the heads file ${file}: ${(error as Error).message}`, { cause: error });
   }
   const { success, data, error } = fileSchema.safeParse(value);
   if (!success) {
-    throw dataInvalid(place, `Expected the JSON file that \`sd-rpn distill heads --out\` writes but ${error.issues[0].path.join(".") || "it"} is wrong`, error);
+    throw dataInvalid(place, `${expected} but ${error.issues[0].path.join(".") || "it"} is wrong`, error);
   }
-  const difference = modelDifference(data.model, model);
+  return { ...data, file };
+}
+
+/**
+ * The choice of a file, for a model.
+ *
+ * @throws {SdRpnError} DATA_INVALID where the file was made with another model
+ */
+export function headsOfFile({ model: made, chosen, file }: HeadsFile, model: ModelIdentity): HeadChoice {
+  const difference = modelDifference(made, model);
   if (difference) {
-    throw dataInvalid(place, `The heads were ranked on a different model: ${difference.key} ${difference.found} instead of ${difference.expected}`);
+    const message = `The heads were ranked on a different model: ${difference.key} ${difference.found} instead of ${difference.expected}`;
+    throw dataInvalid({ file, line: 1, column: 1 }, message);
   }
-  return data.chosen;
+  return checkHeads(chosen, model);
+}
+
+/** The preset for models of this shape; undefined where there is none. */
+export function presetFor({ layers, heads }: Pick<ModelIdentity, "layers" | "heads">): HeadPreset | undefined {
+  return (Object.keys(HEAD_PRESETS) as HeadPreset[]).find((name) => HEAD_PRESETS[name].layers === layers && HEAD_PRESETS[name].heads === heads);
+}
+
+export function isHeadPreset(name: string): name is HeadPreset {
+  return Object.hasOwn(HEAD_PRESETS, name);
 }

@@ -1,7 +1,7 @@
-import { hasArea, scaleOf } from "../../roi/geometry.js";
-import type { NumberArray } from "../../roi/number-array.js";
-import type { View } from "../../roi/options.js";
-import type { Box } from "../../base/types.js";
+import { hasArea, scaleOf } from "./geometry.js";
+import type { NumberArray } from "./number-array.js";
+import type { View } from "./options.js";
+import type { Box } from "../base/types.js";
 
 /** Sides of the windows that are tried, in input sizes of the model. */
 const RATIOS = [1, 1.2, 1.4, 1.6, 1.8, 2] as const;
@@ -10,7 +10,15 @@ const RATIOS = [1, 1.2, 1.4, 1.6, 1.8, 2] as const;
 interface Placed {
   x: number;
   y: number;
+  sum: number;
   sharpness: number;
+}
+
+/** The window of a map, in pixels of the picture. */
+export interface VicropWindow {
+  crop: Box;
+  /** of all that the map has in the picture, the part under the window's cells, 0..1 */
+  share: number;
 }
 
 /**
@@ -26,8 +34,8 @@ interface Placed {
  * @param inputSize pixels of the smallest window's side, in the source picture: the model's own input size
  * @returns the whole picture where even the smallest window covers it
  */
-export function vicropWindow(map: NumberArray, { grid, image, model }: View, inputSize: number): Box {
-  const whole = { x: 0, y: 0, width: image.width, height: image.height };
+export function vicropWindow(map: NumberArray, { grid, image, model }: View, inputSize: number): VicropWindow {
+  const whole = { crop: { x: 0, y: 0, width: image.width, height: image.height }, share: 1 };
   const scale = scaleOf({ grid, image, model });
   const cell = { width: model.width / grid.width / scale, height: model.height / grid.height / scale };
   const inPicture = withoutPadding(map, { grid, image, model });
@@ -53,7 +61,8 @@ export function vicropWindow(map: NumberArray, { grid, image, model }: View, inp
   const [x, width] = along((best.x + best.columns / 2) * cell.width - padding.x, best.side, image.width);
   const [y, height] = along((best.y + best.rows / 2) * cell.height - padding.y, best.side, image.height);
   const crop = { x, y, width, height };
-  return hasArea(crop) ? crop : whole;
+  const total = inPicture.reduce((sum, value) => sum + value, 0);
+  return hasArea(crop) ? { crop, share: total > 0 ? best.sum / total : 0 } : whole;
 }
 
 function cellsOf(pixels: number, cell: number, most: number): number {
@@ -92,7 +101,8 @@ function place(map: Float64Array, width: number, height: number, columns: number
     [bestX, bestY + 1],
   ].filter(([x, y]) => x >= 0 && x < across && y >= 0 && y < down);
   const around = beside.reduce((sum, [x, y]) => sum + at(x, y), 0) / beside.length;
-  return { x: bestX, y: bestY, sharpness: (at(bestX, bestY) - around) / (columns * rows) };
+  const sum = at(bestX, bestY);
+  return { x: bestX, y: bestY, sum, sharpness: (sum - around) / (columns * rows) };
 }
 
 /** Sums of the map under each place of the window, row-major. */
