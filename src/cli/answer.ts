@@ -5,18 +5,21 @@ import { addModelOptions, type ModelOptions, withModel } from "./model.js";
 import { checkOverlayPossible, writeOverlay } from "./overlay-file.js";
 import { collect, numberParser, parseRoI } from "./parse.js";
 import { printJson, printLine } from "./print.js";
+import { addRegionOptions, methodOf, type RegionOptions } from "./region-options.js";
 
-type Options = ModelOptions & Omit<AnswerOptions, "onToken" | "signal"> & { json?: true; overlay?: string };
+type Options = ModelOptions & RegionOptions & Omit<AnswerOptions, "onToken" | "signal"> & { json?: true; overlay?: string };
 
 const EXAMPLES = `
 Examples:
   sd-rpn answer receipt.jpg "What is the total?"
   sd-rpn answer receipt.jpg "What is the total?" --roi "120,900,400,160" --json
-  sd-rpn answer plan.png "Which room is this?" --model llava.gguf --mmproj mmproj.gguf --rpn rpn.gguf`;
+  sd-rpn answer plan.png "Which room is this?" --model llava.gguf --mmproj mmproj.gguf --rpn rpn.gguf
+  sd-rpn answer plan.png "Which room is this?" --model llava.gguf --mmproj mmproj.gguf --heads heads.json`;
 
 export function answerCommand(signal: AbortSignal): Command {
-  const { threshold, maxTokens, temperature, topP, topK, seed } = answerSchema.shape;
-  const command = new Command("answer")
+  const { maxTokens, temperature, topP, topK, seed } = answerSchema.shape;
+  const command = new Command("answer");
+  addRegionOptions(command)
     .description("answer a question about a picture; the text is printed as it comes")
     .argument("<image>", "path of the picture")
     .argument("<question>", "the question")
@@ -25,7 +28,6 @@ export function answerCommand(signal: AbortSignal): Command {
       "auto: a second look where a region is found; always: at the likeliest place otherwise; never: one view; or boxes to look at: x,y,width,height[;...]",
       parseRoI,
     )
-    .option("--threshold <t>", "probability that makes a region, -1 to 1; below 0 relative to the largest (default: the RPN file's)", numberParser(threshold, "--threshold"))
     .option("--exact", "keep white space at the ends of the question")
     .option("--max-tokens <n>", "longest answer (default: 128)", numberParser(maxTokens, "--max-tokens"))
     .option("--temperature <t>", "0: greedy, the default", numberParser(temperature, "--temperature"))
@@ -41,17 +43,18 @@ export function answerCommand(signal: AbortSignal): Command {
 }
 
 async function answer(image: string, question: string, options: Options, signal: AbortSignal): Promise<void> {
-  const { roi, threshold, exact, maxTokens, temperature, topP, topK, seed, stop, json, overlay } = options;
+  const { roi, heads, threshold, exact, maxTokens, temperature, topP, topK, seed, stop, json, overlay } = options;
+  const method = methodOf(options);
   if (overlay !== undefined && (roi === "never" || Array.isArray(roi))) {
-    throw new UsageError("Expected --roi auto or always with --overlay, which shows what the region proposal network saw");
+    throw new UsageError("Expected --roi auto or always with --overlay, which shows where a region was found");
   }
   await checkOutput("write the overlay", overlay);
   await withModel(options, signal, async (model) => {
     if (overlay !== undefined) {
-      checkOverlayPossible(model);
+      checkOverlayPossible(model, { roi, method });
     }
     const printer = json ? undefined : new TextPrinter();
-    const asked = { roi, threshold, exact, maxTokens, temperature, topP, topK, seed, stop, onToken: printer?.print, signal };
+    const asked = { roi, method, threshold, exact, maxTokens, temperature, topP, topK, seed, stop, onToken: printer?.print, signal };
     const result = await model.answer(image, question, asked).finally(() => printer?.end());
     if (json) {
       printJson(result);
@@ -59,7 +62,7 @@ async function answer(image: string, question: string, options: Options, signal:
     if (overlay !== undefined && result.roi) {
       await writeOverlay(model, image, result.roi, overlay);
     }
-  });
+  }, { heads });
 }
 
 /** Prints text to stdout as it arrives, followed by a line end; prints no line end where a call failed before any text. */

@@ -1,6 +1,6 @@
 import { Command } from "commander";
 import { writeRegularFile } from "../base/regular-file.js";
-import { heads, type HeadRanking, headsDocument, type HeadsOptions, headsSchema } from "../distill/heads.js";
+import { choiceDocument, heads, type HeadRanking, headsDocument, type HeadsOptions, headsSchema } from "../distill/heads.js";
 import { checkOutput, withIoError } from "./exit.js";
 import { addModelOptions, type ModelOptions, withModel } from "./model.js";
 import { numberParser } from "./parse.js";
@@ -9,21 +9,45 @@ import { Progress } from "./progress.js";
 
 type Options = Omit<ModelOptions, "rpn"> & Omit<HeadsOptions, "onProgress" | "signal"> & { data: string; out?: string; json?: true };
 
-const NOTES = `
+const WAY = `
 Neither answers nor boxes are looked at: a head is good where it looks at places that, looked at again, make the model
-sure of its answer. The data should ask about small details. LLaVA-1.5 7B and 13B need no ranking:
+sure of its answer. The data should ask about small details. LLaVA-1.5 7B and 13B need no ranking:`;
+
+const NOTES = `${WAY}
 sd-rpn distill label --preset llava-1.5-7b.
 
 Example:
   sd-rpn distill heads --model llava.gguf --mmproj mmproj.gguf --data calib.jsonl --out heads.json`;
 
+const CHOICE_NOTES = `${WAY}
+--heads llava-1.5-7b.
+
+Example:
+  sd-rpn heads --model llava.gguf --mmproj mmproj.gguf --data calib.jsonl --out heads.json
+  sd-rpn roi receipt.jpg "What is the total?" --model llava.gguf --mmproj mmproj.gguf --heads heads.json`;
+
+/** `sd-rpn heads`: the choice alone, for regions without a network. */
+export function headsCommand(signal: AbortSignal): Command {
+  const command = new Command("heads").description("choose the attention heads of a model that point at what is asked for: regions without a trained network");
+  return addHeadsOptions(command, "write the choice to this file, for --heads of answer and roi and for heads of loadModel")
+    .addHelpText("after", CHOICE_NOTES)
+    .action((options: Options) => rank(options, choiceDocument, signal));
+}
+
+/** `sd-rpn distill heads`: the ranking of all heads too. */
 export function distillHeadsCommand(signal: AbortSignal): Command {
+  const command = new Command("heads").description("rank the attention heads of a model by how well they point at what is asked for");
+  return addHeadsOptions(command, "write ranking and choice to this file, for distill label --heads")
+    .addHelpText("after", NOTES)
+    .action((options: Options) => rank(options, headsDocument, signal));
+}
+
+function addHeadsOptions(command: Command, out: string): Command {
   const { pairs, count, lattice, window, uncertainty, maxTokens } = headsSchema.shape;
-  const command = new Command("heads")
-    .description("rank the attention heads of a model by how well they point at what is asked for")
+  command
     .requiredOption("--data <file>", "question file, JSONL with image and question")
     .option("--images <dir>", "folder that pictures are relative to (default: the question file's)")
-    .option("--out <file>", "write ranking and choice to this file, for distill label --heads")
+    .option("--out <file>", out)
     .option("--pairs <n>", "useful pairs to gather (default: 24)", numberParser(pairs, "--pairs"))
     .option("--count <n>", "grounding heads to choose, at most (default: 3)", numberParser(count, "--count"))
     .option("--lattice <n>", "probes per side of the view (default: half the grid)", numberParser(lattice, "--lattice"))
@@ -31,12 +55,11 @@ export function distillHeadsCommand(signal: AbortSignal): Command {
     .option("--uncertainty <nats>", "pairs whose answer is surer than this are skipped (default: 0.1)", numberParser(uncertainty, "--uncertainty"))
     .option("--max-tokens <n>", "of every answer (default: 32)", numberParser(maxTokens, "--max-tokens"))
     .option("--json", "print one JSON document");
-  return addModelOptions(command, false)
-    .addHelpText("after", NOTES)
-    .action((options: Options) => distillHeads(options, signal));
+  return addModelOptions(command, false);
 }
 
-async function distillHeads(options: Options, signal: AbortSignal): Promise<void> {
+/** @param document what of the ranking is written */
+async function rank(options: Options, document: (ranking: HeadRanking) => object, signal: AbortSignal): Promise<void> {
   const { data, out, json, images, pairs, count, lattice, window, uncertainty, maxTokens, ...model } = options;
   await checkOutput("write the heads file", out);
   await withModel(model, signal, async (loaded) => {
@@ -45,9 +68,9 @@ async function distillHeads(options: Options, signal: AbortSignal): Promise<void
     const asked = { images, pairs, count, lattice, window, uncertainty, maxTokens, onProgress, signal };
     const ranking = await heads(loaded, data, asked).finally(() => progress.stop());
     if (out !== undefined) {
-      await withIoError("write the heads file", () => writeRegularFile(out, `${JSON.stringify(headsDocument(ranking), null, 1)}\n`));
+      await withIoError("write the heads file", () => writeRegularFile(out, `${JSON.stringify(document(ranking), null, 1)}\n`));
     }
-    json ? printJson(headsDocument(ranking)) : print(ranking, out);
+    json ? printJson(document(ranking)) : print(ranking, out);
   });
 }
 

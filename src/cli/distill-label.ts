@@ -38,7 +38,7 @@ export function distillLabelCommand(signal: AbortSignal): Command {
     .requiredOption("--data <file>", "question file, JSONL with image and question")
     .requiredOption("--out <file>", "the label file to write, or to continue")
     .option("--images <dir>", "folder that pictures are relative to (default: the question file's)")
-    .option("--heads <file>", "the heads, a file of `sd-rpn distill heads --out`")
+    .option("--heads <file>", "the heads, a file of `sd-rpn heads --out`")
     .option("--preset <name>", `known heads: ${Object.keys(HEAD_PRESETS).join(", ")}`)
     .option("--shard <i/n>", "just the i-th of n parts", shardOf);
   for (const [flags, key, help] of CONSTANTS) {

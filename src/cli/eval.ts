@@ -60,7 +60,7 @@ export function evalCommand(signal: AbortSignal): Command {
     .option("--out <dir>", "folder of the run (default: eval-TASK)")
     .option("--methods <list>", `comma-separated: ${METHOD_NAMES.join(", ")} (default: none,rpn)`, parseMethods)
     .option("--boxes <[name=]file>", "regions of another system, a method of its own; JSONL of id and boxes [[x0,y0,x1,y1],...]; may be repeated", collectBoxes, [])
-    .option("--heads <name|file>", "heads of the attention method: a preset, or a file of `sd-rpn distill heads` (default: the preset of the model's shape)")
+    .option("--heads <name|file>", "heads of the attention method: a preset, or a file of `sd-rpn heads` (default: the preset of the model's shape)")
     .option("--vicrop-layer <n>", "layer whose attention vicrop reads, from 0 (default: at 14/32 of the depth)", numberParser(layer, "--vicrop-layer"))
     .option("--vicrop-size <px>", "smallest window of vicrop in pixels of the picture (default: the model's input size)", numberParser(inputSize, "--vicrop-size"))
     .option("--vicrop-suffix <text>", "ending of both prompts of vicrop (default: the authors' request for a single word or phrase)")

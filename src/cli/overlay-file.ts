@@ -1,3 +1,4 @@
+import type { AnswerOptions } from "../answer/options.js";
 import { SdRpnError } from "../base/errors.js";
 import { writeRegularFile } from "../base/regular-file.js";
 import type { Model } from "../model/model.js";
@@ -5,10 +6,14 @@ import { renderOverlay } from "../image/overlay.js";
 import type { ImageInput, RoI } from "../base/types.js";
 import { withIoError } from "./exit.js";
 
-/** @throws {SdRpnError} RPN_NOT_LOADED, before any work is done */
-export function checkOverlayPossible(model: Model): void {
-  if (model.info.rpn === null) {
-    throw new SdRpnError("RPN_NOT_LOADED", "Expected a region proposal network for --overlay: pass the path of one with --rpn");
+/**
+ * Checks that an answer looks for a region, before any work is done.
+ *
+ * @throws {SdRpnError} RPN_NOT_LOADED
+ */
+export function checkOverlayPossible({ info }: Model, { roi, method }: Pick<AnswerOptions, "roi" | "method">): void {
+  if (info.rpn === null && method === undefined && !(roi === "always" && info.heads)) {
+    throw new SdRpnError("RPN_NOT_LOADED", "Expected something that finds a region for --overlay: pass the path of a network with --rpn, or --method vicrop, which needs none");
   }
 }
 

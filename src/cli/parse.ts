@@ -29,6 +29,15 @@ export function numberParser<Schema extends z.ZodType>(schema: Schema, name: str
 }
 
 /**
+ * A parser for commander of an option `name` that is one of several words.
+ *
+ * @throws {UsageError} from the parser
+ */
+export function choiceParser<Schema extends z.ZodType>(schema: Schema, name: string): (text: string) => z.output<Schema> {
+  return (text) => check(schema, text, name);
+}
+
+/**
  * `auto`, `always`, `never`, or boxes in pixels of the picture: `x,y,width,height`, several with `;` between them.
  *
  * @throws {UsageError}

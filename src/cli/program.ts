@@ -4,6 +4,7 @@ import { answerCommand } from "./answer.js";
 import { convertCommand } from "./convert.js";
 import { demoCommand } from "./demo.js";
 import { distillCommand } from "./distill.js";
+import { headsCommand } from "./distill-heads.js";
 import { evalCommand } from "./eval.js";
 import { infoCommand } from "./info.js";
 import { roiCommand } from "./roi.js";
@@ -29,7 +30,7 @@ export function createProgram(signal: AbortSignal): Command {
     .helpCommand("help [command]", "explain a command")
     .enablePositionalOptions() // options after a command belong to it: "eval" and "eval merge" both have --out
     .addHelpText("after", EPILOGUE);
-  const commands = [demoCommand(signal), answerCommand(signal), roiCommand(signal), infoCommand(signal), convertCommand(signal), distillCommand(signal), evalCommand(signal)];
+  const commands = [demoCommand(signal), answerCommand(signal), roiCommand(signal), infoCommand(signal), convertCommand(signal), headsCommand(signal), distillCommand(signal), evalCommand(signal)];
   for (const command of commands) {
     program.addCommand(command.helpOption("-h, --help", "print this help"));
   }

@@ -122,9 +122,14 @@ export async function heads(model: Model, pairs: Pairs, options: HeadsOptions = 
   }
 }
 
-/** The ranking as `sd-rpn distill heads --out` writes it. */
-export function headsDocument({ model, heads: ranked, chosen, used, passed }: HeadRanking): object {
-  return { format: HEADS_FORMAT, version: 1, model, chosen, used, passed, heads: ranked };
+/** The choice as `sd-rpn heads --out` writes it: what `loadModel` and labelling read. */
+export function choiceDocument({ model, chosen, used, passed }: HeadRanking): object {
+  return { format: HEADS_FORMAT, version: 1, model, chosen, used, passed };
+}
+
+/** The same with every head's figures, as `sd-rpn distill heads --out` writes it. */
+export function headsDocument(ranking: HeadRanking): object {
+  return { ...choiceDocument(ranking), heads: ranking.heads };
 }
 
 /** A pseudo-random order that does not depend on the number of lines. */

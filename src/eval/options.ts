@@ -91,7 +91,7 @@ export interface EvaluateOptions {
    * run), or another file of the same task.
    */
   development?: { share: number } | { data: string; images?: string };
-  /** of the attention method: pairs of layer and head from 0, a preset's name, or a file of `sd-rpn distill heads`; by default the preset of the model's shape */
+  /** of the attention method: pairs of layer and head from 0, a preset's name, or a file of `sd-rpn heads`; by default those that the model was loaded with, or the preset of the model's shape */
   heads?: { grounding: HeadPair[]; sink?: HeadPair[] } | string;
   /**
    * Layer (from 0) whose attention is read, by default at 14/32 of the depth; pixels of the smallest window, by default the

@@ -17,6 +17,8 @@ const CALLS = {
     for await (const { type } of m.answerStream(q.image, q.question, { signal, maxTokens: 60, ...more })) on(type);
   },
   predictRoI: (m, q, signal) => m.predictRoI(q.image, q.question, { signal }),
+  attention: (m, q, signal) => m.predictRoI(q.image, q.question, { method: "attention", signal }),
+  vicrop: (m, q, signal) => m.answer(q.image, q.question, { method: "vicrop", signal }),
   encodeImage: (m, q, signal) => m.encodeImage(q.image, { signal }),
   open: async (m, q, signal) => (await m.open(q.image, { signal })).dispose(),
 };
@@ -175,7 +177,7 @@ async function disposed(model) {
 
 async function main() {
   // a context so small that a few calls that kept their cells would fill it
-  const model = await loadModel({ contextSize: 420, sessionCacheBytes: 0 });
+  const model = await loadModel({ contextSize: 420, sessionCacheBytes: 0, heads: "demo" });
   // the unit of the promised limit: one image encode, measured now
   const encodes = [];
   for (const { image, question } of questions.slice(0, 5)) encodes.push((await model.answer(image, question)).timings.vision / 2);

@@ -4,6 +4,7 @@ const { cpSync, mkdirSync, readFileSync, writeFileSync, writeSync } = require("n
 const { join } = require("node:path");
 const sharp = require("sharp");
 const { convertCheckpoint } = require("../../lib/rpn/convert-checkpoint.js");
+const { headsOfFile, readHeadsFile } = require("../../lib/engine/head-choice.js");
 const { readLabels } = require("../../lib/distill/label-file.js");
 const { openPicture } = require("../../lib/image/picture.js");
 const lib = require("../../lib/index.js");
@@ -107,10 +108,21 @@ function checkpoints(folder) {
   };
 }
 
+const PICO = { name: "pico", architecture: "llama", layers: 6, heads: 4, embeddingLength: 192, grid: { width: 12, height: 12 } };
+
+function heads(folder) {
+  const good = Buffer.from(JSON.stringify({ format: "sd-rpn-heads", version: 1, model: PICO, chosen: { grounding: [[3, 0], [4, 1]], sink: [[5, 3]] }, used: 24, passed: 3 }));
+  return (next) => {
+    const { bytes, what } = !next ? intact(good) : next(2) ? mutateJson(good, next) : mutateBytes(good, next);
+    const path = join(folder, `heads-${process.pid}.json`);
+    return { what, write: () => writeFileSync(path, bytes), open: async () => headsOfFile(await readHeadsFile(path), PICO) };
+  };
+}
+
 function labels(folder) {
   const header = {
     format: "sd-rpn-labels", version: 1,
-    model: { name: "pico", architecture: "llama", layers: 6, heads: 4, embeddingLength: 192, grid: { width: 12, height: 12 } },
+    model: PICO,
     heads: { grounding: [[3, 1]], sink: [[3, 0]] },
     constants: { sinkThreshold: 0.001, foregroundRatio: 0.2, backgroundRatio: 0.1, maxForegroundArea: 0.25, minAttention: 0 },
     maxTokens: 16, images: ".", shard: null,
@@ -124,8 +136,10 @@ function labels(folder) {
   };
 }
 
+const KINDS = { image: images, checkpoint: checkpoints, label: labels, heads };
+
 async function main(kind, first, count, folder, faultName = "") {
-  const make = kind === "image" ? await images() : kind === "checkpoint" ? checkpoints(folder) : kind === "label" ? labels(folder) : gguf(kind, folder);
+  const make = KINDS[kind] ? await KINDS[kind](folder) : gguf(kind, folder);
   const [fault] = faultsOf("fuzz", faultName);
   const broken = (seed) => fault && (fault.every ? seed >= 0 : seed === (fault.good ? -1 : 2));
   writeSync(1, "ready\n");
