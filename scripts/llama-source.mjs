@@ -14,7 +14,12 @@ const INTEGRITY = "sha512-bltIipuWmc123H7tMIgDGKSsSrhmhlQYeVUC48XTjVW7XGJJiJJyCd
 const BUNDLE = "llama/gitRelease.bundle";
 
 // what the build and the notices need; the other nine tenths of the tree stay out of deps/
-const PARTS = ["CMakeLists.txt", "LICENSE", "licenses", "cmake", "ggml", "include", "src", "vendor", "tools/mtmd"];
+const PARTS = [
+  ...["CMakeLists.txt", "LICENSE", "licenses", "cmake", "ggml", "include", "src", "vendor", "tools/mtmd"],
+  // of common/ only what turns a JSON schema into a grammar
+  ...["json-schema-to-grammar", "json-schema", "json", "trie", "unicode"].flatMap((name) => [`common/${name}.cpp`, `common/${name}.h`]),
+  "common/common.h",
+];
 
 const STAMP = ".sd-rpn-stamp";
 

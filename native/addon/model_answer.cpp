@@ -90,6 +90,13 @@ Napi::Value model_wrap::roi(const Napi::CallbackInfo & info) {
     });
 }
 
+// checkGrammar(text): rejects with INVALID_ARGUMENT where it is faulty. Runs while answers are being written.
+Napi::Value model_wrap::check_grammar(const Napi::CallbackInfo & info) {
+    auto job = std::make_shared<worker_job>();
+    job->between_steps = true;
+    return on_model(job, [text = args::string(info[0], "text")](core & c, worker_job &) { sd_grammar(c.model->vocab, text); });
+}
+
 static std::vector<sd_view> read_views(const Napi::Value & v) {
     std::vector<sd_view> views;
     args::for_each(v, "views", [&](const Napi::Value & element) {
@@ -115,6 +122,7 @@ static sd_generate_params read_params(const Napi::Value & v) {
     p.top_k = args::integer(o.Get("topK"), "topK", 0);
     p.seed = uint32_t(args::id(o.Get("seed"), "seed", 4294967295.0));
     p.ignore_eos = args::boolean(o.Get("ignoreEos"), "ignoreEos");
+    p.grammar = args::string(o.Get("grammar"), "grammar");
     p.logprobs = args::boolean(o.Get("logprobs"), "logprobs");
     p.n_top = args::integer(o.Get("topLogprobs"), "topLogprobs", 0);
     args::for_each(o.Get("stop"), "stop", [&](const Napi::Value & word) {
@@ -150,6 +158,9 @@ Napi::Value model_wrap::answer(const Napi::CallbackInfo & info) {
         sd_answer & a = **answer;
         if (a.finish == SD_FINISH_NONE) {
             return true;
+        }
+        if (a.error) {
+            std::rethrow_exception(a.error);
         }
         out->text = a.text.text;
         out->finish = a.finish;

@@ -13,6 +13,7 @@ Napi::Function model_wrap::define(Napi::Env env) {
         {
             method_of<&model_wrap::load>("load"),
             method_of<&model_wrap::tokenize>("tokenize"),
+            method_of<&model_wrap::check_grammar>("checkGrammar"),
             method_of<&model_wrap::open>("open"),
             method_of<&model_wrap::drop>("drop"),
             method_of<&model_wrap::encode>("encode"),

@@ -50,6 +50,7 @@ private:
     Napi::Value tokenize(const Napi::CallbackInfo & info);
 
     // --- model_answer.cpp
+    Napi::Value check_grammar(const Napi::CallbackInfo & info);
     Napi::Value open(const Napi::CallbackInfo & info);
     Napi::Value drop(const Napi::CallbackInfo & info);
     Napi::Value encode(const Napi::CallbackInfo & info);

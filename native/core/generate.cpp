@@ -122,6 +122,28 @@ static void end(sd_answer & a) {
     a.seq = -1;
 }
 
+// The sampler's choice from the logits at index i of the last batch. Only where the grammar does not allow it are all tokens tried
+// against the grammar, and the sampler chooses from those that it allows.
+static llama_token next_token(sd_answer & a, int i) {
+    const llama_token token = llama_sampler_sample(a.sampler, a.cells.ctx, i);
+    if (!a.grammar || a.grammar->allows(token)) {
+        return token;
+    }
+    const float * logits = llama_get_logits_ith(a.cells.ctx, i);
+    std::vector<llama_token_data> candidates;
+    for (llama_token t = 0; t < a.model.info.n_vocab; t++) {
+        candidates.push_back({ t, logits[t], 0.0f });
+    }
+    a.grammar->keep_allowed(candidates);
+    if (candidates.empty()) {
+        throw sd_error("INVALID_ARGUMENT",
+            sd_format("The answer cannot go on under its grammar: after %zu tokens the model has none for what may follow", a.tokens.size()));
+    }
+    llama_token_data_array allowed = { candidates.data(), candidates.size(), -1, false };
+    llama_sampler_apply(a.sampler, &allowed);
+    return allowed.data[allowed.selected].id;
+}
+
 // takes the next token from the logits at index i of the last batch
 static void sample(sd_answer & a, int i) {
     sd_model & m = a.model;
@@ -133,7 +155,7 @@ static void sample(sd_answer & a, int i) {
             }
         }
     }
-    const llama_token token = llama_sampler_sample(a.sampler, a.cells.ctx, i);
+    const llama_token token = next_token(a, i);
     if (llama_vocab_is_eog(m.vocab, token)) {
         a.finish = SD_FINISH_STOP;
     } else {
@@ -142,17 +164,31 @@ static void sample(sd_answer & a, int i) {
             a.logprobs.push_back(sd_logprobs_of(llama_get_logits_ith(a.cells.ctx, i), m.info.n_vocab, token, a.params.n_top));
         }
         a.next = token;
+        if (a.grammar) {
+            a.grammar->accept(token);
+        }
         const std::string out = a.text.push(sd_token_text(m.vocab, token));
         if (!out.empty() && a.on_text) {
             a.on_text(out);
         }
-        if (a.text.stopped) {
+        if (a.text.stopped || (a.grammar && a.grammar->is_complete())) {
             a.finish = SD_FINISH_STOP;
         } else if (int(a.tokens.size()) >= a.params.max_tokens || a.n_cells >= m.info.context_size) {
             a.finish = SD_FINISH_LENGTH;
         }
     }
     if (a.finish != SD_FINISH_NONE) {
+        end(a);
+    }
+}
+
+// A fault of one answer, such as its grammar's, is not one of those beside it.
+static void sample_alone(sd_answer & a, int i) {
+    try {
+        sample(a, i);
+    } catch (const sd_error &) {
+        a.error = std::current_exception();
+        a.finish = SD_FINISH_FAILED;
         end(a);
     }
 }
@@ -169,6 +205,9 @@ std::unique_ptr<sd_answer> sd_answer_start(sd_session & session, const std::vect
     a->text.stop = params.stop;
     a->on_text = std::move(on_text);
     a->sampler = make_sampler(params).release();
+    if (!params.grammar.empty()) {
+        a->grammar = std::make_unique<sd_grammar>(a->model.vocab, params.grammar);
+    }
     feed_prompt(*a, session, question, views);
     const int64_t start = ggml_time_us();
     sample(*a, -1);
@@ -201,7 +240,7 @@ void sd_answer_step(sd_cells & c, const std::vector<sd_answer *> & answers) {
     for (int i = 0; i < n; i++) {
         answers[i]->pos++;
         answers[i]->n_cells++;
-        sample(*answers[i], i);
+        sample_alone(*answers[i], i);
     }
     const double ms = ms_since(start);
     for (sd_answer * a : answers) {

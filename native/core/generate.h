@@ -3,6 +3,7 @@
 // An answer: [system][image] from the session, then [second look][question] in a sequence of its own, then token by token.
 // Several answers advance together, one token each per step.
 
+#include "grammar.h"
 #include "logprobs.h"
 #include "session.h"
 #include "text-stream.h"
@@ -15,11 +16,12 @@ struct sd_generate_params {
     uint32_t seed = 0;
     bool ignore_eos = false;
     std::vector<std::string> stop;
+    std::string grammar;   // in GBNF; empty: none
     bool logprobs = false; // keep each token's log-probability,
     int n_top = 0;         // and those of so many of the likeliest tokens in its place
 };
 
-enum sd_finish { SD_FINISH_NONE, SD_FINISH_STOP, SD_FINISH_LENGTH, SD_FINISH_ABORTED };
+enum sd_finish { SD_FINISH_NONE, SD_FINISH_STOP, SD_FINISH_LENGTH, SD_FINISH_ABORTED, SD_FINISH_FAILED };
 
 struct sd_answer {
     sd_cells & cells;
@@ -30,11 +32,13 @@ struct sd_answer {
     llama_pos pos = 0; // of the next token
     llama_token next = LLAMA_TOKEN_NULL;
     llama_sampler * sampler = nullptr;
+    std::unique_ptr<sd_grammar> grammar; // null without one
     sd_text_stream text;
     std::function<void(const std::string &)> on_text;
     std::vector<llama_token> tokens;         // generated so far, end token excluded
     std::vector<sd_token_logprobs> logprobs; // of each of them, where asked for
     sd_finish finish = SD_FINISH_NONE;
+    std::exception_ptr error; // what ended it, where it could not go on
     sd_timings timings;
     int n_prompt = 0, n_roi = 0, n_reused = 0;
 
@@ -47,11 +51,13 @@ struct sd_answer {
 // The text of one token, possibly part of a UTF-8 character. Control tokens write nothing; with `special` it is their name.
 std::string sd_token_text(const llama_vocab * vocab, llama_token token, bool special = false);
 
-// Prompt and first token. Throws CONTEXT_OVERFLOW before any work when the prompt does not fit.
+// Prompt and first token. Throws INVALID_ARGUMENT for a faulty grammar and CONTEXT_OVERFLOW when the prompt does not fit, both
+// before any work.
 std::unique_ptr<sd_answer> sd_answer_start(sd_session & session, const std::vector<llama_token> & question, const std::vector<sd_view> & views,
     const sd_generate_params & params, std::function<void(const std::string &)> on_text);
 
-// One more token for each of the answers that have not finished. Throws where the whole batch failed.
+// One more token for each of the answers that have not finished. Throws where the whole batch failed; an answer that fails
+// alone has finished, with its error.
 void sd_answer_step(sd_cells & cells, const std::vector<sd_answer *> & answers);
 
 // Ends an answer early; its text so far stays.

@@ -21,7 +21,8 @@ sd_token_logprobs sd_logprobs_of(const float * logits, int n_vocab, llama_token 
         std::vector<llama_token> order(n_vocab);
         std::iota(order.begin(), order.end(), 0);
         const auto end = order.begin() + std::min(n_top, n_vocab);
-        std::partial_sort(order.begin(), end, order.end(), [&](llama_token a, llama_token b) { return logits[a] != logits[b] ? logits[a] > logits[b] : a < b; });
+        std::partial_sort(
+            order.begin(), end, order.end(), [&](llama_token a, llama_token b) { return logits[a] != logits[b] ? logits[a] > logits[b] : a < b; });
         for (auto t = order.begin(); t != end; ++t) {
             out.top.push_back({ *t, logits[*t] - norm });
         }

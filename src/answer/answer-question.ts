@@ -26,6 +26,9 @@ export async function answerQuestion(
   const { signal } = options;
   const method = methodOfAnswer(engine, options);
   const clock = new Clock();
+  if (options.grammar !== undefined) {
+    await engine.checkGrammar(options.grammar, signal);
+  }
   const tokens = await engine.tokenize(question, Array.isArray(options.roi) ? options.roi.length : method ? 1 : 0, signal);
   const used = await engine.usePicture(picture, signal);
   clock.add(used);
@@ -83,7 +86,7 @@ export async function answerQuestion(
 }
 
 function generateParams(options: CheckedAnswerOptions) {
-  const { maxTokens, temperature, topP, topK, seed, stop, logprobs } = options;
+  const { maxTokens, temperature, topP, topK, seed, stop, grammar, logprobs } = options;
   return {
     maxTokens,
     temperature,
@@ -92,6 +95,7 @@ function generateParams(options: CheckedAnswerOptions) {
     seed: seed ?? randomInt(2 ** 32),
     ignoreEos: false,
     stop: typeof stop === "string" ? [stop] : stop,
+    grammar: grammar ?? "",
     logprobs: logprobs !== false,
     topLogprobs: typeof logprobs === "number" ? logprobs : 0,
   };

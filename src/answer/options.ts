@@ -22,6 +22,7 @@ export const answerSchema = z.strictObject({
   seed: z.int().min(0).max(0xffffffff).optional(),
   exact: z.boolean().default(false),
   stop: z.union([z.string().min(1), z.array(z.string().min(1))]).default([]),
+  grammar: z.string().min(1).optional(),
   logprobs: z.union([z.boolean(), z.int().min(1).max(20)]).default(false),
   onToken: callback<(text: string) => void>(),
   signal,
@@ -71,6 +72,11 @@ export interface AnswerOptions {
   seed?: number;
   /** the answer ends before any of these */
   stop?: string | string[];
+  /**
+   * The answer is a text of this grammar, in llama.cpp's GBNF, whose first rule is `root`. White space at the ends of what it
+   * matches is not part of the answer's text.
+   */
+  grammar?: string;
   /**
    * `logprobs` and `confidence` in the result: how likely the model found each token, before temperature, topP, topK and
    * grammar. A number, 1 to 20, adds so many of the likeliest tokens in its place. Default false.

@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import { type AnswerOptions, answerSchema } from "../answer/options.js";
-import { checkOutput, UsageError } from "./exit.js";
+import { readTextFile } from "../base/regular-file.js";
+import { checkOutput, UsageError, withIoError } from "./exit.js";
 import { addModelOptions, type ModelOptions, withModel } from "./model.js";
 import { checkOverlayPossible, writeOverlay } from "./overlay-file.js";
 import { collect, numberParser, parseRoI } from "./parse.js";
@@ -17,7 +18,7 @@ Examples:
   sd-rpn answer plan.png "Which room is this?" --model llava.gguf --mmproj mmproj.gguf --heads heads.json`;
 
 export function answerCommand(signal: AbortSignal): Command {
-  const { maxTokens, temperature, topP, topK, seed } = answerSchema.shape;
+  const { maxTokens, temperature, topP, topK, seed, logprobs } = answerSchema.shape;
   const command = new Command("answer");
   addRegionOptions(command)
     .description("answer a question about a picture; the text is printed as it comes")
@@ -35,6 +36,8 @@ export function answerCommand(signal: AbortSignal): Command {
     .option("--top-k <k>", "sample from this many tokens; 0: all", numberParser(topK, "--top-k"))
     .option("--seed <n>", "of sampling (default: a random one)", numberParser(seed, "--seed"))
     .option("--stop <text>", "end the answer before this text; may be repeated", collect)
+    .option("--grammar <file>", "the answer is a text of the grammar in this file, in llama.cpp's GBNF")
+    .option("--logprobs <n>", "with --json: each token's log-probability and those of the n likeliest, 1 to 20", numberParser(logprobs, "--logprobs"))
     .option("--json", "print one JSON document, with region, usage and timings, instead of the text")
     .option("--overlay <png>", "write the picture with heat map and boxes to this file");
   return addModelOptions(command)
@@ -43,8 +46,12 @@ export function answerCommand(signal: AbortSignal): Command {
 }
 
 async function answer(image: string, question: string, options: Options, signal: AbortSignal): Promise<void> {
-  const { roi, heads, threshold, exact, maxTokens, temperature, topP, topK, seed, stop, json, overlay } = options;
+  const { roi, heads, threshold, exact, maxTokens, temperature, topP, topK, seed, stop, logprobs, json, overlay } = options;
   const method = methodOf(options);
+  if (logprobs !== undefined && !json) {
+    throw new UsageError("Expected --json with --logprobs, which are part of the document that it prints");
+  }
+  const grammar = await readGrammar(options.grammar);
   if (overlay !== undefined && (roi === "never" || Array.isArray(roi))) {
     throw new UsageError("Expected --roi auto or always with --overlay, which shows where a region was found");
   }
@@ -54,7 +61,7 @@ async function answer(image: string, question: string, options: Options, signal:
       checkOverlayPossible(model, { roi, method });
     }
     const printer = json ? undefined : new TextPrinter();
-    const asked = { roi, method, threshold, exact, maxTokens, temperature, topP, topK, seed, stop, onToken: printer?.print, signal };
+    const asked = { roi, method, threshold, exact, maxTokens, temperature, topP, topK, seed, stop, grammar, logprobs, onToken: printer?.print, signal };
     const result = await model.answer(image, question, asked).finally(() => printer?.end());
     if (json) {
       printJson(result);
@@ -63,6 +70,10 @@ async function answer(image: string, question: string, options: Options, signal:
       await writeOverlay(model, image, result.roi, overlay);
     }
   }, { heads });
+}
+
+async function readGrammar(path: string | undefined): Promise<string | undefined> {
+  return path === undefined ? undefined : withIoError("read the grammar", () => readTextFile(path));
 }
 
 /** Prints text to stdout as it arrives, followed by a line end; prints no line end where a call failed before any text. */

@@ -109,6 +109,11 @@ export class Engine {
     return tokens;
   }
 
+  /** @throws {SdRpnError} INVALID_ARGUMENT with the line of the fault */
+  checkGrammar(text: string, signal?: AbortSignal): Promise<void> {
+    return runJob(this.native, () => this.native.checkGrammar(text), signal);
+  }
+
   private checkFits(asked: number, looks: number, about = ""): void {
     const { contextSize } = this.info;
     const tokens = this.prefix.length + this.imageTokens + asked;

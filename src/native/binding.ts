@@ -70,6 +70,8 @@ export interface NativeGenerateParams {
   seed: number;
   ignoreEos: boolean;
   stop: string[];
+  /** in GBNF; "": none */
+  grammar: string;
   /** the log-probability of each token, and those of `topLogprobs` of the likeliest in its place */
   logprobs: boolean;
   topLogprobs: number;
@@ -156,6 +158,8 @@ export interface NativeModel extends NativeWorker, NativeTraining {
   ): NativeJob<NativeModelInfo>;
   /** adjacent segments are tokenized as one text; runs between the steps of answers */
   tokenize(segments: readonly NativeSegment[], addBos: boolean): NativeJob<Int32Array>;
+  /** rejects where the text is no grammar; runs between the steps of answers */
+  checkGrammar(text: string): NativeJob<void>;
   /** `tokens`: those before the image */
   open(tokens: Int32Array, view: Uint8Array): NativeJob<NativeCounts & { session: number; tokens: number }>;
   drop(session: number): NativeJob<void>;

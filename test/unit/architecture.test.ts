@@ -61,7 +61,7 @@ test("every path that the page and its drawing name is there", () => {
   expect(paths.filter((path) => !existsSync(join(ROOT, path)))).toEqual([]);
 });
 
-test("twenty things that a stranger asks for have a file each", () => {
+test("things that a stranger asks for have a file each", () => {
   const rows = [...page.slice(page.indexOf("## Where is")).matchAll(/^\| ([^|]+) \| (`[^|]+) \|$/gm)];
-  expect(rows).toHaveLength(20);
+  expect(rows.length).toBeGreaterThanOrEqual(20);
 });
