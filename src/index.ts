@@ -11,6 +11,7 @@ export type { SweepCurve, SweepPoint } from "./eval/sweep.js";
 export type { Figure, TaskName } from "./eval/task.js";
 export { ERROR_CODES, type ErrorCode, SdRpnError } from "./base/errors.js";
 export type { AnswerOptions, PredictOptions } from "./answer/options.js";
+export type { AnswerOf, JsonAnswer, JsonFormat, ValueOf, ZodSchema } from "./answer/form/format.js";
 export type { LoadOptions } from "./model/load-options.js";
 export type { LogLevel } from "./native/binding.js";
 

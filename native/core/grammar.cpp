@@ -208,6 +208,10 @@ template <typename Call> void limited(Call call) {
 
 } // namespace
 
+void sd_grammar_check(const std::string & text) {
+    const parsed p(text);
+}
+
 sd_grammar::sd_grammar(const llama_vocab * vocab, const std::string & text) : vocab(vocab) {
     parsed p(text);
     const uint32_t root = p.parser.symbol_ids.at("root");

@@ -11,11 +11,14 @@
 
 struct llama_grammar;
 
+// Throws INVALID_ARGUMENT with the line of the fault; for grammars with left recursion too, and those that name tokens.
+void sd_grammar_check(const std::string & text);
+
 // Where an answer stands in its grammar. SentencePiece models begin answers with a space, which is not part of their text:
 // one space before what the grammar begins with is allowed.
 class sd_grammar {
 public:
-    // Throws INVALID_ARGUMENT with the line of the fault; for grammars with left recursion too, and those that name tokens.
+    // Throws as sd_grammar_check.
     sd_grammar(const llama_vocab * vocab, const std::string & text);
     ~sd_grammar();
     sd_grammar(const sd_grammar &) = delete;

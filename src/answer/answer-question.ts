@@ -1,5 +1,4 @@
 import { randomInt } from "node:crypto";
-import type { z } from "zod";
 import { abortError } from "../base/errors.js";
 import { withJson } from "../base/json.js";
 import type { Answer, ImageInput, RoI } from "../base/types.js";
@@ -9,11 +8,10 @@ import { cellCount } from "../image/view-layout.js";
 import { Clock } from "./clock.js";
 import { confidenceOf } from "./confidence.js";
 import { METHODS, methodOfAnswer } from "./methods/choose-method.js";
-import type { answerSchema } from "./options.js";
+import { readForm } from "./form/read-form.js";
+import type { CheckedAnswerOptions } from "./options.js";
 import { regionResult } from "./region-result.js";
 import { cutViews, type Look, looksAtBoxes, looksOfRegion } from "./second-look.js";
-
-export type CheckedAnswerOptions = z.output<typeof answerSchema>;
 
 /** An answer, with a second look if `options.roi` and the map ask for one: its tokens follow those of the picture, as in the reference. */
 export async function answerQuestion(
@@ -58,6 +56,7 @@ export async function answerQuestion(
     const result = await engine.answer(opened.session.id, tokens, views, generateParams(options), options.onToken, signal);
     bytes = result.bytes;
     clock.addNative(result.timings);
+    const { value, hints } = await readForm(options.form, result);
     const answer: Answer = withJson({
       text: result.text,
       roi,
@@ -71,9 +70,10 @@ export async function answerQuestion(
         // where the network was asked first, that pass computed or reused the prefix for this call
         reusedTokens: method === "rpn" ? reused : result.reusedTokens,
       },
+      ...(options.form && { value }),
       ...(result.logprobs && { logprobs: result.logprobs, ...confidenceOf(result.logprobs) }),
       image: { ...opened.source.info },
-      hints: roi?.hints ?? [],
+      hints: [...(roi?.hints ?? []), ...hints],
       timings: clock.stop(),
     });
     if (result.finishReason === "aborted") {
@@ -86,7 +86,7 @@ export async function answerQuestion(
 }
 
 function generateParams(options: CheckedAnswerOptions) {
-  const { maxTokens, temperature, topP, topK, seed, stop, grammar, logprobs } = options;
+  const { maxTokens, temperature, topP, topK, seed, stop, grammar, form, logprobs } = options;
   return {
     maxTokens,
     temperature,
@@ -95,7 +95,7 @@ function generateParams(options: CheckedAnswerOptions) {
     seed: seed ?? randomInt(2 ** 32),
     ignoreEos: false,
     stop: typeof stop === "string" ? [stop] : stop,
-    grammar: grammar ?? "",
+    grammar: form?.grammar ?? grammar ?? "",
     logprobs: logprobs !== false,
     topLogprobs: typeof logprobs === "number" ? logprobs : 0,
   };

@@ -2,18 +2,21 @@ import type { Answer, AnswerEvent, RoI } from "../base/types.js";
 import { linkSignals } from "../base/signals.js";
 
 /** Starts an answer, with callbacks for its events and a signal that aborts it. */
-export type StartAnswer = (on: { roi: (roi: RoI) => void; text: (text: string) => void }, signal: AbortSignal) => Promise<Answer>;
+export type StartAnswer<Whole extends Answer> = (on: { roi: (roi: RoI) => void; text: (text: string) => void }, signal: AbortSignal) => Promise<Whole>;
 
 /**
  * An answer as a stream of events. Work begins with the first `next()`; leaving the loop early ends it.
  *
  * @throws {SdRpnError} what the answer would have rejected with, after the events before it
  */
-export async function* streamAnswer(start: StartAnswer, signal?: AbortSignal): AsyncGenerator<AnswerEvent, void, undefined> {
+export async function* streamAnswer<Whole extends Answer>(
+  start: StartAnswer<Whole>,
+  signal?: AbortSignal,
+): AsyncGenerator<AnswerEvent<Whole>, void, undefined> {
   const left = new AbortController();
-  const events: AnswerEvent[] = [];
+  const events: AnswerEvent<Whole>[] = [];
   let wake = (): void => {};
-  const push = (event: AnswerEvent): void => {
+  const push = (event: AnswerEvent<Whole>): void => {
     events.push(event);
     wake();
   };

@@ -1,8 +1,15 @@
 import { z } from "zod";
 import { abortSignal as signal, callback } from "../base/schemas.js";
 import type { Box, RegionMethod } from "../base/types.js";
+import { invalidArgument, parseOptions } from "../base/validate.js";
+import type { JsonFormat } from "./form/format.js";
+import { type Form, jsonForm } from "./form/json-form.js";
 
 const box = z.strictObject({ x: z.number(), y: z.number(), width: z.number().positive(), height: z.number().positive() });
+
+const schema = z
+  .custom<object>((value) => typeof value === "object" && value !== null && !Array.isArray(value))
+  .describe("zod schema or object of JSON Schema");
 
 const method = z.enum(["rpn", "attention", "vicrop"]).optional();
 
@@ -23,10 +30,30 @@ export const answerSchema = z.strictObject({
   exact: z.boolean().default(false),
   stop: z.union([z.string().min(1), z.array(z.string().min(1))]).default([]),
   grammar: z.string().min(1).optional(),
+  format: z.strictObject({ type: z.literal("json"), schema }).optional(),
   logprobs: z.union([z.boolean(), z.int().min(1).max(20)]).default(false),
   onToken: callback<(text: string) => void>(),
   signal,
 });
+
+/** Options of an answer, checked, and the form that `format` means. */
+export type CheckedAnswerOptions = z.output<typeof answerSchema> & { form?: Form };
+
+/** @throws {SdRpnError} INVALID_ARGUMENT */
+export function parseAnswerOptions(options: unknown): CheckedAnswerOptions {
+  const checked = parseOptions(answerSchema, options);
+  const { format, grammar, stop } = checked;
+  if (format === undefined) {
+    return checked;
+  }
+  if (grammar !== undefined) {
+    throw invalidArgument("no grammar beside a format, which is one itself,", "grammar", grammar);
+  }
+  if (stop.length > 0) {
+    throw invalidArgument("no text beside a format, which ends by itself,", "stop", stop);
+  }
+  return { ...checked, form: jsonForm(format.schema) };
+}
 
 /** Options of `predictRoI`. */
 export interface PredictOptions {
@@ -47,7 +74,7 @@ export interface PredictOptions {
 }
 
 /** Options of `answer` and `answerStream`. */
-export interface AnswerOptions {
+export interface AnswerOptions<Format extends JsonFormat | undefined = JsonFormat | undefined> {
   /**
    * "auto" (default): a second look if a region is found, the plain answer without an RPN unless a method is named. "always": the 3x3 cells around
    * the map's maximum where nothing passes the threshold; `roi.region` of the answer is what was read then. "never": one view. Boxes in source pixels: each is cut out and
@@ -77,6 +104,11 @@ export interface AnswerOptions {
    * matches is not part of the answer's text.
    */
   grammar?: string;
+  /**
+   * The answer is JSON of a schema, of zod 4 or of JSON Schema, and `value` in the result is what it says. What a grammar cannot hold,
+   * such as the bounds of fractions or zod's refinements, is checked afterwards.
+   */
+  format?: Format;
   /**
    * `logprobs` and `confidence` in the result: how likely the model found each token, before temperature, topP, topK and
    * grammar. A number, 1 to 20, adds so many of the likeliest tokens in its place. Default false.

@@ -24,8 +24,13 @@ export function plainCopy(value: unknown): unknown {
   if (Array.isArray(value)) {
     return value.map((element: unknown) => plainCopy(element));
   }
-  if (typeof value === "object" && value !== null) {
+  if (typeof value === "object" && value !== null && !inheritsToJson(value)) {
     return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, plainCopy(part as unknown)]));
   }
   return value;
+}
+
+/** Whether JSON.stringify asks the value's class, as it does for dates. */
+function inheritsToJson(value: object): boolean {
+  return !Object.hasOwn(value, "toJSON") && typeof (value as { toJSON?: unknown }).toJSON === "function";
 }

@@ -142,6 +142,11 @@ interface AnswerFields {
   usedRoI: boolean;
   finishReason: FinishReason;
   usage: Usage;
+  /**
+   * With the option `format`: what the text says, by zod's schema or as JSON.parse reads it. Null where the text was cut off, or where
+   * it breaks what the grammar could not hold; `hints` says so.
+   */
+  value?: unknown;
   /** with the option `logprobs`: an entry for each of the `usage.completionTokens` */
   logprobs?: TokenLogprobs[];
   /** with `logprobs`: the geometric mean of the tokens' probabilities, 0..1; not there where the answer has no token */
@@ -158,7 +163,7 @@ export interface Answer extends AnswerFields {
   toJSON(): Json<AnswerFields>;
 }
 
-export type AnswerEvent =
+export type AnswerEvent<Whole extends Answer = Answer> =
   | { type: "roi"; roi: RoI }
   | { type: "text"; text: string }
-  | { type: "done"; answer: Answer };
+  | { type: "done"; answer: Whole };

@@ -1,14 +1,15 @@
 import { Command } from "commander";
 import { type AnswerOptions, answerSchema } from "../answer/options.js";
+import type { JsonFormat } from "../answer/form/format.js";
 import { readTextFile } from "../base/regular-file.js";
 import { checkOutput, UsageError, withIoError } from "./exit.js";
 import { addModelOptions, type ModelOptions, withModel } from "./model.js";
 import { checkOverlayPossible, writeOverlay } from "./overlay-file.js";
 import { collect, numberParser, parseRoI } from "./parse.js";
-import { printJson, printLine } from "./print.js";
+import { printHint, printJson, printLine } from "./print.js";
 import { addRegionOptions, methodOf, type RegionOptions } from "./region-options.js";
 
-type Options = ModelOptions & RegionOptions & Omit<AnswerOptions, "onToken" | "signal"> & { json?: true; overlay?: string };
+type Options = ModelOptions & RegionOptions & Omit<AnswerOptions, "onToken" | "signal" | "format"> & { json?: true; jsonSchema?: string; overlay?: string };
 
 const EXAMPLES = `
 Examples:
@@ -37,6 +38,7 @@ export function answerCommand(signal: AbortSignal): Command {
     .option("--seed <n>", "of sampling (default: a random one)", numberParser(seed, "--seed"))
     .option("--stop <text>", "end the answer before this text; may be repeated", collect)
     .option("--grammar <file>", "the answer is a text of the grammar in this file, in llama.cpp's GBNF")
+    .option("--json-schema <file>", "the answer is JSON of the JSON Schema in this file")
     .option("--logprobs <n>", "with --json: each token's log-probability and those of the n likeliest, 1 to 20", numberParser(logprobs, "--logprobs"))
     .option("--json", "print one JSON document, with region, usage and timings, instead of the text")
     .option("--overlay <png>", "write the picture with heat map and boxes to this file");
@@ -52,6 +54,7 @@ async function answer(image: string, question: string, options: Options, signal:
     throw new UsageError("Expected --json with --logprobs, which are part of the document that it prints");
   }
   const grammar = await readGrammar(options.grammar);
+  const format = await readSchema(options.jsonSchema);
   if (overlay !== undefined && (roi === "never" || Array.isArray(roi))) {
     throw new UsageError("Expected --roi auto or always with --overlay, which shows where a region was found");
   }
@@ -61,10 +64,12 @@ async function answer(image: string, question: string, options: Options, signal:
       checkOverlayPossible(model, { roi, method });
     }
     const printer = json ? undefined : new TextPrinter();
-    const asked = { roi, method, threshold, exact, maxTokens, temperature, topP, topK, seed, stop, grammar, logprobs, onToken: printer?.print, signal };
+    const asked = { roi, method, threshold, exact, maxTokens, temperature, topP, topK, seed, stop, grammar, format, logprobs, onToken: printer?.print, signal };
     const result = await model.answer(image, question, asked).finally(() => printer?.end());
     if (json) {
       printJson(result);
+    } else {
+      result.hints.forEach(printHint);
     }
     if (overlay !== undefined && result.roi) {
       await writeOverlay(model, image, result.roi, overlay);
@@ -74,6 +79,18 @@ async function answer(image: string, question: string, options: Options, signal:
 
 async function readGrammar(path: string | undefined): Promise<string | undefined> {
   return path === undefined ? undefined : withIoError("read the grammar", () => readTextFile(path));
+}
+
+async function readSchema(path: string | undefined): Promise<JsonFormat | undefined> {
+  if (path === undefined) {
+    return undefined;
+  }
+  const text = await withIoError("read the schema", () => readTextFile(path));
+  try {
+    return { type: "json", schema: JSON.parse(text) as object };
+  } catch (error) {
+    throw new UsageError(`Expected JSON in the file of --json-schema: ${(error as Error).message}`);
+  }
 }
 
 /** Prints text to stdout as it arrives, followed by a line end; prints no line end where a call failed before any text. */

@@ -1,4 +1,5 @@
 import { styleText } from "node:util";
+import type { Hint } from "../base/hints.js";
 import { plainCopy } from "../base/json.js";
 import type { Box, RoI, Timings } from "../base/types.js";
 
@@ -15,6 +16,11 @@ export function printLine(text = ""): void {
 /** One JSON document in one line; typed arrays as arrays of numbers. */
 export function printJson(value: unknown): void {
   printLine(JSON.stringify(plainCopy(value)));
+}
+
+/** A line on stderr: what is no error but makes a wrong answer likely. */
+export function printHint({ code, message }: Hint): void {
+  process.stderr.write(`sd-rpn: ${code}: ${message}\n`);
 }
 
 /** Colours on a terminal that supports them, unless NO_COLOR is set. */

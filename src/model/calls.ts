@@ -1,11 +1,12 @@
 import { answerQuestion } from "../answer/answer-question.js";
 import { streamAnswer } from "../answer/answer-stream.js";
-import { answerSchema, type AnswerOptions, type PredictOptions, predictSchema } from "../answer/options.js";
+import { type AnswerOptions, parseAnswerOptions, type PredictOptions, predictSchema } from "../answer/options.js";
+import type { AnswerOf, JsonFormat } from "../answer/form/format.js";
 import { predictRegion } from "../answer/predict-region.js";
 import { SdRpnError } from "../base/errors.js";
 import { askedSchema } from "../base/schemas.js";
 import { linkSignals } from "../base/signals.js";
-import type { Answer, AnswerEvent, ImageInput, RoI } from "../base/types.js";
+import type { AnswerEvent, ImageInput, RoI } from "../base/types.js";
 import { parseOptions } from "../base/validate.js";
 import type { Engine } from "../engine/engine.js";
 import { OpenedPicture } from "../engine/opened-picture.js";
@@ -54,25 +55,30 @@ export async function predictRoI(engine: Engine, picture: ImageInput | OpenedPic
   return inTurn(engine, picture, checked.signal, (signal) => predictRegion(engine, picture, asked, { ...checked, signal }));
 }
 
-export async function answer(engine: Engine, picture: ImageInput | OpenedPicture, text: unknown, options: AnswerOptions = {}): Promise<Answer> {
-  const checked = parseOptions(answerSchema, options);
-  const asked = checkQuestion(text, checked);
-  return inTurn(engine, picture, checked.signal, (signal) => answerQuestion(engine, picture, asked, { ...checked, signal }));
-}
-
-export async function* answerStream(
+export async function answer<Format extends JsonFormat | undefined>(
   engine: Engine,
   picture: ImageInput | OpenedPicture,
   text: unknown,
-  options: AnswerOptions = {},
-): AsyncGenerator<AnswerEvent, void, undefined> {
-  const checked = parseOptions(answerSchema, options);
+  options: AnswerOptions<Format> = {},
+): Promise<AnswerOf<Format>> {
+  const checked = parseAnswerOptions(options);
+  const asked = checkQuestion(text, checked);
+  return inTurn(engine, picture, checked.signal, (signal) => answerQuestion(engine, picture, asked, { ...checked, signal })) as Promise<AnswerOf<Format>>;
+}
+
+export async function* answerStream<Format extends JsonFormat | undefined>(
+  engine: Engine,
+  picture: ImageInput | OpenedPicture,
+  text: unknown,
+  options: AnswerOptions<Format> = {},
+): AsyncGenerator<AnswerEvent<AnswerOf<Format>>, void, undefined> {
+  const checked = parseAnswerOptions(options);
   const asked = checkQuestion(text, checked);
   yield* streamAnswer((on, left) => {
     const onToken = (piece: string): void => {
       on.text(piece);
       checked.onToken?.(piece);
     };
-    return inTurn(engine, picture, left, (signal) => answerQuestion(engine, picture, asked, { ...checked, onToken, signal }, on.roi));
+    return inTurn(engine, picture, left, (signal) => answerQuestion(engine, picture, asked, { ...checked, onToken, signal }, on.roi)) as Promise<AnswerOf<Format>>;
   }, checked.signal);
 }

@@ -8,13 +8,14 @@ import { setEngineOf } from "./engine-of.js";
 import { binding } from "../native/binding.js";
 import { throwIfAborted } from "../base/abort.js";
 import { runJob, runJobWithCallback } from "../native/job.js";
+import type { AnswerOf, JsonFormat } from "../answer/form/format.js";
 import type { AnswerOptions, PredictOptions } from "../answer/options.js";
 import { type LoadOptions, loadSchema } from "./load-options.js";
 import { signalSchema } from "../base/schemas.js";
 import { makePrompt } from "../prompt/prompt.js";
 import { Session } from "./session.js";
 import { ThreadBound } from "../base/thread-bound.js";
-import type { Answer, AnswerEvent, ImageInput, RoI, Size } from "../base/types.js";
+import type { AnswerEvent, ImageInput, RoI, Size } from "../base/types.js";
 import { invalidArgument, parseOptions } from "../base/validate.js";
 import { version } from "../base/version.js";
 
@@ -177,12 +178,16 @@ export class Model extends ThreadBound {
    *
    * @throws {SdRpnError} as {@link predictRoI}, RPN_NOT_LOADED for roi "always" and method "rpn" only
    */
-  answer(image: ImageInput, question: string, options?: AnswerOptions): Promise<Answer> {
+  answer<Format extends JsonFormat | undefined = undefined>(image: ImageInput, question: string, options?: AnswerOptions<Format>): Promise<AnswerOf<Format>> {
     return calls.answer(this.engine, image, question, options);
   }
 
   /** The answer as it comes: the region (where one was looked for), pieces of text, and the whole answer last. */
-  answerStream(image: ImageInput, question: string, options?: AnswerOptions): AsyncGenerator<AnswerEvent, void, undefined> {
+  answerStream<Format extends JsonFormat | undefined = undefined>(
+    image: ImageInput,
+    question: string,
+    options?: AnswerOptions<Format>,
+  ): AsyncGenerator<AnswerEvent<AnswerOf<Format>>, void, undefined> {
     return calls.answerStream(this.engine, image, question, options);
   }
 

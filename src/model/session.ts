@@ -1,7 +1,8 @@
+import type { AnswerOf, JsonFormat } from "../answer/form/format.js";
 import type { AnswerOptions, PredictOptions } from "../answer/options.js";
 import { signalSchema } from "../base/schemas.js";
 import { ThreadBound } from "../base/thread-bound.js";
-import type { Answer, AnswerEvent, RoI } from "../base/types.js";
+import type { AnswerEvent, RoI } from "../base/types.js";
 import { parseOptions } from "../base/validate.js";
 import type { Engine } from "../engine/engine.js";
 import type { OpenedPicture } from "../engine/opened-picture.js";
@@ -32,12 +33,15 @@ export class Session extends ThreadBound {
   }
 
   /** The answer to a question; see {@link Model.answer}. */
-  answer(question: string, options?: AnswerOptions): Promise<Answer> {
+  answer<Format extends JsonFormat | undefined = undefined>(question: string, options?: AnswerOptions<Format>): Promise<AnswerOf<Format>> {
     return calls.answer(this.engine, this.picture, question, options);
   }
 
   /** The answer as it comes; see {@link Model.answerStream}. */
-  answerStream(question: string, options?: AnswerOptions): AsyncGenerator<AnswerEvent, void, undefined> {
+  answerStream<Format extends JsonFormat | undefined = undefined>(
+    question: string,
+    options?: AnswerOptions<Format>,
+  ): AsyncGenerator<AnswerEvent<AnswerOf<Format>>, void, undefined> {
     return calls.answerStream(this.engine, this.picture, question, options);
   }
 

@@ -254,6 +254,8 @@ export interface NativeBinding {
   Rpn: new () => NativeRpn;
   Converter: new () => NativeConverter;
   Resampler: new () => NativeResampler;
+  /** the grammar of a schema that src/answer/form has reduced; throws where there is none */
+  grammarOfSchema(json: string): string;
   /** Ends all work of this environment and waits for its threads; every object is disposed afterwards. */
   shutdown(): void;
 }

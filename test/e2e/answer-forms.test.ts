@@ -31,11 +31,23 @@ test("--grammar binds the answer to the grammar of a file", async () => {
   expect(await sdRpn([...ask, "--grammar", grammar])).toMatchObject({ code: 0, stderr: "", stdout: expect.stringMatching(/^[a-z][0-9][a-z]\n$/) });
 });
 
+test("--json-schema gives JSON of the schema in a file; a text that is cut off has a hint", async () => {
+  const schema = file("code.json", JSON.stringify({ type: "object", properties: { code: { type: "string", maxLength: 3 } }, required: ["code"] }));
+  const { code, stdout, stderr } = await sdRpn([...ask, "--json-schema", schema]);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  expect(JSON.parse(stdout)).toEqual({ code: expect.any(String) });
+  const whole = JSON.parse((await sdRpn([...ask, "--json-schema", schema, "--json"])).stdout) as Answer;
+  expect(whole).toMatchObject({ value: { code: expect.any(String) }, hints: [] });
+  expect(await sdRpn([...ask, "--json-schema", schema, "--max-tokens", "2"])).toMatchObject({ code: 0, stderr: expect.stringMatching(/^sd-rpn: VALUE_CUT: /) });
+});
+
 test.each([
   ["--logprobs without --json", () => ["--logprobs", "3"], 2, /^sd-rpn: Expected --json with --logprobs/],
   ["--logprobs out of bounds", () => ["--json", "--logprobs", "21"], 2, /boolean or integer between 1 and 20 for --logprobs but received 21/],
   ["a grammar that is not there", () => ["--grammar", join(folder, "none.gbnf")], 1, /^sd-rpn: IO_ERROR: Cannot read the grammar: /],
   ["a faulty grammar", () => ["--grammar", file("bad.gbnf", "# one\nroot := x")], 1, /^sd-rpn: INVALID_ARGUMENT: Expected a grammar in GBNF but in line 2: expecting ::= at := x\n$/],
+  ["a schema that is no JSON", () => ["--json-schema", file("bad.json", "{")], 2, /^sd-rpn: Expected JSON in the file of --json-schema: /],
+  ["a schema with an unknown keyword", () => ["--json-schema", file("odd.json", "{\"typ\":1}")], 1, /^sd-rpn: INVALID_ARGUMENT: .* at # typ has no effect/],
 ])("%s is refused", async (_, args, exit, message) => {
   expect(await sdRpn([...ask, ...args()])).toMatchObject({ code: exit, stdout: "", stderr: expect.stringMatching(message) });
 });

@@ -18,6 +18,7 @@ import {
   SdRpnError,
   type Session,
   vqaAccuracy,
+  type ZodSchema,
 } from "sd-rpn";
 
 export async function use(signal: AbortSignal): Promise<string> {
@@ -89,6 +90,26 @@ export async function partial(model: Model, signal: AbortSignal): Promise<string
     error.answer = undefined;
     return answer?.finishReason === "aborted" ? answer.text : `${error.file}:${error.line}`;
   }
+}
+
+/** The value of an answer in a format has its schema's type. */
+export async function typed(model: Model, session: Session, schema: ZodSchema<{ total: number }>): Promise<number | undefined> {
+  const { value, logprobs } = await model.answer("a.png", "What?", { format: { type: "json", schema }, logprobs: 5 });
+  const total: number | undefined = value?.total;
+  // @ts-expect-error no such property
+  value?.price;
+  // @ts-expect-error it may be null
+  value.total;
+  const plain = await session.answer("What?", { format: { type: "json", schema: { type: "object" } } });
+  // @ts-expect-error nothing is known of it
+  plain.value?.total;
+  for await (const event of session.answerStream("What?", { format: { type: "json", schema } })) {
+    if (event.type === "done") return event.answer.value?.total;
+  }
+  // @ts-expect-error no such format
+  await model.answer("a.png", "What?", { format: { type: "xml", schema } });
+  const { confidence }: Answer = await model.answer("a.png", "What?", { logprobs: true, grammar: "root ::= [0-9]+" });
+  return total ?? logprobs?.[0].top[0].logprob ?? confidence;
 }
 
 export async function misuse(model: Model): Promise<void> {

@@ -1,0 +1,15 @@
+import { SdRpnError } from "../../base/errors.js";
+
+/** A JSON schema, or a part of one. */
+export type Schema = Record<string, unknown>;
+
+/** One part of a schema twice: what a grammar can hold of it, and all of it, in a form that zod's check of JSON schemas knows. */
+export interface Reduced {
+  grammar: Schema;
+  check: Schema;
+}
+
+/** @param path of the part of the schema that is to blame */
+export function refuse(path: string, what: string): SdRpnError {
+  return new SdRpnError("INVALID_ARGUMENT", `Expected a JSON schema that answers can keep to for format.schema but at ${path} ${what}`);
+}
