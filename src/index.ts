@@ -36,6 +36,7 @@ export type {
   Answer,
   AnswerEvent,
   Box,
+  Choice,
   FinishReason,
   HeatMap,
   ImageInfo,

@@ -97,7 +97,7 @@ Napi::Value model_wrap::check_grammar(const Napi::CallbackInfo & info) {
     return on_model(job, [text = args::string(info[0], "text")](core & c, worker_job &) { sd_grammar(c.model->vocab, text); });
 }
 
-static std::vector<sd_view> read_views(const Napi::Value & v) {
+std::vector<sd_view> read_views(const Napi::Value & v) {
     std::vector<sd_view> views;
     args::for_each(v, "views", [&](const Napi::Value & element) {
         Napi::Object o = args::object(element, "view");
@@ -180,10 +180,7 @@ Napi::Value model_wrap::answer(const Napi::CallbackInfo & info) {
         if (j.callback) {
             on_text = [wp, jp = &j](const std::string & text) { wp->emit(*jp, text); };
         }
-        for (sd_view & v : views) {
-            v.width = c.model->family->pixels.width;
-            v.height = c.model->family->pixels.height;
-        }
+        size_views(*c.model, views);
         *answer = sd_answer_start(s, c.checked(tokens), views, params, on_text);
         views.clear(); // the job lives as long as the answer
         out->bytes = s.bytes();

@@ -55,6 +55,16 @@ inline Napi::Object timings_object(Napi::Env env, const sd_timings & t) {
     return o;
 }
 
+// [{ rgb, keep }]; their size is set by size_views, on the model's thread
+std::vector<sd_view> read_views(const Napi::Value & v);
+
+inline void size_views(const sd_model & m, std::vector<sd_view> & views) {
+    for (sd_view & v : views) {
+        v.width = m.family->pixels.width;
+        v.height = m.family->pixels.height;
+    }
+}
+
 // a view of the one size that the model takes
 inline sd_view view_of(const sd_model & m, std::vector<uint8_t> rgb) {
     sd_view view;

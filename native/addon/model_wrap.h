@@ -57,6 +57,10 @@ private:
     Napi::Value roi(const Napi::CallbackInfo & info);
     Napi::Value answer(const Napi::CallbackInfo & info);
 
+    // --- model_choose.cpp
+    Napi::Value tokenize_answers(const Napi::CallbackInfo & info);
+    Napi::Value choose(const Napi::CallbackInfo & info);
+
     // --- model_distill.cpp
     Napi::Value attention(const Napi::CallbackInfo & info);
     Napi::Value label_maps(const Napi::CallbackInfo & info);

@@ -64,8 +64,7 @@ static std::vector<float> encode_looks(sd_answer & a, const std::vector<sd_view>
     return embd;
 }
 
-// Feeds second looks and question after the session's prefix. Logits of the last token are ready afterwards.
-static void feed_prompt(sd_answer & a, sd_session & s, const std::vector<llama_token> & question, const std::vector<sd_view> & views) {
+void sd_answer_prompt(sd_answer & a, sd_session & s, const std::vector<llama_token> & question, const std::vector<sd_view> & views, size_t reserve) {
     sd_model & m = a.model;
     std::vector<sd_part> looks;
     for (const sd_view & v : views) {
@@ -76,10 +75,11 @@ static void feed_prompt(sd_answer & a, sd_session & s, const std::vector<llama_t
         throw sd_error("INVALID_ARGUMENT", "Expected a question of at least one token");
     }
     const int64_t n_prompt = s.n_prefix() + sd_layout_question_size(*m.family, looks, question.size());
-    if (n_prompt >= m.info.context_size) {
+    if (n_prompt + int64_t(reserve) > m.info.context_size) {
+        const std::string more = reserve > 1 ? sd_format(", and the answer may take %zu,", reserve) : "";
         throw sd_error("CONTEXT_OVERFLOW",
-            sd_format("The prompt has %lld tokens but the context holds %d: use a larger contextSize or a shorter question", (long long) n_prompt,
-                m.info.context_size));
+            sd_format("The prompt has %lld tokens%s but the context holds %d: use a larger contextSize or a shorter question", (long long) n_prompt,
+                more.c_str(), m.info.context_size));
     }
     const sd_layout layout = sd_layout_question(*m.family, s.prefix, looks, question);
     a.n_prompt = int(n_prompt);
@@ -208,7 +208,7 @@ std::unique_ptr<sd_answer> sd_answer_start(sd_session & session, const std::vect
     if (!params.grammar.empty()) {
         a->grammar = std::make_unique<sd_grammar>(a->model.vocab, params.grammar);
     }
-    feed_prompt(*a, session, question, views);
+    sd_answer_prompt(*a, session, question, views);
     const int64_t start = ggml_time_us();
     sample(*a, -1);
     a->timings.generate += ms_since(start);
@@ -250,7 +250,7 @@ void sd_answer_step(sd_cells & c, const std::vector<sd_answer *> & answers) {
 
 std::vector<float> sd_next_logits(sd_session & session, const std::vector<llama_token> & question, const std::vector<sd_view> & views) {
     sd_answer a(session.cells);
-    feed_prompt(a, session, question, views);
+    sd_answer_prompt(a, session, question, views);
     const float * logits = llama_get_logits_ith(session.cells.ctx, -1);
     return std::vector<float>(logits, logits + session.model.info.n_vocab);
 }

@@ -51,6 +51,11 @@ struct sd_answer {
 // The text of one token, possibly part of a UTF-8 character. Control tokens write nothing; with `special` it is their name.
 std::string sd_token_text(const llama_vocab * vocab, llama_token token, bool special = false);
 
+// Prompt alone: feeds second looks and question after the session's prefix; the logits of the last token are ready afterwards. Throws
+// CONTEXT_OVERFLOW before any work where no room is left for `reserve` more tokens.
+void sd_answer_prompt(
+    sd_answer & answer, sd_session & session, const std::vector<llama_token> & question, const std::vector<sd_view> & views, size_t reserve = 1);
+
 // Prompt and first token. Throws INVALID_ARGUMENT for a faulty grammar and CONTEXT_OVERFLOW when the prompt does not fit, both
 // before any work.
 std::unique_ptr<sd_answer> sd_answer_start(sd_session & session, const std::vector<llama_token> & question, const std::vector<sd_view> & views,

@@ -4,7 +4,9 @@ import { withJson } from "../base/json.js";
 import type { Answer, ImageInput, RoI } from "../base/types.js";
 import type { Engine } from "../engine/engine.js";
 import type { OpenedPicture } from "../engine/opened-picture.js";
+import type { NativeView } from "../native/binding.js";
 import { cellCount } from "../image/view-layout.js";
+import { choose } from "./choose.js";
 import { Clock } from "./clock.js";
 import { confidenceOf } from "./confidence.js";
 import { METHODS, methodOfAnswer } from "./methods/choose-method.js";
@@ -27,7 +29,9 @@ export async function answerQuestion(
   if (options.grammar !== undefined) {
     await engine.checkGrammar(options.grammar, signal);
   }
-  const tokens = await engine.tokenize(question, Array.isArray(options.roi) ? options.roi.length : method ? 1 : 0, signal);
+  const mostLooks = Array.isArray(options.roi) ? options.roi.length : method ? 1 : 0;
+  const tokens = await engine.tokenize(question, mostLooks, signal);
+  const choices = options.choices && { texts: options.choices, tokens: await engine.tokenizeAnswers(options.choices, tokens, mostLooks, signal) };
   const used = await engine.usePicture(picture, signal);
   clock.add(used);
   const opened = used.picture;
@@ -53,9 +57,14 @@ export async function answerQuestion(
     const views = await cutViews(engine, opened, looks, signal);
     clock.timings.crop += performance.now() - cropStart;
 
-    const result = await engine.answer(opened.session.id, tokens, views, generateParams(options), options.onToken, signal);
+    const result = choices
+      ? await choose(engine, opened.session.id, tokens, views, choices, signal)
+      : await write(engine, opened.session.id, tokens, views, options);
     bytes = result.bytes;
     clock.addNative(result.timings);
+    if (choices) {
+      options.onToken?.(result.text);
+    }
     const { value, hints } = await readForm(options.form, result);
     const answer: Answer = withJson({
       text: result.text,
@@ -71,7 +80,7 @@ export async function answerQuestion(
         reusedTokens: method === "rpn" ? reused : result.reusedTokens,
       },
       ...(options.form && { value }),
-      ...(result.logprobs && { logprobs: result.logprobs, ...confidenceOf(result.logprobs) }),
+      ...result.sureness,
       image: { ...opened.source.info },
       hints: [...(roi?.hints ?? []), ...hints],
       timings: clock.stop(),
@@ -83,6 +92,12 @@ export async function answerQuestion(
   } finally {
     used.release(bytes);
   }
+}
+
+/** The answer as the model writes it, and how sure it was where that was asked for. */
+async function write(engine: Engine, session: number, tokens: Int32Array, views: NativeView[], options: CheckedAnswerOptions) {
+  const { logprobs, ...result } = await engine.answer(session, tokens, views, generateParams(options), options.onToken, options.signal);
+  return { ...result, sureness: logprobs && { logprobs, ...confidenceOf(logprobs) } };
 }
 
 function generateParams(options: CheckedAnswerOptions) {

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { SdRpnError } from "../base/errors.js";
 import { abortSignal as signal, callback } from "../base/schemas.js";
 import type { Box, RegionMethod } from "../base/types.js";
 import { invalidArgument, parseOptions } from "../base/validate.js";
@@ -10,6 +11,11 @@ const box = z.strictObject({ x: z.number(), y: z.number(), width: z.number().pos
 const schema = z
   .custom<object>((value) => typeof value === "object" && value !== null && !Array.isArray(value))
   .describe("zod schema or object of JSON Schema");
+
+const choice = z
+  .string()
+  .refine((text) => text !== "" && text.trim() === text)
+  .describe("text without white space at its ends");
 
 const method = z.enum(["rpn", "attention", "vicrop"]).optional();
 
@@ -31,6 +37,7 @@ export const answerSchema = z.strictObject({
   stop: z.union([z.string().min(1), z.array(z.string().min(1))]).default([]),
   grammar: z.string().min(1).optional(),
   format: z.strictObject({ type: z.literal("json"), schema }).optional(),
+  choices: z.array(choice).min(2).max(256).optional(),
   logprobs: z.union([z.boolean(), z.int().min(1).max(20)]).default(false),
   onToken: callback<(text: string) => void>(),
   signal,
@@ -42,7 +49,10 @@ export type CheckedAnswerOptions = z.output<typeof answerSchema> & { form?: Form
 /** @throws {SdRpnError} INVALID_ARGUMENT */
 export function parseAnswerOptions(options: unknown): CheckedAnswerOptions {
   const checked = parseOptions(answerSchema, options);
-  const { format, grammar, stop } = checked;
+  const { format, grammar, stop, choices } = checked;
+  if (choices) {
+    checkChoices(choices, options as AnswerOptions);
+  }
   if (format === undefined) {
     return checked;
   }
@@ -53,6 +63,20 @@ export function parseAnswerOptions(options: unknown): CheckedAnswerOptions {
     throw invalidArgument("no text beside a format, which ends by itself,", "stop", stop);
   }
   return { ...checked, form: jsonForm(format.schema) };
+}
+
+// of writing an answer, which choices are not
+const OF_WRITING = ["maxTokens", "temperature", "topP", "topK", "seed", "stop", "grammar", "format", "logprobs"] as const satisfies readonly (keyof AnswerOptions)[];
+
+function checkChoices(choices: readonly string[], options: AnswerOptions): void {
+  const twice = choices.find((text, index) => choices.indexOf(text) !== index);
+  if (twice !== undefined) {
+    throw invalidArgument("different texts", "choices", twice);
+  }
+  const other = OF_WRITING.find((name) => options[name] !== undefined);
+  if (other !== undefined) {
+    throw new SdRpnError("INVALID_ARGUMENT", `Expected no ${other} beside choices, of which the likeliest is taken: leave out one of the two`);
+  }
 }
 
 /** Options of `predictRoI`. */
@@ -109,6 +133,11 @@ export interface AnswerOptions<Format extends JsonFormat | undefined = JsonForma
    * such as the bounds of fractions or zod's refinements, is checked afterwards.
    */
   format?: Format;
+  /**
+   * The answer is the likeliest of these texts, 2 to 256: `choices` in the result has the probability of each, `confidence` that of the answer.
+   * Nothing is written, so options about writing do not go with it.
+   */
+  choices?: string[];
   /**
    * `logprobs` and `confidence` in the result: how likely the model found each token, before temperature, topP, topK and
    * grammar. A number, 1 to 20, adds so many of the likeliest tokens in its place. Default false.

@@ -134,6 +134,15 @@ export interface TokenLogprobs extends TokenLogprob {
   top: TokenLogprob[];
 }
 
+/** One of the texts given as `choices`. */
+export interface Choice {
+  text: string;
+  /** among the choices, which sum to 1 */
+  probability: number;
+  /** natural logarithm of the probability that the model's answer is this text and nothing more */
+  logprob: number;
+}
+
 interface AnswerFields {
   text: string;
   /** where the network looked, or null where it was not asked */
@@ -149,7 +158,12 @@ interface AnswerFields {
   value?: unknown;
   /** with the option `logprobs`: an entry for each of the `usage.completionTokens` */
   logprobs?: TokenLogprobs[];
-  /** with `logprobs`: the geometric mean of the tokens' probabilities, 0..1; not there where the answer has no token */
+  /** with the option `choices`: how likely each is, in the order in which they were given */
+  choices?: Choice[];
+  /**
+   * With `logprobs`: the geometric mean of the tokens' probabilities, 0..1; not there where the answer has no token. With `choices`: the
+   * probability of the one that was taken.
+   */
   confidence?: number;
   /** the picture's size, and which of a file's pages it is */
   image: ImageInfo;

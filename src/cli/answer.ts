@@ -9,7 +9,7 @@ import { collect, numberParser, parseRoI } from "./parse.js";
 import { printHint, printJson, printLine } from "./print.js";
 import { addRegionOptions, methodOf, type RegionOptions } from "./region-options.js";
 
-type Options = ModelOptions & RegionOptions & Omit<AnswerOptions, "onToken" | "signal" | "format"> & { json?: true; jsonSchema?: string; overlay?: string };
+type Options = ModelOptions & RegionOptions & Omit<AnswerOptions, "onToken" | "signal" | "format" | "choices"> & { json?: true; jsonSchema?: string; choice?: string[]; overlay?: string };
 
 const EXAMPLES = `
 Examples:
@@ -39,6 +39,7 @@ export function answerCommand(signal: AbortSignal): Command {
     .option("--stop <text>", "end the answer before this text; may be repeated", collect)
     .option("--grammar <file>", "the answer is a text of the grammar in this file, in llama.cpp's GBNF")
     .option("--json-schema <file>", "the answer is JSON of the JSON Schema in this file")
+    .option("--choice <text>", "one of the texts of which the likeliest is the answer; given at least twice", collect)
     .option("--logprobs <n>", "with --json: each token's log-probability and those of the n likeliest, 1 to 20", numberParser(logprobs, "--logprobs"))
     .option("--json", "print one JSON document, with region, usage and timings, instead of the text")
     .option("--overlay <png>", "write the picture with heat map and boxes to this file");
@@ -64,7 +65,7 @@ async function answer(image: string, question: string, options: Options, signal:
       checkOverlayPossible(model, { roi, method });
     }
     const printer = json ? undefined : new TextPrinter();
-    const asked = { roi, method, threshold, exact, maxTokens, temperature, topP, topK, seed, stop, grammar, format, logprobs, onToken: printer?.print, signal };
+    const asked = { roi, method, threshold, exact, maxTokens, temperature, topP, topK, seed, stop, grammar, format, choices: options.choice, logprobs, onToken: printer?.print, signal };
     const result = await model.answer(image, question, asked).finally(() => printer?.end());
     if (json) {
       printJson(result);

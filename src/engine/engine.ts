@@ -5,6 +5,7 @@ import { cellCount, type PlanView, sameViewForAll, type ViewLayout } from "../im
 import type {
   NativeAnswer,
   NativeAttention,
+  NativeChoices,
   NativeGenerateParams,
   NativeLabelMaps,
   NativeModel,
@@ -107,6 +108,19 @@ export class Engine {
     const tokens = await runJob(this.native, () => this.native.tokenize(this.prompt.suffix(question), false), signal);
     this.checkFits(tokens.length, looks);
     return tokens;
+  }
+
+  /**
+   * The tokens by which the model would write each text as its answer to a question of `asked` tokens. Checks that the longest fits.
+   *
+   * @throws {SdRpnError} CONTEXT_OVERFLOW
+   */
+  async tokenizeAnswers(texts: readonly string[], asked: Int32Array, looks: number, signal?: AbortSignal): Promise<Int32Array[]> {
+    const [end] = this.prompt.suffix("").slice(-1);
+    const all = await runJob(this.native, () => this.native.tokenizeAnswers(end.text, texts), signal);
+    const longest = Math.max(...all.map(({ length }) => length));
+    this.checkFits(asked.length + longest - 1, looks, "with its longest choice "); // a prompt leaves room for one token as it is
+    return all;
   }
 
   /** @throws {SdRpnError} INVALID_ARGUMENT with the line of the fault */
@@ -212,6 +226,11 @@ export class Engine {
     signal?: AbortSignal,
   ): Promise<NativeAnswer> {
     return runJobWithCallback(this.native, (say) => this.native.answer(session, question, views, params, say), onText, signal);
+  }
+
+  /** How likely each of the choices is as the answer. */
+  choose(session: number, question: Int32Array, views: NativeView[], choices: Int32Array[], signal?: AbortSignal): Promise<NativeChoices> {
+    return runJob(this.native, () => this.native.choose(session, question, views, choices), signal);
   }
 
   /**

@@ -100,6 +100,14 @@ export interface NativeAnswer extends NativeCounts {
   logprobs: TokenLogprobs[] | null;
 }
 
+export interface NativeChoices extends NativeCounts {
+  /** of each choice, its end included */
+  logprobs: Float64Array;
+  promptTokens: number;
+  roiTokens: number;
+  reusedTokens: number;
+}
+
 export interface NativeAttentionParams {
   /** requested ones, without duplicates */
   layers: Int32Array;
@@ -158,6 +166,8 @@ export interface NativeModel extends NativeWorker, NativeTraining {
   ): NativeJob<NativeModelInfo>;
   /** adjacent segments are tokenized as one text; runs between the steps of answers */
   tokenize(segments: readonly NativeSegment[], addBos: boolean): NativeJob<Int32Array>;
+  /** the tokens by which the model writes each text behind a prompt that ends with the markup; runs between the steps of answers */
+  tokenizeAnswers(markup: string, texts: readonly string[]): NativeJob<Int32Array[]>;
   /** rejects where the text is no grammar; runs between the steps of answers */
   checkGrammar(text: string): NativeJob<void>;
   /** `tokens`: those before the image */
@@ -167,6 +177,8 @@ export interface NativeModel extends NativeWorker, NativeTraining {
   /** `tokens` here and below: those after the image */
   roi(session: number, tokens: Int32Array, reserve: number): NativeJob<NativeRoI>;
   answer(session: number, tokens: Int32Array, views: NativeView[], params: NativeGenerateParams, onText?: (text: string) => void): NativeJob<NativeAnswer>;
+  /** how likely each choice, given by its tokens, is as the answer */
+  choose(session: number, tokens: Int32Array, views: NativeView[], choices: Int32Array[]): NativeJob<NativeChoices>;
   attention(session: number, tokens: Int32Array, params: NativeAttentionParams): NativeJob<NativeAttention>;
   labelMaps(session: number, tokens: Int32Array, params: NativeLabelParams): NativeJob<NativeLabelMaps>;
   /** begins a ranking of heads, to be dropped */

@@ -41,6 +41,14 @@ test("--json-schema gives JSON of the schema in a file; a text that is cut off h
   expect(await sdRpn([...ask, "--json-schema", schema, "--max-tokens", "2"])).toMatchObject({ code: 0, stderr: expect.stringMatching(/^sd-rpn: VALUE_CUT: /) });
 });
 
+test("--choice takes the likeliest of several texts", async () => {
+  const given = ["--choice", "no, nothing", "--choice", object.answer];
+  expect(await sdRpn([...ask, ...given])).toMatchObject({ code: 0, stderr: "", stdout: `${object.answer}\n` });
+  const answer = JSON.parse((await sdRpn([...ask, ...given, "--json"])).stdout) as Answer;
+  expect(answer.choices!.map(({ text }) => text)).toEqual(["no, nothing", object.answer]);
+  expect(answer.confidence).toBe(answer.choices![1].probability);
+});
+
 test.each([
   ["--logprobs without --json", () => ["--logprobs", "3"], 2, /^sd-rpn: Expected --json with --logprobs/],
   ["--logprobs out of bounds", () => ["--json", "--logprobs", "21"], 2, /boolean or integer between 1 and 20 for --logprobs but received 21/],
@@ -48,6 +56,8 @@ test.each([
   ["a faulty grammar", () => ["--grammar", file("bad.gbnf", "# one\nroot := x")], 1, /^sd-rpn: INVALID_ARGUMENT: Expected a grammar in GBNF but in line 2: expecting ::= at := x\n$/],
   ["a schema that is no JSON", () => ["--json-schema", file("bad.json", "{")], 2, /^sd-rpn: Expected JSON in the file of --json-schema: /],
   ["a schema with an unknown keyword", () => ["--json-schema", file("odd.json", "{\"typ\":1}")], 1, /^sd-rpn: INVALID_ARGUMENT: .* at # typ has no effect/],
+  ["a single choice", () => ["--choice", "a"], 1, /^sd-rpn: INVALID_ARGUMENT: Expected array of text without white space at its ends with at least 2/],
+  ["choices with a temperature", () => ["--choice", "a", "--choice", "b", "--temperature", "1"], 1, /no temperature beside choices/],
 ])("%s is refused", async (_, args, exit, message) => {
   expect(await sdRpn([...ask, ...args()])).toMatchObject({ code: exit, stdout: "", stderr: expect.stringMatching(message) });
 });
