@@ -136,7 +136,78 @@ function labels(folder) {
   };
 }
 
-const KINDS = { image: images, checkpoint: checkpoints, label: labels, heads };
+// texts that come with a call rather than from a file, each with an answer under it
+const GRAMMARS = [
+  'root ::= item ("," ws item)* # a list\nitem ::= [a-z]{1,3} | "\\"" [^"]* "\\"" | num\nnum ::= "-"? [0-9]+ ("." [0-9]+)?\nws ::= " "?\n',
+  'root ::= (a | b)+ "!"\na ::= "x" (a | "")\nb ::= "\\u00e9" . [^\\x00-\\x1F]{2,5}\n',
+];
+const SCHEMAS = [
+  { $defs: { t: { type: "object", properties: { l: { type: "boolean" }, r: { type: "array", items: { $ref: "#/$defs/t" }, maxItems: 2 } }, required: ["l"] } }, $ref: "#/$defs/t" },
+  { type: "object", properties: { a: { type: "string", pattern: "^[a-z]{2,4}\\d+$", maxLength: 9 }, b: { type: ["integer", "null"], minimum: -5, maximum: 120 }, c: { enum: ["x", 2, null] } }, required: ["a", "b"], additionalProperties: { type: "number" } },
+  { anyOf: [{ type: "array", prefixItems: [{ const: 1 }, { type: "string", format: "date" }], items: false }, { type: "number", minimum: 0.5, multipleOf: 0.25 }] },
+];
+
+/** A grammar with one to four of its elements replaced, doubled or left out. */
+function mutateGrammar(good, next) {
+  const pool = ["(", ")", "|", "*", "+", "?", "{0,3}", "{2}", "{3,}", "{0,900}", "\n", ".", '""', '"a"', '"\\u00e9"', '"\\x00"', "[a-z]", '[^"]', "root", "item", "ws", "a", "b", "root ::= item\n", "item ::= a | b\n"];
+  const elements = good.match(/"(?:\\.|[^"\\])*"|\[(?:\\.|[^\]\\])*\]|\{[^}]*\}|[\w-]+|::=|\s+|./g);
+  for (let n = 1 + next(4); n > 0; n--) {
+    const at = next(elements.length);
+    const pick = next(2) ? pool[next(pool.length)] : elements[next(elements.length)];
+    elements.splice(at, next(3) > 0 ? 1 : 0, ...(next(4) > 0 ? [` ${pick} `] : []));
+    if (elements.length === 0) elements.push(pick);
+  }
+  return { bytes: Buffer.from(elements.join("")), what: "elements" };
+}
+
+/** A schema with one to three of its parts replaced by others, of its own or of this list. */
+function mutateSchema(good, next) {
+  const schema = JSON.parse(good);
+  const pool = [0, -1, 3, 1e30, 0.5, "", "x".repeat(300), null, true, false, [], {}, ["a"], "string", "integer", "array", "object", ["number", "boolean"], { $ref: "#" }, { type: "null" }, { enum: ["é", 7] },
+    { type: "string", minLength: 2, maxLength: 4 }, { anyOf: [{ const: true }, {}] }, "^(a|b)*$", "^[^a]+$", "date"];
+  const keywords = ["type", "properties", "required", "additionalProperties", "items", "prefixItems", "minItems", "maxItems", "uniqueItems", "pattern", "format", "minLength", "maxLength", "minimum", "exclusiveMaximum", "multipleOf", "anyOf", "oneOf", "allOf", "enum", "const", "$ref", "title"];
+  const places = [];
+  const walk = (value) => {
+    for (const key of Object.keys(value)) {
+      places.push([value, key]);
+      if (typeof value[key] === "object" && value[key] !== null) walk(value[key]);
+    }
+  };
+  walk(schema);
+  for (let n = 1 + next(3); n > 0; n--) {
+    const [owner, key] = places[next(places.length)];
+    const [from, fromKey] = places[next(places.length)];
+    const value = next(2) ? pool[next(pool.length)] : from[fromKey];
+    const name = Array.isArray(owner) || next(2) ? key : keywords[next(keywords.length)];
+    if (next(6) === 0 && !Array.isArray(owner)) delete owner[key];
+    else owner[name] = structuredClone(value);
+  }
+  return { bytes: Buffer.from(JSON.stringify(schema)), what: "parts" };
+}
+
+async function asked(texts, mutate, optionsOf) {
+  const model = await lib.loadModel({ sessionCacheBytes: 0 });
+  const { image, question } = demoQuestions()[0];
+  return (next) => {
+    const good = Buffer.from(texts[next ? next(texts.length) : 0]);
+    const { bytes, what } = !next ? intact(good) : next(4) === 0 ? mutateBytes(good, next) : mutate(good.toString(), next);
+    const open = () => model.answer(image, question, { ...optionsOf(bytes.toString()), roi: "never", maxTokens: 40, temperature: 2, seed: 1 });
+    return { what, write: () => {}, open };
+  };
+}
+
+function formatOf(text) {
+  try {
+    return { format: { type: "json", schema: JSON.parse(text) } };
+  } catch (error) {
+    throw new lib.SdRpnError("INVALID_ARGUMENT", `not JSON: ${error.message}`);
+  }
+}
+
+const grammars = () => asked(GRAMMARS, mutateGrammar, (grammar) => ({ grammar }));
+const schemas = () => asked(SCHEMAS.map((schema) => JSON.stringify(schema)), mutateSchema, formatOf);
+
+const KINDS = { image: images, checkpoint: checkpoints, label: labels, heads, grammar: grammars, schema: schemas };
 
 async function main(kind, first, count, folder, faultName = "") {
   const make = KINDS[kind] ? await KINDS[kind](folder) : gguf(kind, folder);

@@ -24,14 +24,14 @@ interface Suite {
 
 const SUITES: Record<string, Suite> = {
   abort: {
-    good: "--aborts 72 --threads 1",
-    broken: "--aborts 24 --threads 1",
+    good: "--aborts 90 --threads 1",
+    broken: "--aborts 30 --threads 1",
     together: [
       ["the reason is lost", "the answer after an abort is another"],
       ["an aborted open ends five seconds late", "a model is disposed when its queue is worked off"],
     ],
   },
-  fuzz: { good: "--gguf 20 --images 25 --checkpoints 25 --labels 25 --heads 25", broken: "--kind label --labels 20" },
+  fuzz: { good: "--gguf 20 --images 25 --checkpoints 25 --labels 25 --heads 25 --grammars 25 --schemas 25", broken: "--kind label --labels 20" },
   lifecycle: { good: "--every 37", broken: "--threads 1" },
   load: {
     good: "--calls 40 --rounds 2 --pictures 2 --threads 1",

@@ -11,5 +11,10 @@ export interface Reduced {
 
 /** @param path of the part of the schema that is to blame */
 export function refuse(path: string, what: string): SdRpnError {
-  return new SdRpnError("INVALID_ARGUMENT", `Expected a JSON schema that answers can keep to for format.schema but at ${path} ${what}`);
+  return new SdRpnError("INVALID_ARGUMENT", `Expected a JSON schema that answers can keep to for format.schema but at ${short(path)} ${short(what)}`);
+}
+
+/** Names in a schema may be of any length. */
+function short(text: string): string {
+  return text.length > 300 ? `${text.slice(0, 300)}...` : text;
 }
