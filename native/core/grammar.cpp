@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <new>
 
 // of one call, in llama.cpp's units of a few nanoseconds each
 static const uint64_t PARSE_WORK = 4'000'000, MATCH_WORK = 100'000'000;
@@ -83,6 +84,8 @@ private:
                 throw std::runtime_error("more rules than " + std::to_string(MAX_RULES) + ", those of groups and repetitions counted");
             }
             return end;
+        } catch (const std::bad_alloc &) {
+            throw;
         } catch (const std::exception & e) {
             // "... at " and the rest of the text
             const std::string message = e.what();

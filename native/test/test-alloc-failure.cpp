@@ -2,6 +2,7 @@
 // must say so, and then a smaller call and the same call must give what they would have given.
 
 #include "alloc-failure.h"
+#include "choose.h"
 #include "convert.h"
 #include "demo-model.h"
 #include "distill/attention.h"
@@ -249,6 +250,38 @@ static subject session_answer() {
     };
 }
 
+// under a grammar, with probabilities
+static subject grammar_answer() {
+    auto o = std::make_shared<opened>();
+    const auto ask = [=](sd_session & s, const std::vector<llama_token> & question) {
+        sd_generate_params p;
+        p.max_tokens = 6;
+        p.grammar = "root ::= word (\" \" word){1,3}\nword ::= [a-z]{2}";
+        p.logprobs = true;
+        p.n_top = 3;
+        auto a = sd_answer_start(s, question, {}, p, nullptr);
+        while (a->finish == SD_FINISH_NONE) {
+            sd_answer_step(s.cells, { a.get() });
+        }
+        result out;
+        for (const sd_token_logprobs & t : a->logprobs) {
+            out.push_back(float(t.chosen.token));
+            out.push_back(float(t.top[2].token));
+        }
+        return out;
+    };
+    return { [=] { return ask(*o->other, o->shape); }, [=] { return ask(*o->first, o->code); } };
+}
+
+static subject session_choose() {
+    auto o = std::make_shared<opened>();
+    const auto choose = [=](sd_session & s, const std::vector<llama_token> & question) {
+        const sd_choices c = sd_choose(s, question, {}, { { 300, 301 }, { 300 }, std::vector<llama_token>(70, 310) });
+        return result(c.logprobs.begin(), c.logprobs.end());
+    };
+    return { [=] { return choose(*o->other, o->shape); }, [=] { return choose(*o->first, o->code); } };
+}
+
 // in a context that is there, or that the call makes
 static subject attention_capture(bool own_context) {
     auto o = std::make_shared<opened>();
@@ -302,6 +335,8 @@ int main() {
         check("training, 3 workers", 200, 1e-6, [] { return training(3); });
         check("session region", 100, 1e-3, session_region);
         check("session answer", 90, 0, session_answer);
+        check("answer in a grammar", 100, 0, grammar_answer);
+        check("choices", 100, 1e-3, session_choose);
         check("attention capture", 100, 1e-3, [] { return attention_capture(false); });
         check("attention context", 4, 1e-3, [] { return attention_capture(true); });
         check("distillation step", 100, 1e-4, distill_step);
