@@ -29,8 +29,8 @@ const KINDS = {
     tests: ".",
     node: [
       [...JEST, "test/api", "test/errors", "test/parity"],
-      suite("load", "--calls", "40", "--rounds", "1"),
-      suite("abort", "--aborts", "25"),
+      suite("load", "--calls", "40", "--pictures", "3"),
+      suite("abort", "--aborts", "30"),
       suite("lifecycle", "--every", "19"),
     ],
   },

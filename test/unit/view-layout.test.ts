@@ -1,6 +1,9 @@
 import { Clock } from "../../src/answer/clock";
+import { proposeByNetwork } from "../../src/answer/methods/rpn";
 import { regionResult } from "../../src/answer/region-result";
 import { looksOfRegion } from "../../src/answer/second-look";
+import type { RoI } from "../../src/base/types";
+import type { Engine } from "../../src/engine/engine";
 import { OpenedPicture } from "../../src/engine/opened-picture";
 import { renderOverlay } from "../../src/image/overlay";
 import { openPicture } from "../../src/image/picture";
@@ -95,9 +98,17 @@ describe("24 x 12 cells", () => {
     expect(peak.gridBoxes).toEqual([[19, 4, 22, 7]]);
   });
 
+  /** The result of a network that gives these logits. */
+  async function found(picture: OpenedPicture): Promise<RoI> {
+    const timings = { vision: 0, prefill: 0, rpn: 0, generate: 0 };
+    const engine = { roi: async () => ({ logits, timings, bytes: 0, reused: 0 }) } as unknown as Engine;
+    const asked = { picture, question: "", tokens: new Int32Array(0), threshold: 0.3, reserve: 0 };
+    return regionResult("rpn", await proposeByNetwork(engine, asked), picture, new Clock().stop());
+  }
+
   test("prediction and second look take the layout of the picture", async () => {
     const picture = await opened(768, 384);
-    const { map, region, boxes } = regionResult(logits, picture, 0.3, new Clock().stop());
+    const { map, region, boxes } = await found(picture);
     expect(map).toMatchObject({ width: 24, height: 12 });
     expect(boxes).toHaveLength(1);
     expect(looksOfRegion({ region })).toEqual([{ box: { x: 448, y: 64, width: 128, height: 128 }, keep: null }]);
@@ -105,7 +116,7 @@ describe("24 x 12 cells", () => {
 
   test("the overlay puts the heat over the same pixels as the box", async () => {
     const picture = await opened(768, 384);
-    const roi = regionResult(logits, picture, 0.3, new Clock().stop());
+    const roi = await found(picture);
     const drawn = await renderOverlay({ data: picture.source.pixels().data, width: 768, height: 384, channels: 3 }, { ...roi, boxes: [], region: { kind: "none", crop: null, keep: null } }, { model: WIDE.pixels });
     const { data } = (await openPicture(drawn)).pixels();
     const changed = (x: number, y: number): boolean => data[(y * 768 + x) * 3] !== 128;
