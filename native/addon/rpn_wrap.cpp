@@ -13,6 +13,22 @@ Napi::Object rpn_info_object(Napi::Env env, const rpn_hparams & hp) {
     o.Set("type", hp.type);
     o.Set("baseName", hp.base_name);
     o.Set("baseVocabSize", hp.base_n_vocab);
+    o.Set("kind", hp.kind);
+    o.Set("roiPositions", hp.roi_positions_aligned ? "aligned" : "fresh");
+    o.Set("imageTokens", env.Null());
+    if (hp.image_tokens_max) {
+        Napi::Object budget = Napi::Object::New(env);
+        budget.Set("min", hp.image_tokens_min);
+        budget.Set("max", hp.image_tokens_max);
+        o.Set("imageTokens", budget);
+    }
+    o.Set("gate", env.Null());
+    if (hp.n_gate_block) {
+        Napi::Object gate = Napi::Object::New(env);
+        gate.Set("blockCount", hp.n_gate_block);
+        gate.Set("threshold", hp.gate_threshold);
+        o.Set("gate", gate);
+    }
     return o;
 }
 

@@ -39,6 +39,7 @@ static void set_sections(rpn_hparams & hp, int time, int height, int width) {
 static rpn_hparams qwen25() {
     rpn_hparams hp = base_hparams();
     hp.base_architecture = "qwen2vl";
+    hp.kind = "sdrpn-qwen";
     hp.d_head = hp.rope_dim = 16;
     hp.rope_base = 1e6f;
     hp.bias = true;
@@ -49,6 +50,7 @@ static rpn_hparams qwen25() {
 static rpn_hparams qwen3() {
     rpn_hparams hp = base_hparams();
     hp.base_architecture = "qwen3vl";
+    hp.kind = "qzoom";
     hp.d_head = hp.rope_dim = 32; // wider than 64 / 4
     hp.rope_base = 5e6f;
     hp.qk_norm = true;

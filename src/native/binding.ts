@@ -23,6 +23,14 @@ export interface NativeRpnInfo {
   type: string;
   baseName: string;
   baseVocabSize: number;
+  /** which rules the region and the second look follow */
+  kind: "llava" | "sdrpn-qwen" | "qzoom";
+  /** positions of a second look's rows: new ones, or those of the cells that it shows */
+  roiPositions: "fresh" | "aligned";
+  /** budget of a view in tokens; null: the file names none */
+  imageTokens: { min: number; max: number } | null;
+  /** says whether a second look is worth it; threshold 0: off unless asked for */
+  gate: { blockCount: number; threshold: number } | null;
 }
 
 export interface NativeModelInfo {

@@ -8,8 +8,8 @@
 #include <cmath>
 #include <limits>
 
-rpn_block_weights rpn_block_find(const rpn_hparams & hp, int index, const rpn_tensor_by_name & get) {
-    const std::string b = "blk." + std::to_string(index) + ".";
+// `whole`: not just the parts that the head uses
+static rpn_block_weights find(const rpn_hparams & hp, const std::string & b, bool whole, const rpn_tensor_by_name & get) {
     auto weight = [&](const char * name) { return get(b + name + ".weight"); };
     auto bias = [&](const char * name) { return hp.bias ? get(b + name + ".bias") : nullptr; };
 
@@ -23,8 +23,8 @@ rpn_block_weights rpn_block_find(const rpn_hparams & hp, int index, const rpn_te
         w.q_norm = weight("attn_q_norm");
         w.k_norm = weight("attn_k_norm");
     }
-    if (index == hp.n_block - 1) {
-        return w; // the head's
+    if (!whole) {
+        return w;
     }
     w.wv = weight("attn_v");
     w.bv = bias("attn_v");
@@ -34,6 +34,14 @@ rpn_block_weights rpn_block_find(const rpn_hparams & hp, int index, const rpn_te
     w.ffn_up = weight("ffn_up");
     w.ffn_down = weight("ffn_down");
     return w;
+}
+
+rpn_block_weights rpn_block_find(const rpn_hparams & hp, int index, const rpn_tensor_by_name & get) {
+    return find(hp, "blk." + std::to_string(index) + ".", index < hp.n_block - 1, get);
+}
+
+rpn_block_weights rpn_gate_block_find(const rpn_hparams & hp, int index, const rpn_tensor_by_name & get) {
+    return find(hp, "gate.blk." + std::to_string(index) + ".", true, get);
 }
 
 // --- inputs

@@ -20,8 +20,9 @@ struct rpn_block_weights {
 
 using rpn_tensor_by_name = std::function<ggml_tensor *(const std::string & name)>;
 
-// The tensors of block `index` of the file; `get` is asked for those that the traits have.
+// The tensors of block `index` of the file, or of its gate; `get` is asked for those that the traits have.
 rpn_block_weights rpn_block_find(const rpn_hparams & hp, int index, const rpn_tensor_by_name & get);
+rpn_block_weights rpn_gate_block_find(const rpn_hparams & hp, int index, const rpn_tensor_by_name & get);
 
 // Shared by the blocks of one graph: n tokens after n_past earlier ones, which all of them see.
 struct rpn_pass {

@@ -37,6 +37,15 @@ ggml_type rpn_file_type(const std::string & name) {
     throw sd_error("INVALID_ARGUMENT", "Expected one of f32, f16, q8_0, q4_k for type but received " + name);
 }
 
+uint32_t rpn_file_type_number(ggml_type type) {
+    for (const auto & t : TYPES) {
+        if (type == t.type) {
+            return t.file_type;
+        }
+    }
+    throw sd_error("INTERNAL", "An RPN file was to be written in a type that it cannot have");
+}
+
 static const char * type_name(ggml_type type) {
     for (const auto & t : TYPES) {
         if (type == t.type) {
@@ -56,29 +65,36 @@ static ggml_type type_for_rows(ggml_type type, int64_t ne0) {
     return type;
 }
 
-std::vector<rpn_file_tensor> rpn_file_tensors(const rpn_hparams & hp, ggml_type type) {
-    std::vector<rpn_file_tensor> out;
-    auto vector = [&](const std::string & name, int64_t n) { out.push_back({ name, n, 0, GGML_TYPE_F32 }); };
-    auto matrix = [&](const std::string & name, int64_t ne0, int64_t ne1) { out.push_back({ name, ne0, ne1, type_for_rows(type, ne0) }); };
+namespace {
 
-    const int64_t n = hp.n_embd, n_q = int64_t(hp.n_head) * hp.d_head, n_kv = hp.n_kv();
+// a list of tensors, part by part
+struct tensor_list {
+    const rpn_hparams & hp;
+    ggml_type type;
+    std::vector<rpn_file_tensor> out;
+
+    void vector(const std::string & name, int64_t n) { out.push_back({ name, n, 0, GGML_TYPE_F32 }); }
+
+    void matrix(const std::string & name, int64_t ne0, int64_t ne1) { out.push_back({ name, ne0, ne1, type_for_rows(type, ne0) }); }
+
     // a projection of the attention, with what the traits put to it
-    auto projection = [&](const std::string & name, int64_t n_out, bool normed) {
-        matrix(name + ".weight", n, n_out);
+    void projection(const std::string & name, int64_t n_out, bool normed) {
+        matrix(name + ".weight", hp.n_embd, n_out);
         if (hp.bias) {
             vector(name + ".bias", n_out);
         }
         if (normed && hp.qk_norm) {
             vector(name + "_norm.weight", hp.d_head);
         }
-    };
-    for (int il = 0; il < hp.n_block; il++) {
-        const std::string b = "blk." + std::to_string(il) + ".";
+    }
+
+    void block(const std::string & b, bool whole) {
+        const int64_t n = hp.n_embd, n_q = int64_t(hp.n_head) * hp.d_head, n_kv = hp.n_kv();
         vector(b + "attn_norm.weight", n);
         projection(b + "attn_q", n_q, true);
         projection(b + "attn_k", n_kv, true);
-        if (il == hp.n_block - 1) {
-            break; // the last block ends at its query and key
+        if (!whole) {
+            return;
         }
         projection(b + "attn_v", n_kv, false);
         matrix(b + "attn_output.weight", n_q, n);
@@ -87,10 +103,32 @@ std::vector<rpn_file_tensor> rpn_file_tensors(const rpn_hparams & hp, ggml_type 
         matrix(b + "ffn_up.weight", n, hp.n_ff);
         matrix(b + "ffn_down.weight", hp.n_ff, n);
     }
-    if (hp.head_norm) {
-        vector("output_norm.weight", n);
+};
+
+} // namespace
+
+std::vector<rpn_file_tensor> rpn_file_tensors(const rpn_hparams & hp, ggml_type type) {
+    tensor_list l{ hp, type, {} };
+    for (int il = 0; il < hp.n_block; il++) {
+        l.block("blk." + std::to_string(il) + ".", il < hp.n_block - 1); // the last block ends at its query and key
     }
-    return out;
+    if (hp.head_norm) {
+        l.vector("output_norm.weight", hp.n_embd);
+    }
+    return l.out;
+}
+
+std::vector<rpn_file_tensor> rpn_gate_tensors(const rpn_hparams & hp, ggml_type type) {
+    tensor_list l{ hp, type, {} };
+    if (hp.n_gate_block == 0) {
+        return l.out;
+    }
+    for (int il = 0; il < hp.n_gate_block; il++) {
+        l.block("gate.blk." + std::to_string(il) + ".", true);
+    }
+    l.vector("gate.output.weight", hp.n_embd);
+    l.vector("gate.output.bias", 1);
+    return l.out;
 }
 
 static sd_error io_error(const rpn_writer & w, const std::string & what) {
@@ -106,52 +144,6 @@ static void put(rpn_writer & w, const void * data, size_t n) {
     w.n_bytes += n;
 }
 
-void rpn_file_keys(gguf_context * g, const rpn_hparams & hp, const std::string & name, ggml_type type) {
-    gguf_set_val_str(g, "general.architecture", "sdrpn");
-    gguf_set_val_str(g, "general.name", name.c_str());
-    for (const auto & t : TYPES) {
-        if (t.type == type) {
-            gguf_set_val_u32(g, "general.file_type", t.file_type);
-        }
-    }
-    if (ggml_is_quantized(type)) {
-        gguf_set_val_u32(g, "general.quantization_version", GGML_QNT_VERSION);
-    }
-    gguf_set_val_str(g, "sdrpn.base_architecture", hp.base_architecture.c_str());
-    gguf_set_val_u32(g, "sdrpn.branch_layer", uint32_t(hp.branch));
-    gguf_set_val_u32(g, "sdrpn.block_count", uint32_t(hp.n_block));
-    gguf_set_val_u32(g, "sdrpn.embedding_length", uint32_t(hp.n_embd));
-    gguf_set_val_u32(g, "sdrpn.feed_forward_length", uint32_t(hp.n_ff));
-    gguf_set_val_u32(g, "sdrpn.attention.head_count", uint32_t(hp.n_head));
-    gguf_set_val_u32(g, "sdrpn.attention.head_count_kv", uint32_t(hp.n_head_kv));
-    gguf_set_val_f32(g, "sdrpn.attention.layer_norm_rms_epsilon", hp.eps);
-    gguf_set_val_u32(g, "sdrpn.rope.dimension_count", uint32_t(hp.rope_dim));
-    gguf_set_val_f32(g, "sdrpn.rope.freq_base", hp.rope_base);
-    gguf_set_val_u32(g, "sdrpn.rope_type", uint32_t(hp.rope_type));
-    // keys of traits stand only where a network is not as LLaVA-1.5's
-    if (hp.d_head * hp.n_head != hp.n_embd) {
-        gguf_set_val_u32(g, "sdrpn.attention.key_length", uint32_t(hp.d_head));
-    }
-    if (hp.rope_by_sections()) {
-        gguf_set_arr_data(g, "sdrpn.rope.dimension_sections", GGUF_TYPE_INT32, hp.rope_sections, 3);
-        gguf_set_val_bool(g, "sdrpn.rope_interleaved", hp.rope_interleaved);
-    }
-    if (hp.head_rope) {
-        gguf_set_val_bool(g, "sdrpn.head_rope", true);
-    }
-    if (!hp.head_norm) {
-        gguf_set_val_bool(g, "sdrpn.head_norm", false);
-    }
-    gguf_set_val_str(g, "sdrpn.base.name", hp.base_name.c_str());
-    gguf_set_val_u32(g, "sdrpn.base.block_count", uint32_t(hp.base_n_layer));
-    if (hp.base_n_vocab) {
-        gguf_set_val_u32(g, "sdrpn.base.vocab_size", uint32_t(hp.base_n_vocab));
-    }
-    if (hp.threshold != 0) {
-        gguf_set_val_f32(g, "sdrpn.threshold", hp.threshold);
-    }
-}
-
 rpn_writer::~rpn_writer() {
     if (!temp.empty()) {
         out.close();
@@ -162,6 +154,8 @@ rpn_writer::~rpn_writer() {
 
 void rpn_writer_open(rpn_writer & w, const std::string & path, const rpn_hparams & hp, const std::string & name, ggml_type type) {
     w.tensors = rpn_file_tensors(hp, type);
+    const std::vector<rpn_file_tensor> gate = rpn_gate_tensors(hp, type);
+    w.tensors.insert(w.tensors.end(), gate.begin(), gate.end());
     for (const rpn_file_tensor & t : w.tensors) {
         if (t.ne1 && t.type != type) {
             w.fallbacks.push_back(t.name + ": " + type_name(type) + " -> " + type_name(t.type));

@@ -15,18 +15,24 @@ struct gguf_context;
 struct rpn_file_tensor {
     std::string name;
     int64_t ne0 = 0; // width of a row
-    int64_t ne1 = 0; // rows; 0: one-dimensional (the norms)
+    int64_t ne1 = 0; // rows; 0: one-dimensional (norms, biases, the gate's output)
     ggml_type type = GGML_TYPE_F32;
 
     int64_t n_rows() const { return ne1 ? ne1 : 1; }
 };
 
-// The tensors of a network of these sizes, in the order of the file, with the weights in `type`. Rows whose width the
-// type's block does not divide fall back from q4_k to q8_0, and from that to f16; norms are always f32.
+// The tensors of a network of these sizes without its gate, in the order of the file, with the weights in `type`. Rows whose
+// width the type's block does not divide fall back from q4_k to q8_0, and from that to f16; norms are always f32.
 std::vector<rpn_file_tensor> rpn_file_tensors(const rpn_hparams & hp, ggml_type type);
+
+// The tensors of its gate, which follow those in the file; none without a gate.
+std::vector<rpn_file_tensor> rpn_gate_tensors(const rpn_hparams & hp, ggml_type type);
 
 // "f32", "f16", "q8_0" or "q4_k"; anything else throws INVALID_ARGUMENT
 ggml_type rpn_file_type(const std::string & name);
+
+// llama.cpp's number of such a file, for general.file_type
+uint32_t rpn_file_type_number(ggml_type type);
 
 struct rpn_writer {
     std::string what = "RPN file";        // for messages

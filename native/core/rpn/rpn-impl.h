@@ -22,6 +22,8 @@ struct rpn_net {
     ggml_backend_buffer_ptr buf;
     std::vector<rpn_block_weights> blocks; // the full ones
     rpn_head_weights head;
+    std::vector<rpn_block_weights> gate_blocks;               // all whole; empty without a gate
+    ggml_tensor *gate_weight = nullptr, *gate_bias = nullptr; // f32 [n_embd] and [1]: score = sigmoid(w . x + b), x the last token after the blocks
 
     // the key projection of a head that does without it, made when first asked for
     ggml_context_ptr keys_ctx;

@@ -35,6 +35,16 @@ struct rpn_hparams {
     bool head_rope = false;             // q and k of the last block are rotated too
     bool head_norm = true;              // a norm of its own, output_norm, stands before the last block
 
+    // what the region rule and the second look go by
+    std::string kind = "llava";                     // "llava", "sdrpn-qwen" or "qzoom"
+    bool roi_positions_aligned = false;             // rows of a second look have the positions of the cells that it shows
+    int image_tokens_min = 0, image_tokens_max = 0; // budget of a view; 0: the file has none
+
+    // The gate, which says whether a second look is worth it: whole blocks over the same states that the network reads, and one
+    // number out of the last token's.
+    int n_gate_block = 0;     // 0: there is none
+    float gate_threshold = 0; // score from which on there is a second look; 0: the gate is off unless asked for
+
     bool rope_by_sections() const { return rope_sections[0] + rope_sections[1] + rope_sections[2] > 0; }
     int n_pos_rows() const { return rope_by_sections() ? 3 : 1; }
     int n_kv() const { return d_head * n_head_kv; } // width of keys and values

@@ -30,6 +30,12 @@ static void check_fits_f16(const rpn_file_tensor & f, const std::vector<float> &
     }
 }
 
+static void add_gate(const rpn_trainer * t, rpn_writer & w) {
+    for (const rpn_file_tensor & f : rpn_gate_tensors(t->hp, GGML_TYPE_F32)) {
+        rpn_writer_add(w, t->gate.at(f.name));
+    }
+}
+
 void rpn_train_save(const rpn_trainer * t, const std::string & path, const std::string & type, float threshold) {
     rpn_hparams hp = t->hp;
     hp.threshold = threshold;
@@ -37,11 +43,15 @@ void rpn_train_save(const rpn_trainer * t, const std::string & path, const std::
     for (size_t i = 0; i < files.size(); i++) {
         check_fits_f16(files[i], values(t->tensors[i].w));
     }
+    for (const rpn_file_tensor & f : rpn_gate_tensors(hp, rpn_file_type(type))) {
+        check_fits_f16(f, t->gate.at(f.name));
+    }
     rpn_writer w;
     rpn_writer_open(w, path, hp, t->name, rpn_file_type(type));
     for (const rpn_train_param & p : t->tensors) {
         rpn_writer_add(w, values(p.w));
     }
+    add_gate(t, w);
     rpn_writer_close(w);
 }
 
@@ -66,6 +76,8 @@ void rpn_train_checkpoint(const rpn_trainer * t, const std::string & path, const
     rpn_writer w;
     w.what = "training checkpoint";
     w.tensors = rpn_file_tensors(t->hp, GGML_TYPE_F32);
+    const std::vector<rpn_file_tensor> gate = rpn_gate_tensors(t->hp, GGML_TYPE_F32);
+    w.tensors.insert(w.tensors.end(), gate.begin(), gate.end());
     for (const char * prefix : MOMENTS) {
         const std::vector<rpn_file_tensor> more = moments(t->hp, prefix);
         w.tensors.insert(w.tensors.end(), more.begin(), more.end());
@@ -74,6 +86,7 @@ void rpn_train_checkpoint(const rpn_trainer * t, const std::string & path, const
     for (const rpn_train_param & p : t->tensors) {
         rpn_writer_add(w, values(p.w));
     }
+    add_gate(t, w);
     for (const rpn_train_param & p : t->tensors) {
         rpn_writer_add(w, values(p.m));
     }

@@ -7,6 +7,7 @@
 #include "rpn/rpn-impl.h"
 
 #include <functional>
+#include <map>
 
 // a trained tensor with its gradient and moments; all f32 of the same shape
 struct rpn_train_param {
@@ -37,7 +38,8 @@ struct rpn_trainer {
     ggml_backend_dev_t dev = nullptr;
     ggml_context_ptr ctx;
     ggml_backend_buffer_ptr buf;
-    std::vector<rpn_train_param> tensors; // in the order of the RPN file
+    std::vector<rpn_train_param> tensors;           // in the order of the RPN file
+    std::map<std::string, std::vector<float>> gate; // by name; goes into the files as it came, it does not read the network
     ggml_tensor * one = nullptr;
     ggml_tensor * adamw = nullptr; // the optimizer's seven numbers
     std::vector<rpn_train_worker> workers;

@@ -104,6 +104,9 @@ rpn_trainer_ptr rpn_train_init(const rpn_weights & start, const rpn_train_params
         }
         ggml_backend_tensor_set(p.w, it->second.data(), 0, ggml_nbytes(p.w));
     }
+    for (const rpn_file_tensor & f : rpn_gate_tensors(t->hp, GGML_TYPE_F32)) {
+        t->gate[f.name] = start.tensors.at(f.name);
+    }
     const float one = 1.0f;
     ggml_backend_tensor_set(t->one, &one, 0, sizeof(one));
 

@@ -18,6 +18,9 @@ rpn_weights rpn_weights_load(const std::string & path) {
     for (const rpn_file_tensor & t : rpn_file_tensors(w.hp, GGML_TYPE_F32)) {
         w.tensors[t.name] = f.read_f32(t.ne1 ? f.matrix(t.name, t.ne0, t.ne1) : f.vector(t.name, t.ne0));
     }
+    for (const rpn_file_tensor & t : rpn_gate_tensors(w.hp, GGML_TYPE_F32)) {
+        w.tensors[t.name] = f.read_f32(t.ne1 ? f.matrix(t.name, t.ne0, t.ne1) : f.vector(t.name, t.ne0));
+    }
     return w;
 }
 

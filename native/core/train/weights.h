@@ -11,7 +11,7 @@
 struct rpn_weights {
     rpn_hparams hp;
     std::string name;                                  // general.name of the files made from it
-    std::map<std::string, std::vector<float>> tensors; // by their names in an RPN file, row by row, f32
+    std::map<std::string, std::vector<float>> tensors; // by their names in an RPN file, row by row, f32; with the gate's
 };
 
 // Any RPN file, dequantised. Throws MODEL_NOT_FOUND, RPN_INVALID, IO_ERROR.
