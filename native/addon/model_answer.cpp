@@ -12,9 +12,9 @@ Napi::Value model_wrap::open(const Napi::CallbackInfo & info) {
         size_t bytes = 0;
         sd_timings t;
     };
-    auto run = [tokens = args::int32s(info[0], "tokens"), view = args::bytes(info[1], "view")](core & c, worker_job & j) mutable {
+    auto run = [tokens = args::int32s(info[0], "tokens"), view = read_view(info[1])](core & c, worker_job & j) mutable {
         sd_model & m = *c.model;
-        auto s = sd_session_open(*c.cells, c.checked(tokens), view_of(m, std::move(view)));
+        auto s = sd_session_open(*c.cells, c.checked(tokens), std::move(view));
         if (s->n_prefix() >= m.info.context_size) {
             throw sd_error("CONTEXT_OVERFLOW",
                 sd_format(
@@ -46,8 +46,8 @@ Napi::Value model_wrap::drop(const Napi::CallbackInfo & info) {
 
 // encode(view) -> Float32Array [tokens * n_embd]
 Napi::Value model_wrap::encode(const Napi::CallbackInfo & info) {
-    auto run = [view = args::bytes(info[0], "view")](core & c, worker_job & j) mutable {
-        std::vector<float> features = c.model->vision->encode(view_of(*c.model, std::move(view)));
+    auto run = [view = read_view(info[0])](core & c, worker_job & j) {
+        std::vector<float> features = c.model->vision->encode(view);
         check_cancel(j);
         return features;
     };
@@ -97,19 +97,31 @@ Napi::Value model_wrap::check_grammar(const Napi::CallbackInfo & info) {
     return on_model(job, [text = args::string(info[0], "text")](core & c, worker_job &) { sd_grammar(c.model->vocab, text); });
 }
 
+sd_view read_view(const Napi::Value & v) {
+    Napi::Object o = args::object(v, "view");
+    sd_view view;
+    view.rgb = args::bytes(o.Get("rgb"), "rgb");
+    view.width = args::integer(o.Get("width"), "width", 1);
+    view.height = args::integer(o.Get("height"), "height", 1);
+    const Napi::Value keep = o.Get("keep"), box = o.Get("box");
+    if (!keep.IsNull() && !keep.IsUndefined()) {
+        view.masked = true;
+        view.keep = args::int32s(keep, "keep");
+    }
+    if (!box.IsNull() && !box.IsUndefined()) {
+        const std::vector<int32_t> b = args::int32s(box, "box");
+        if (b.size() != 4) {
+            throw args::expected(v.Env(), "four numbers", "box");
+        }
+        view.aligned = true;
+        view.box = { b[0], b[1], b[2], b[3] };
+    }
+    return view;
+}
+
 std::vector<sd_view> read_views(const Napi::Value & v) {
     std::vector<sd_view> views;
-    args::for_each(v, "views", [&](const Napi::Value & element) {
-        Napi::Object o = args::object(element, "view");
-        sd_view view;
-        view.rgb = args::bytes(o.Get("rgb"), "rgb");
-        const Napi::Value keep = o.Get("keep");
-        if (!keep.IsNull() && !keep.IsUndefined()) {
-            view.masked = true;
-            view.keep = args::int32s(keep, "keep");
-        }
-        views.push_back(std::move(view));
-    });
+    args::for_each(v, "views", [&](const Napi::Value & element) { views.push_back(read_view(element)); });
     return views;
 }
 
@@ -180,7 +192,6 @@ Napi::Value model_wrap::answer(const Napi::CallbackInfo & info) {
         if (j.callback) {
             on_text = [wp, jp = &j](const std::string & text) { wp->emit(*jp, text); };
         }
-        size_views(*c.model, views);
         *answer = sd_answer_start(s, c.checked(tokens), views, params, on_text);
         views.clear(); // the job lives as long as the answer
         out->bytes = s.bytes();

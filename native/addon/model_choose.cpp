@@ -43,7 +43,6 @@ Napi::Value model_wrap::choose(const Napi::CallbackInfo & info) {
         for (const auto & choice : choices) {
             c.checked(choice);
         }
-        size_views(*c.model, views);
         out_t out;
         out.is = sd_choose(s, c.checked(tokens), views, choices);
         out.bytes = s.bytes();

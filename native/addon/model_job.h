@@ -55,21 +55,7 @@ inline Napi::Object timings_object(Napi::Env env, const sd_timings & t) {
     return o;
 }
 
-// [{ rgb, keep }]; their size is set by size_views, on the model's thread
+// { rgb, width, height, keep, box }: `keep` are the cells that are fed, null for all, `box` the cells [x0, y0, x1, y1] of the
+// picture that a second look is aligned with, null for none
+sd_view read_view(const Napi::Value & v);
 std::vector<sd_view> read_views(const Napi::Value & v);
-
-inline void size_views(const sd_model & m, std::vector<sd_view> & views) {
-    for (sd_view & v : views) {
-        v.width = m.family->pixels.width;
-        v.height = m.family->pixels.height;
-    }
-}
-
-// a view of the one size that the model takes
-inline sd_view view_of(const sd_model & m, std::vector<uint8_t> rgb) {
-    sd_view view;
-    view.rgb = std::move(rgb);
-    view.width = m.family->pixels.width;
-    view.height = m.family->pixels.height;
-    return view;
-}

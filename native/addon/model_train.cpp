@@ -61,12 +61,11 @@ Napi::Value model_wrap::train_add(const Napi::CallbackInfo & info) {
         Napi::Object o = args::object(v, "pair");
         questions.push_back({ args::integer(o.Get("id"), "id", 0), args::int32s(o.Get("tokens"), "tokens"), args::copy<int8_t>(o.Get("labels"), "labels") });
     });
-    auto run = [id, system = args::int32s(info[1], "system"), view = args::bytes(info[2], "view"), questions = std::move(questions)](
-                   core & c, worker_job &) mutable {
+    auto run = [id, system = args::int32s(info[1], "system"), view = read_view(info[2]), questions = std::move(questions)](core & c, worker_job &) mutable {
         for (const sd_train_question & q : questions) {
             c.checked(q.tokens);
         }
-        return sd_train_add(c.training(id), c.checked(system), view_of(*c.model, std::move(view)), std::move(questions));
+        return sd_train_add(c.training(id), c.checked(system), view, std::move(questions));
     };
     return on_model(std::move(run), [](Napi::Env env, size_t bytes) { return Napi::Number::New(env, double(bytes)); });
 }

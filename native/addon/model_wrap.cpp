@@ -133,6 +133,10 @@ static Napi::Object info_object(Napi::Env env, const sd_model & m) {
     o.Set("ggmlVersion", i.ggml_version);
 
     Napi::Object v = Napi::Object::New(env);
+    static const char * kinds[] = { "llava", "qwen2.5-vl", "qwen3-vl" };
+    v.Set("family", kinds[m.vision->kind]);
+    v.Set("cell", m.vision->cell);
+    v.Set("featureLength", m.vision->n_row());
     v.Set("view", size_object(env, m.family->pixels));
     v.Set("grid", size_object(env, m.family->grid));
     v.Set("projector", m.vision->projector);

@@ -23,6 +23,7 @@ std::unique_ptr<sd_cells> sd_cells_init(sd_model & m) {
     cp.n_threads = m.info.n_threads;
     cp.n_threads_batch = m.info.n_threads;
     cp.kv_unified = true;
+    cp.rope_freq_scale = m.family->rope_freq_scale(m.lm);
     cp.no_perf = true;
     cp.offload_kqv = m.gpu != nullptr;
     cp.op_offload = m.gpu != nullptr;

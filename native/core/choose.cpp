@@ -108,7 +108,8 @@ sd_choices sd_choose(sd_session & session, const std::vector<llama_token> & ques
             seqs.push_back(std::make_unique<sd_seq_scope>(c));
             sd_seq_share(c, a.seq, seqs.back()->seq);
             for (size_t i = 0; i < tokens.size(); i++) {
-                steps.push_back({ first, tokens[i], i + 1 < tokens.size() ? tokens[i + 1] : LLAMA_TOKEN_NULL, a.pos + llama_pos(i), seqs.back()->seq });
+                const llama_pos pos = a.pos + llama_pos(i) * a.model.family->pos_step;
+                steps.push_back({ first, tokens[i], i + 1 < tokens.size() ? tokens[i + 1] : LLAMA_TOKEN_NULL, pos, seqs.back()->seq });
             }
         }
         for (size_t at = 0; at < steps.size(); at += MAX_TOKENS) {

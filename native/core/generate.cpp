@@ -68,7 +68,7 @@ void sd_answer_prompt(sd_answer & a, sd_session & s, const std::vector<llama_tok
     sd_model & m = a.model;
     std::vector<sd_part> looks;
     for (const sd_view & v : views) {
-        looks.push_back({ m.family->grid_of(v.size()), v.masked, v.keep });
+        looks.push_back(sd_part_of(v, m.family->grid_of(v.size())));
         a.n_roi += looks.back().n_cells();
     }
     if (question.empty()) {
@@ -238,7 +238,7 @@ void sd_answer_step(sd_cells & c, const std::vector<sd_answer *> & answers) {
     const int64_t start = ggml_time_us();
     sd_decode_batch(c, batch);
     for (int i = 0; i < n; i++) {
-        answers[i]->pos++;
+        answers[i]->pos += c.model.family->pos_step;
         answers[i]->n_cells++;
         sample_alone(*answers[i], i);
     }

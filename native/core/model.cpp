@@ -206,11 +206,11 @@ std::unique_ptr<sd_model> sd_model_load(const sd_model_params & params, const sd
     vp.n_threads = info.n_threads;
     vp.use_gpu = gpu != nullptr;
     m->vision = sd_vision_load(vp, m->lm, llama_model_n_embd(m->lm));
-    m->family = sd_family_make(*m->vision, llama_model_n_embd_inp(m->lm));
+    m->family = sd_family_make(*m->vision, m->lm);
     if (m->rpn) {
         const rpn_hparams & hp = rpn_get_hparams(m->rpn.get());
         m->family->check_rpn(hp, params.rpn);
-        sd_tap_init(m->tap, m->family->tap, hp.branch);
+        sd_tap_init(m->tap, m->family->states_after(hp.branch - 1), hp.branch);
     }
     if (params.progress) {
         params.progress(0.95f);

@@ -49,10 +49,10 @@ size_t sd_session::bytes() const {
 std::unique_ptr<sd_session> sd_session_open(sd_cells & cells, std::vector<llama_token> system, sd_view view) {
     auto s = std::make_unique<sd_session>(cells);
     const sd_family & family = *cells.model.family;
-    s->grid = family.grid_of(view.size());
-    s->prefix = sd_layout_prefix(family, system, s->grid);
-    s->system = std::move(system);
     s->view = std::move(view);
+    s->grid = family.grid_of(s->view.size());
+    s->prefix = sd_layout_prefix(family, system, sd_part_of(s->view, s->grid));
+    s->system = std::move(system);
     return s;
 }
 
@@ -119,7 +119,7 @@ int sd_session_prefix(sd_session & s, sd_prefix_level level, sd_timings & t) {
 }
 
 static rpn_positions rpn_positions_of(const sd_model & m, const sd_layout & layout) {
-    return sd_layout_positions(layout, rpn_get_hparams(m.rpn.get()).n_pos_rows());
+    return sd_layout_positions(*m.family, layout, rpn_get_hparams(m.rpn.get()).n_pos_rows());
 }
 
 std::vector<float> sd_session_roi(sd_session & s, const std::vector<llama_token> & question, sd_timings & t, int & reused) {
@@ -132,7 +132,7 @@ std::vector<float> sd_session_roi(sd_session & s, const std::vector<llama_token>
     if (!s.rpn) {
         stopwatch w(t.rpn);
         auto state = std::make_unique<rpn_state>();
-        rpn_prefix(m.rpn.get(), *s.hidden, s.img_start(), s.grid.area(), *state, rpn_positions_of(m, s.prefix));
+        rpn_prefix(m.rpn.get(), *s.hidden, s.img_start(), s.n_img(), *state, rpn_positions_of(m, s.prefix));
         s.rpn = std::move(state);
         drop_hidden(s);
     }

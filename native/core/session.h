@@ -45,7 +45,8 @@ struct sd_session : sd_holder {
     void give_all() override;
 
     int n_prefix() const { return prefix.size(); }
-    int img_start() const { return prefix.size() - grid.area(); }
+    int n_img() const { return prefix.n_rows; } // cells of the picture
+    int img_start() const { return prefix.size() - n_img(); }
     size_t bytes() const; // what keeping it open adds: RPN state, hidden states, features, view; the pool's cells are there anyway
 };
 

@@ -46,7 +46,7 @@ static void set_layers(llama_context * ctx, int first, int last) {
 }
 
 void sd_tap_init(sd_tap & tap, const std::string & tensor, int branch_layer) {
-    tap.name = tensor + std::to_string(branch_layer - 1);
+    tap.name = tensor;
     tap.branch = branch_layer;
 }
 

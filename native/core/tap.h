@@ -19,7 +19,7 @@ struct sd_tap {
     rpn_hidden * dst = nullptr; // rows are appended; a prompt above the ubatch comes in pieces
 };
 
-// tensor: its name less the layer's number
+// tensor: the name of that after layer K-1
 void sd_tap_init(sd_tap & tap, const std::string & tensor, int branch_layer);
 
 // `branch_only`: no layer from K on runs

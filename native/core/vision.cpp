@@ -4,13 +4,14 @@
 #include "ggml.h"
 #include "gguf-file.h"
 #include "log.h"
+#include "vision-header.h"
 
 #include "llama.h"
 #include "mtmd.h"
 
+#include <algorithm>
 #include <cmath>
-#include <set>
-#include <utility>
+#include <map>
 
 // mtmd asserts on a key of another type
 static void check_key_types(const gguf_file & f) {
@@ -30,95 +31,6 @@ static void check_key_types(const gguf_file & f) {
     f.expect_array("clip.vision.feature_layer", GGUF_TYPE_INT32);
 }
 
-// how many hidden states the projector reads side by side
-static int count_features(const gguf_file & f, int n_layer) {
-    const int64_t key = gguf_find_key(f.ctx, "clip.vision.feature_layer");
-    std::set<int32_t> layers;
-    for (size_t i = 0; key >= 0 && i < gguf_get_arr_n(f.ctx, key); i++) {
-        const int32_t layer = static_cast<const int32_t *>(gguf_get_arr_data(f.ctx, key))[i];
-        if (layer > n_layer) {
-            throw sd_error("MMPROJ_INVALID", sd_format("mmproj file %s reads the state after block %d, but it has %d blocks", f.path.c_str(), layer, n_layer));
-        }
-        if (layer >= 0) {
-            layers.insert(layer);
-        }
-    }
-    return layers.empty() ? 1 : int(layers.size());
-}
-
-// the shapes that the graph takes for granted
-static void check_tensors(const gguf_file & f, int width, int n_layer, int patch_size, int n_tokens) {
-    auto optional = [&](const std::string & name, int64_t n) {
-        if (f.tensor(name)) {
-            f.vector(name, n);
-        }
-    };
-    auto norm = [&](const std::string & name, int64_t n) {
-        f.vector(name + ".weight", n);
-        f.vector(name + ".bias", n);
-    };
-    const ggml_tensor * patch = f.tensor("v.patch_embd.weight");
-    if (!patch || patch->ne[0] != patch_size || patch->ne[1] != patch_size || patch->ne[2] != 3 || patch->ne[3] != width
-        || (patch->type != GGML_TYPE_F32 && patch->type != GGML_TYPE_F16)) {
-        throw sd_error("MMPROJ_INVALID",
-            sd_format("mmproj file %s has no f16 or f32 tensor v.patch_embd.weight of shape [%d, %d, 3, %d]", f.path.c_str(), patch_size, patch_size, width));
-    }
-    optional("v.patch_embd.bias", width);
-    optional("v.class_embd", width);
-    f.matrix("v.position_embd.weight", width, n_tokens + (f.tensor("v.class_embd") ? 1 : 0));
-    for (const char * name : { "v.pre_ln", "v.post_ln" }) {
-        if (f.tensor(std::string(name) + ".weight") || f.tensor(std::string(name) + ".bias")) {
-            norm(name, width);
-        }
-    }
-    for (int il = 0; il < n_layer; il++) {
-        const std::string b = "v.blk." + std::to_string(il) + ".";
-        norm(b + "ln1", width);
-        norm(b + "ln2", width);
-        for (const char * name : { "attn_q", "attn_k", "attn_v", "attn_out" }) {
-            f.matrix(b + name + ".weight", width, width);
-            optional(b + name + ".bias", width);
-        }
-        // files of old converters have the two names swapped, and mtmd swaps them back
-        std::string up = b + "ffn_up", down = b + "ffn_down";
-        const ggml_tensor * t = f.tensor(down + ".weight");
-        if (t && t->ne[0] == width) {
-            std::swap(up, down);
-        }
-        t = f.tensor(up + ".weight");
-        const int64_t n_ff = t ? t->ne[1] : 0;
-        f.matrix(up + ".weight", width, n_ff);
-        f.matrix(down + ".weight", n_ff, width);
-        optional(up + ".bias", n_ff);
-        optional(down + ".bias", width);
-        if (f.tensor(b + "ffn_gate.weight") || f.tensor(b + "ffn_gate_exps.weight")) {
-            throw sd_error("MMPROJ_INVALID", "mmproj file " + f.path + " has gated blocks, which CLIP has not");
-        }
-    }
-}
-
-// the projector's layers; returns the width of its output
-static int64_t check_projector(const gguf_file & f, int64_t n_in) {
-    auto linear = [&](const std::string & name, int64_t n) {
-        const ggml_tensor * t = f.tensor(name + ".weight");
-        const int64_t n_out = t ? t->ne[1] : 0;
-        f.matrix(name + ".weight", n, n_out);
-        f.vector(name + ".bias", n_out);
-        return n_out;
-    };
-    const int64_t n_hidden = linear("mm.0", n_in);
-    if (!f.tensor("mm.3.weight")) {
-        return linear("mm.2", n_hidden);
-    }
-    // with layer norms, as Yi-VL has it
-    f.vector("mm.1.weight", n_hidden);
-    f.vector("mm.1.bias", n_hidden);
-    const int64_t n_out = linear("mm.3", n_hidden);
-    f.vector("mm.4.weight", n_out);
-    f.vector("mm.4.bias", n_out);
-    return n_out;
-}
-
 // what mtmd would only find out by asserting, or not at all
 void sd_vision_check_header(sd_vision_info & v, const std::string & path, int n_embd) {
     gguf_file f;
@@ -131,23 +43,29 @@ void sd_vision_check_header(sd_vision_info & v, const std::string & path, int n_
     v.projector = f.str_or("clip.projector_type", f.str_or("clip.vision.projector_type", "mlp"));
     v.name = f.str_or("general.name", "");
 
-    // projectors of the LLaVA graph that give one token a patch
-    static const std::set<std::string> known = { "mlp", "mlp_norm" };
-    if (!known.count(v.projector)) {
-        throw bad("has a projector of type " + v.projector + ", but only LLaVA-1.5 projectors (mlp) are supported");
+    static const std::map<std::string, sd_vision_kind> known = {
+        { "mlp", SD_VISION_LLAVA },
+        { "mlp_norm", SD_VISION_LLAVA },
+        { "qwen2.5vl_merger", SD_VISION_QWEN25 },
+        { "qwen3vl_merger", SD_VISION_QWEN3 },
+    };
+    const auto kind = known.find(v.projector);
+    if (kind == known.end()) {
+        throw bad("has a projector of type " + v.projector
+            + ", but only those of LLaVA-1.5 (mlp), Qwen2.5-VL (qwen2.5vl_merger) and Qwen3-VL (qwen3vl_merger) are supported");
     }
+    v.kind = kind->second;
     if (f.has("clip.vision.image_grid_pinpoints")) {
         throw bad("is of a LLaVA-1.6 model, which cuts pictures into tiles; only LLaVA-1.5 models are supported");
     }
     for (const char * key : { "clip.has_audio_encoder", "clip.has_gen_audio_encoder" }) {
         if (f.has(key) && gguf_get_val_bool(f.ctx, gguf_find_key(f.ctx, key))) {
-            throw bad("has an audio encoder; only LLaVA-1.5 models are supported");
+            throw bad("has an audio encoder, which is not supported");
         }
     }
-    const uint32_t image_size = f.u32("clip.vision.image_size");
-    const uint32_t patch_size = f.u32("clip.vision.patch_size");
-    const uint32_t width = f.u32("clip.vision.embedding_length");
-    const uint32_t n_head = f.u32("clip.vision.attention.head_count");
+    sd_tower_shape shape;
+    const uint32_t image_size = f.u32("clip.vision.image_size"), patch_size = f.u32("clip.vision.patch_size");
+    const uint32_t width = f.u32("clip.vision.embedding_length"), n_head = f.u32("clip.vision.attention.head_count");
     const uint32_t n_layer = f.u32("clip.vision.block_count");
     if (image_size == 0 || image_size > 4096 || patch_size == 0 || image_size % patch_size != 0) {
         throw bad(sd_format("has image size %u and patch size %u, which give no whole grid", image_size, patch_size));
@@ -156,10 +74,12 @@ void sd_vision_check_header(sd_vision_info & v, const std::string & path, int n_
         || f.u32_or("clip.vision.attention.head_dim", width / n_head) != width / n_head) {
         throw bad(sd_format("has width %u, %u heads and %u layers, which is no vision tower", width, n_head, n_layer));
     }
-    v.pixels = { int(image_size), int(image_size) };
-    v.grid = { int(image_size / patch_size), int(image_size / patch_size) };
-
-    check_tensors(f, width, n_layer, patch_size, v.grid.area());
+    shape.image_size = int(image_size);
+    shape.patch_size = int(patch_size);
+    shape.width = int(width);
+    shape.n_head = int(n_head);
+    shape.n_layer = int(n_layer);
+    const int64_t n_out = v.kind == SD_VISION_LLAVA ? sd_vision_check_llava(f, shape, v) : sd_vision_check_qwen(f, shape, v);
 
     const float eps = f.f32("clip.vision.attention.layer_norm_epsilon");
     if (!std::isfinite(eps) || eps < 0) {
@@ -179,7 +99,6 @@ void sd_vision_check_header(sd_vision_info & v, const std::string & path, int n_
         v.fill[c] = uint8_t(x < 0 ? 0 : x > 255 ? 255 : x);
     }
 
-    const int64_t n_out = check_projector(f, int64_t(width) * count_features(f, n_layer));
     if (n_out != n_embd) {
         throw sd_error("MMPROJ_MISMATCH",
             sd_format("The projector in %s gives vectors of width %lld, but the model's are %d wide: give the mmproj file that belongs to the model",
@@ -216,22 +135,47 @@ std::unique_ptr<sd_vision> sd_vision_load(const sd_vision_params & params, const
     mp.print_timings = false;
     mp.n_threads = params.n_threads;
     mp.warmup = false;
+    if (v->any_size()) {
+        // views come at the size that they are to have: mtmd is not to scale them
+        mp.image_min_tokens = 1;
+        mp.image_max_tokens = SD_VISION_MAX_TOKENS;
+    }
     sd_log_take_error();
     v->ctx.reset(mtmd_init_from_file(params.path.c_str(), lm, mp));
     if (!v->ctx || !mtmd_support_vision(v->ctx.get())) {
         throw failed("MMPROJ_INVALID", "mmproj file " + params.path + " could not be loaded: ");
     }
-    if (mtmd_decode_use_mrope(v->ctx.get())) {
-        throw sd_error("MMPROJ_INVALID", "mmproj file " + params.path + " is of a model with two-dimensional positions, which is not supported");
+    if (mtmd_decode_use_mrope(v->ctx.get()) != v->any_size()) {
+        throw sd_error("MMPROJ_MISMATCH",
+            "The projector in " + params.path + " and the model have positions of different kinds: give the mmproj file that belongs to the model");
     }
     return v;
 }
 
-std::vector<float> vision_mtmd::encode(const sd_view & view) {
-    if (view.size() != pixels || view.rgb.size() != size_t(pixels.area()) * 3) {
+sd_size sd_vision_info::grid_of(sd_size view) const {
+    if (!any_size()) {
+        if (view != pixels) {
+            throw sd_error(
+                "INVALID_ARGUMENT", sd_format("Expected a view of %d x %d pixels but received %d x %d", pixels.width, pixels.height, view.width, view.height));
+        }
+        return grid;
+    }
+    const sd_size cells = { view.width / cell, view.height / cell };
+    if (view.width <= 0 || view.height <= 0 || view.width % cell != 0 || view.height % cell != 0
+        || int64_t(cells.width) * cells.height > SD_VISION_MAX_TOKENS) {
         throw sd_error("INVALID_ARGUMENT",
-            sd_format("Expected a view of %d x %d RGB pixels (%d bytes) but received %d x %d (%zu bytes)", pixels.width, pixels.height, pixels.area() * 3,
-                view.width, view.height, view.rgb.size()));
+            sd_format("Expected a view with sides of a whole number of cells of %d pixels, %d cells at most, but received %d x %d", cell, SD_VISION_MAX_TOKENS,
+                view.width, view.height));
+    }
+    return cells;
+}
+
+std::vector<float> vision_mtmd::encode(const sd_view & view) {
+    const sd_size cells = grid_of(view.size());
+    if (view.rgb.size() != size_t(view.size().area()) * 3) {
+        throw sd_error("INVALID_ARGUMENT",
+            sd_format(
+                "Expected %d bytes of RGB pixels for a view of %d x %d but received %zu", view.size().area() * 3, view.width, view.height, view.rgb.size()));
     }
     std::unique_ptr<mtmd_bitmap, void (*)(mtmd_bitmap *)> bitmap(mtmd_bitmap_init(view.width, view.height, view.rgb.data()), mtmd_bitmap_free);
     std::unique_ptr<mtmd_input_chunks, void (*)(mtmd_input_chunks *)> chunks(mtmd_input_chunks_init(), mtmd_input_chunks_free);
@@ -250,14 +194,21 @@ std::vector<float> vision_mtmd::encode(const sd_view & view) {
             image = c;
         }
     }
-    if (!image || int(mtmd_input_chunk_get_n_tokens(image)) != grid.area()) {
+    if (!image || int(mtmd_input_chunk_get_n_tokens(image)) != cells.area()) {
         throw sd_error("MMPROJ_INVALID",
             sd_format("The vision tower gives %zu tokens where a grid of %d x %d was expected", image ? mtmd_input_chunk_get_n_tokens(image) : size_t(0),
-                grid.width, grid.height));
+                cells.width, cells.height));
     }
     if (mtmd_encode_chunk(ctx.get(), image) != 0) {
         throw failed("INTERNAL", "The vision tower failed: ");
     }
     const float * out = mtmd_get_output_embd(ctx.get());
-    return std::vector<float>(out, out + size_t(grid.area()) * n_embd);
+    std::vector<float> features(out, out + size_t(cells.area()) * n_row());
+    // F16 towers overflow on some back ends at some sizes; a model that is given such features answers nonsense
+    if (!std::all_of(features.begin(), features.end(), [](float x) { return std::isfinite(x); })) {
+        throw sd_error("INTERNAL",
+            sd_format("The vision tower gives values that are not finite for a view of %d x %d pixels: use an mmproj file of type f32 or bf16", view.width,
+                view.height));
+    }
+    return features;
 }

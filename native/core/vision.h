@@ -18,13 +18,31 @@ struct sd_vision_params {
     bool use_gpu = false;
 };
 
+enum sd_vision_kind {
+    SD_VISION_LLAVA,
+    SD_VISION_QWEN25, // Qwen2.5-VL
+    SD_VISION_QWEN3,  // Qwen3-VL
+};
+
+// the most tokens of a view of any size
+constexpr int SD_VISION_MAX_TOKENS = 4608;
+
 struct sd_vision_info {
-    sd_size pixels;                // of a view
+    sd_vision_kind kind = SD_VISION_LLAVA;
+    sd_size pixels;                // of every view; 0 for a tower that takes views of any size
     sd_size grid;                  // its tokens
+    int cell = 0;                  // side of a token in pixels
     int n_embd = 0;                // width of the projector's output
+    int n_deepstack = 0;           // further outputs of that width, side by side with the first
     std::array<uint8_t, 3> fill{}; // padding colour: int(255 * mean), as LLaVA's expand2square
     std::string projector;
     std::string name;
+
+    bool any_size() const { return kind != SD_VISION_LLAVA; }
+    int n_row() const { return (1 + n_deepstack) * n_embd; } // numbers that a token has
+
+    // the tokens of a view of that many pixels; throws INVALID_ARGUMENT where the tower takes no such view
+    sd_size grid_of(sd_size view) const;
 };
 
 // The input of the vision tower: a picture, or a part of it, scaled to the size that the family requires.
@@ -32,7 +50,9 @@ struct sd_view {
     std::vector<uint8_t> rgb; // width * height * 3
     int width = 0, height = 0;
     bool masked = false;
-    std::vector<int32_t> keep; // with `masked`, for a second look: the cells whose tokens are fed, ascending
+    std::vector<int32_t> keep; // with `masked`: the cells whose tokens are fed, ascending
+    bool aligned = false;      // of a second look: its cells share positions with the picture's cells in `box`
+    sd_cell_box box;
 
     sd_size size() const { return { width, height }; }
 };
@@ -40,7 +60,7 @@ struct sd_view {
 struct sd_vision : sd_vision_info {
     virtual ~sd_vision() = default;
 
-    // The projector's output, [tokens * n_embd], row-major over the grid. Throws INVALID_ARGUMENT for a view of another size.
+    // The projector's output, [tokens * n_row], row-major over the grid. Throws INVALID_ARGUMENT for a view of another size.
     virtual std::vector<float> encode(const sd_view & view) = 0;
 };
 

@@ -146,6 +146,6 @@ std::unique_ptr<sd_model> tiny_model(const std::string & arch) {
     CHECK(m->lm != nullptr);
     m->vocab = llama_model_get_vocab(m->lm);
     m->rpn = rpn_load(write_rpn(arch), nullptr, 1);
-    sd_tap_init(m->tap, "l_out-", 2);
+    sd_tap_init(m->tap, "l_out-1", 2);
     return m;
 }

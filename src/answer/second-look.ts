@@ -1,7 +1,7 @@
 import { SdRpnError } from "../base/errors.js";
 import type { Box, RoI, Size } from "../base/types.js";
 import type { OpenedPicture } from "../engine/opened-picture.js";
-import type { Engine } from "../engine/engine.js";
+import { type Engine, wholeView } from "../engine/engine.js";
 import type { NativeView } from "../native/binding.js";
 import { throwIfAborted } from "../base/abort.js";
 
@@ -31,7 +31,8 @@ export async function cutViews(engine: Engine, { source }: OpenedPicture, looks:
   const views: NativeView[] = [];
   for (const { box, keep } of looks) {
     throwIfAborted(signal);
-    views.push({ rgb: await source.crop(box, engine.plan(box).pixels), keep });
+    const layout = engine.plan(box);
+    views.push({ ...wholeView(await source.crop(box, layout.pixels), layout), keep });
   }
   return views;
 }

@@ -32,6 +32,15 @@ export interface EngineLimits {
   maxQueue: number;
 }
 
+/** A decoded picture, and what the model sees of it. */
+export interface ReadPicture {
+  picture: Picture;
+  layout: ViewLayout;
+  view: NativeView;
+  /** milliseconds that it took */
+  ms: number;
+}
+
 /** The native model with its prompt, call queue and session cache: what Model and Session share. */
 export class Engine {
   readonly cache: SessionCache;
@@ -163,16 +172,16 @@ export class Engine {
   }
 
   /** Decodes a picture and scales it to the model's view. */
-  async read(image: ImageInput, signal?: AbortSignal): Promise<{ picture: Picture; layout: ViewLayout; view: Buffer; ms: number }> {
+  async read(image: ImageInput, signal?: AbortSignal): Promise<ReadPicture> {
     throwIfAborted(signal);
     const start = performance.now();
     const { maxImagePixels } = this.limits;
     const picture = await openPicture(image, { maxImagePixels, signal });
     throwIfAborted(signal);
     const layout = this.plan(picture);
-    const view = await picture.view(layout.pixels, this.info.vision.fill);
+    const rgb = await picture.view(layout.pixels, this.info.vision.fill);
     throwIfAborted(signal);
-    return { picture, layout, view, ms: performance.now() - start };
+    return { picture, layout, view: wholeView(rgb, layout), ms: performance.now() - start };
   }
 
   /** The picture of a call: that of a session, or the image given with the call, through the session cache. */
@@ -193,7 +202,7 @@ export class Engine {
     }
   }
 
-  async openSession(view: Uint8Array, signal?: AbortSignal): Promise<SessionHandle & { bytes: number }> {
+  async openSession(view: NativeView, signal?: AbortSignal): Promise<SessionHandle & { bytes: number }> {
     this.checkUsable();
     const opened = await runJob(this.native, () => this.native.open(this.prefix, view), signal);
     return { id: opened.session, tokens: opened.tokens, visionMs: opened.timings.vision, bytes: opened.bytes };
@@ -203,7 +212,7 @@ export class Engine {
     this.native.drop(id).promise.catch(() => {}); // a model disposed meanwhile has dropped it already
   }
 
-  async encode(view: Uint8Array, signal?: AbortSignal): Promise<Float32Array> {
+  async encode(view: NativeView, signal?: AbortSignal): Promise<Float32Array> {
     this.checkUsable();
     return inThisRealm(await runJob(this.native, () => this.native.encode(view), signal));
   }
@@ -264,4 +273,9 @@ export class Engine {
     const result = await runJob(this.native, () => this.native.labelMaps(session, question, { grounding, sink, maxTokens }), signal);
     return { ...result, grounding: inThisRealm(result.grounding), sink: inThisRealm(result.sink) };
   }
+}
+
+/** Pixels of a layout's view, of which all cells are fed. */
+export function wholeView(rgb: Uint8Array, { pixels }: ViewLayout): NativeView {
+  return { rgb, ...pixels, keep: null, box: null };
 }

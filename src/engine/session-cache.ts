@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import type { NativeView } from "../native/binding.js";
 
 /** A native session: the state of one picture in front of the model. */
 export interface SessionHandle {
@@ -25,13 +26,13 @@ export class SessionCache {
 
   constructor(
     private readonly limit: number,
-    private readonly open: (view: Uint8Array) => Promise<SessionHandle & { bytes: number }>,
+    private readonly open: (view: NativeView) => Promise<SessionHandle & { bytes: number }>,
     private readonly drop: (id: number) => void,
   ) {}
 
   /** The session of a view; the caller releases it and reports its size then. `fresh`: this call has opened it. */
-  async acquire(view: Uint8Array): Promise<{ session: SessionHandle; fresh: boolean; release: (bytes: number) => void }> {
-    const key = createHash("sha256").update(view).digest("base64");
+  async acquire(view: NativeView): Promise<{ session: SessionHandle; fresh: boolean; release: (bytes: number) => void }> {
+    const key = `${view.width}x${view.height} ${createHash("sha256").update(view.rgb).digest("base64")}`;
     let entry = this.entries.get(key);
     const fresh = entry === undefined;
     if (!entry) {

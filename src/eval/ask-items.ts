@@ -1,9 +1,7 @@
 import type { AppendLog } from "../data/append-log.js";
-import type { Engine } from "../engine/engine.js";
+import type { Engine, ReadPicture } from "../engine/engine.js";
 import { SdRpnError } from "../base/errors.js";
 import { OpenedPicture } from "../engine/opened-picture.js";
-import type { Picture } from "../image/picture.js";
-import type { ViewLayout } from "../image/view-layout.js";
 import type { Method, MethodAnswer } from "./methods/method.js";
 import { failedPrediction, type Prediction, type TimingLine, toPrediction } from "./prediction.js";
 import type { EvalItem, ScoreOptions, Task } from "./task.js";
@@ -68,15 +66,7 @@ export async function askItems({ engine, task, methods, items, strict, maxTokens
   }
 }
 
-interface ReadItem {
-  picture: Picture;
-  layout: ViewLayout;
-  view: Buffer;
-  /** of decoding and scaling */
-  ms: number;
-}
-
-async function readItem(engine: Engine, { image, id }: EvalItem, skipMissing: boolean, signal?: AbortSignal): Promise<ReadItem | Failed> {
+async function readItem(engine: Engine, { image, id }: EvalItem, skipMissing: boolean, signal?: AbortSignal): Promise<ReadPicture | Failed> {
   try {
     return await engine.read(typeof image === "string" ? image : await image(), signal);
   } catch (error) {
@@ -94,7 +84,7 @@ async function askOnce(
   engine: Engine,
   method: Method,
   item: EvalItem,
-  { picture: source, layout, view, ms }: ReadItem,
+  { picture: source, layout, view, ms }: ReadPicture,
   maxTokens: number,
   signal?: AbortSignal,
 ): Promise<{ answer: MethodAnswer } | Failed> {

@@ -8,6 +8,7 @@ import type { Engine } from "../engine/engine.js";
 import type { OpenedPicture } from "../engine/opened-picture.js";
 import * as calls from "./calls.js";
 import { setEngineOf } from "./engine-of.js";
+import type { NativeView } from "../native/binding.js";
 
 /**
  * One picture in front of a model, made by `model.open(image)`: it is decoded and encoded once, and questions reuse the
@@ -18,7 +19,7 @@ export class Session extends ThreadBound {
   constructor(
     private readonly engine: Engine,
     private readonly picture: OpenedPicture,
-    private readonly view: Buffer,
+    private readonly view: NativeView,
     /** of the picture's `closing` */
     private readonly closing: AbortController,
     private readonly onDispose: (session: Session) => void,

@@ -54,7 +54,19 @@ export interface NativeModelInfo {
   device: string;
   llamaVersion: string;
   ggmlVersion: string;
-  vision: { view: Size; grid: Size; projector: string; name: string; fill: [number, number, number] };
+  vision: {
+    family: "llava" | "qwen2.5-vl" | "qwen3-vl";
+    /** pixels of a token's side */
+    cell: number;
+    /** numbers that the tower gives for a token */
+    featureLength: number;
+    /** of every picture; of towers that take views of any size, one that is usual */
+    view: Size;
+    grid: Size;
+    projector: string;
+    name: string;
+    fill: [number, number, number];
+  };
   rpn: NativeRpnInfo | null;
 }
 
@@ -66,8 +78,12 @@ export interface NativeSegment {
 
 export interface NativeView {
   rgb: Uint8Array;
+  width: number;
+  height: number;
   /** cells whose tokens are fed; null: all */
   keep: Int32Array | null;
+  /** of a second look: the cells [x0, y0, x1, y1] of the picture whose positions its own are spread over; null: positions of its own */
+  box: Int32Array | null;
 }
 
 export interface NativeGenerateParams {
@@ -179,9 +195,9 @@ export interface NativeModel extends NativeWorker, NativeTraining {
   /** rejects where the text is no grammar; runs between the steps of answers */
   checkGrammar(text: string): NativeJob<void>;
   /** `tokens`: those before the image */
-  open(tokens: Int32Array, view: Uint8Array): NativeJob<NativeCounts & { session: number; tokens: number }>;
+  open(tokens: Int32Array, view: NativeView): NativeJob<NativeCounts & { session: number; tokens: number }>;
   drop(session: number): NativeJob<void>;
-  encode(view: Uint8Array): NativeJob<Float32Array>;
+  encode(view: NativeView): NativeJob<Float32Array>;
   /** `tokens` here and below: those after the image */
   roi(session: number, tokens: Int32Array, reserve: number): NativeJob<NativeRoI>;
   answer(session: number, tokens: Int32Array, views: NativeView[], params: NativeGenerateParams, onText?: (text: string) => void): NativeJob<NativeAnswer>;
@@ -221,7 +237,7 @@ export interface NativeTraining {
   trainAdd(
     training: number,
     system: Int32Array,
-    view: Uint8Array,
+    view: NativeView,
     pairs: readonly { id: number; tokens: Int32Array; labels: Int8Array }[],
   ): NativeJob<number>;
   trainDrop(training: number, ids: Int32Array): NativeJob<void>;

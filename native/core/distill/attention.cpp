@@ -55,6 +55,7 @@ sd_attention_context_ptr sd_attention_context_init(sd_model & model, int n_ctx, 
     cp.n_threads_batch = model.info.n_threads;
     cp.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;
     cp.no_perf = true;
+    cp.rope_freq_scale = model.family->rope_freq_scale(model.lm);
     cp.offload_kqv = model.gpu != nullptr;
     cp.op_offload = model.gpu != nullptr;
     cp.abort_callback_data = &model;
@@ -162,7 +163,7 @@ void sd_attention_set_image(sd_attention_context & c, const std::vector<llama_to
     check_tokens(c, system, "system");
     check_fits(c, system.size() + family.before.size() + n_img, "The text before the image and the image are");
 
-    sd_layout prefix = sd_layout_prefix(family, system, family.grid);
+    sd_layout prefix = sd_layout_prefix(family, system, sd_part{ family.grid, false, {}, false, {} });
     c.prefix = sd_layout(); // until all of it is there
     c.n_cells = 0;
     llama_memory_clear(llama_get_memory(c.ctx), false);

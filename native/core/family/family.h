@@ -31,6 +31,12 @@ struct sd_cell {
     llama_pos pos[SD_MAX_POS] = {};       // the first n_pos of them count
 };
 
+// a picture of a prompt: the position of its first cell, and its whole grid
+struct sd_placed {
+    llama_pos first = 0;
+    sd_size grid;
+};
+
 enum sd_look_place {
     SD_LOOK_INSIDE, // right after the picture's cells, before the tokens after the picture
     SD_LOOK_BEHIND, // a picture of its own, behind the first one
@@ -40,11 +46,11 @@ struct sd_family {
     std::string name;
     sd_size pixels, grid;                             // of a view; the grid has one cell a token
     int n_pos = 1;                                    // rows of positions: 1, or 4 (time, height, width, unused)
+    int pos_step = 1;                                 // from one token's position to the next one's; above 1 there is room between them
     int n_embd_row = 0;                               // numbers in a row of a picture's embeddings, which may be wider than the model's states
     std::vector<llama_token> before, after;           // around the picture
     std::vector<llama_token> look_before, look_after; // around a second look
     sd_look_place look = SD_LOOK_INSIDE;
-    std::string tap = "l_out-"; // name of the tensor that holds the states after a layer, less the layer's number
 
     virtual ~sd_family() = default;
 
@@ -55,12 +61,27 @@ struct sd_family {
     // Returns the position of the token that follows.
     virtual llama_pos place(llama_pos first, sd_size grid, const std::vector<int32_t> & kept, sd_cell * cells) const = 0;
 
+    // The same for a second look at `box` of a picture, whose cells share positions with those they show (Q-Zoom's
+    // reuse_src_pos). Throws INVALID_ARGUMENT where the family has no such positions.
+    virtual llama_pos place_aligned(
+        llama_pos first, sd_size grid, const std::vector<int32_t> & kept, const sd_placed & picture, const sd_cell_box & box, sd_cell * cells) const;
+
+    // name of the tensor that holds the states after a layer
+    virtual std::string states_after(int layer) const { return "l_out-" + std::to_string(layer); }
+
+    // for a llama context whose positions are this family's; 0: the model's own
+    float rope_freq_scale(const llama_model * lm) const;
+
     // throws RPN_MISMATCH where a network with these traits cannot belong to the family
     virtual void check_rpn(const rpn_hparams & hp, const std::string & path) const = 0;
 };
 
 // LLaVA-1.5: square views, one position a token, nothing around a picture, second looks inside.
-std::unique_ptr<sd_family> sd_family_llava(const sd_vision_info & vision, int n_embd_row);
+std::unique_ptr<sd_family> sd_family_llava(const sd_vision_info & vision, const llama_model * lm);
 
-// the family of a model, by the projector of its vision tower
-std::unique_ptr<sd_family> sd_family_make(const sd_vision_info & vision, int n_embd_row);
+// Qwen2.5-VL and Qwen3-VL: views of any whole number of cells, positions in time, rows and columns, marks around pictures, second
+// looks behind. Throws MODEL_INVALID where the vocabulary has not the marks.
+std::unique_ptr<sd_family> sd_family_qwen(const sd_vision_info & vision, const llama_model * lm);
+
+// the family of a model, by its vision tower
+std::unique_ptr<sd_family> sd_family_make(const sd_vision_info & vision, const llama_model * lm);

@@ -1,8 +1,13 @@
 #include "layout.h"
 
 #include "error.h"
+#include "vision.h"
 
 #include <numeric>
+
+sd_part sd_part_of(const sd_view & v, sd_size grid) {
+    return { grid, v.masked, v.keep, v.aligned, v.box };
+}
 
 static void add_tokens(sd_layout & l, const sd_family & f, const std::vector<llama_token> & tokens) {
     for (llama_token token : tokens) {
@@ -12,7 +17,7 @@ static void add_tokens(sd_layout & l, const sd_family & f, const std::vector<lla
             c.pos[r] = l.next;
         }
         l.cells.push_back(c);
-        l.next++;
+        l.next += f.pos_step;
     }
 }
 
@@ -30,19 +35,19 @@ static void add_picture(sd_layout & l, const sd_family & f, const sd_part & part
     const size_t first = l.cells.size();
     l.cells.resize(first + kept.size());
     for (size_t i = 0; i < kept.size(); i++) {
-        l.cells[first + i].picture = l.n_pictures;
+        l.cells[first + i].picture = int(l.pictures.size());
         l.cells[first + i].row = l.n_rows++;
     }
-    l.next = f.place(l.next, part.grid, kept, l.cells.data() + first);
-    l.n_pictures++;
+    const sd_placed here = { l.next, part.grid };
+    sd_cell * cells = l.cells.data() + first;
+    l.next = part.aligned ? f.place_aligned(l.next, part.grid, kept, l.pictures.at(0), part.box, cells) : f.place(l.next, part.grid, kept, cells);
+    l.pictures.push_back(here);
 }
 
-sd_layout sd_layout_prefix(const sd_family & f, const std::vector<llama_token> & system, sd_size grid) {
+sd_layout sd_layout_prefix(const sd_family & f, const std::vector<llama_token> & system, const sd_part & picture) {
     sd_layout l;
     add_tokens(l, f, system);
     add_tokens(l, f, f.before);
-    sd_part picture;
-    picture.grid = grid;
     add_picture(l, f, picture);
     return l;
 }
@@ -50,7 +55,7 @@ sd_layout sd_layout_prefix(const sd_family & f, const std::vector<llama_token> &
 sd_layout sd_layout_question(const sd_family & f, const sd_layout & prefix, const std::vector<sd_part> & looks, const std::vector<llama_token> & question) {
     sd_layout l;
     l.next = prefix.next;
-    l.n_pictures = prefix.n_pictures;
+    l.pictures = prefix.pictures;
     if (f.look == SD_LOOK_BEHIND) {
         add_tokens(l, f, f.after);
     }
@@ -81,12 +86,12 @@ sd_layout sd_layout_tokens(const sd_family & f, const std::vector<llama_token> &
     return l;
 }
 
-std::vector<int32_t> sd_layout_positions(const sd_layout & l, int n_rows) {
+std::vector<int32_t> sd_layout_positions(const sd_family & f, const sd_layout & l, int n_rows) {
     std::vector<int32_t> pos;
     pos.reserve(size_t(n_rows) * l.cells.size());
     for (int r = 0; r < n_rows; r++) {
         for (const sd_cell & c : l.cells) {
-            pos.push_back(c.pos[r]);
+            pos.push_back(c.pos[r] / f.pos_step);
         }
     }
     return pos;

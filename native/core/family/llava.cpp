@@ -27,11 +27,11 @@ struct family_llava : sd_family {
 
 } // namespace
 
-std::unique_ptr<sd_family> sd_family_llava(const sd_vision_info & vision, int n_embd_row) {
+std::unique_ptr<sd_family> sd_family_llava(const sd_vision_info & vision, const llama_model * lm) {
     auto f = std::make_unique<family_llava>();
     f->name = "llava-1.5";
     f->pixels = vision.pixels;
     f->grid = vision.grid;
-    f->n_embd_row = n_embd_row;
+    f->n_embd_row = llama_model_n_embd_inp(lm);
     return f;
 }

@@ -11,7 +11,8 @@
 static std::unique_ptr<sd_train> make(sd_cells & c, rpn_trainer_ptr trainer) {
     auto t = std::make_unique<sd_train>(c);
     t->trainer = std::move(trainer);
-    sd_tap_init(t->tap, c.model.family->tap, rpn_train_hparams(t->trainer.get()).branch);
+    const int branch = rpn_train_hparams(t->trainer.get()).branch;
+    sd_tap_init(t->tap, c.model.family->states_after(branch - 1), branch);
     return t;
 }
 
@@ -50,7 +51,7 @@ static std::vector<float> run(sd_train & t, llama_seq_id seq, const sd_layout & 
 
 size_t sd_train_add(sd_train & t, const std::vector<llama_token> & system, const sd_view & view, std::vector<sd_train_question> questions) {
     sd_model & m = t.model;
-    const sd_layout layout = sd_layout_prefix(*m.family, system, m.family->grid_of(view.size()));
+    const sd_layout layout = sd_layout_prefix(*m.family, system, sd_part_of(view, m.family->grid_of(view.size())));
     const int n_img = layout.n_rows, n_prefix = layout.size();
     for (const sd_train_question & q : questions) {
         if (q.tokens.empty() || int(q.labels.size()) != n_img) {
@@ -81,7 +82,7 @@ size_t sd_train_add(sd_train & t, const std::vector<llama_token> & system, const
         sd_seq_share(t.cells, seq.seq, work.seq);
         sd_train_pair & p = pairs[q.id];
         p.question = run(t, work.seq, asked, nullptr);
-        p.positions = sd_layout_positions(whole, rpn_train_hparams(t.trainer.get()).n_pos_rows());
+        p.positions = sd_layout_positions(*m.family, whole, rpn_train_hparams(t.trainer.get()).n_pos_rows());
         p.prefix = prefix;
         p.labels = std::move(q.labels);
         bytes += p.question.size() * sizeof(float) + p.positions.size() * sizeof(int32_t) + p.labels.size();
