@@ -29,8 +29,8 @@ const KINDS = {
     tests: ".",
     node: [
       [...JEST, "test/api", "test/errors", "test/parity"],
-      suite("load", "--calls", "40", "--pictures", "3"),
-      suite("abort", "--aborts", "30"),
+      suite("load", "--calls", "40", "--pictures", "3", "--rounds", "2"),
+      suite("abort", "--aborts", "90"),
       suite("lifecycle", "--every", "19"),
     ],
   },
@@ -42,8 +42,8 @@ const KINDS = {
     nodeEnvironment: { TSAN_OPTIONS: "halt_on_error=1:ignore_noninstrumented_modules=1" },
     tests: "threads|session|flash|text-stream",
     node: [
-      suite("load", "--calls", "20", "--rounds", "1"),
-      suite("abort", "--aborts", "10"),
+      suite("load", "--calls", "40", "--pictures", "3", "--rounds", "2"),
+      suite("abort", "--aborts", "90"),
       suite("lifecycle", "--every", "37"),
     ],
   },
