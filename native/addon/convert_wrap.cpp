@@ -1,7 +1,7 @@
 #include "convert_wrap.h"
 
 #include "args.h"
-#include "convert.h"
+#include "convert/convert.h"
 #include "log.h"
 
 Napi::Function convert_wrap::define(Napi::Env env) {
@@ -12,7 +12,7 @@ convert_wrap::convert_wrap(const Napi::CallbackInfo & info) : worker_wrap(info) 
     w->queue.on_start = [] { sd_log_install(); };
 }
 
-// run({ checkpoint, out, type, name, threshold }, onProgress?) -> { tensors, bytesRead, bytesWritten, fallbacks }
+// run({ checkpoint, base, out, whole, type, name, threshold }, onProgress?) -> { tensors, bytesRead, bytesWritten, files, fallbacks }
 Napi::Value convert_wrap::run(const Napi::CallbackInfo & info) {
     Napi::Object o = args::object(info[0], "params");
     sd_convert_params p;
@@ -20,7 +20,11 @@ Napi::Value convert_wrap::run(const Napi::CallbackInfo & info) {
     p.out = args::string(o.Get("out"), "out");
     p.type = args::string(o.Get("type"), "type");
     p.name = args::string(o.Get("name"), "name");
-    p.threshold = float(args::number(o.Get("threshold"), "threshold"));
+    p.whole = args::boolean(o.Get("whole"), "whole");
+    args::for_each(o.Get("base"), "base", [&](const Napi::Value & v) { p.base.push_back(args::string(v, "base")); });
+    if (!o.Get("threshold").IsNull()) {
+        p.threshold = float(args::number(o.Get("threshold"), "threshold"));
+    }
 
     auto job = std::make_shared<worker_job>();
     args::callback(*job, info[1], "onProgress");
@@ -34,11 +38,15 @@ Napi::Value convert_wrap::run(const Napi::CallbackInfo & info) {
         r.Set("tensors", out.n_tensors);
         r.Set("bytesRead", double(out.bytes_read));
         r.Set("bytesWritten", double(out.bytes_written));
-        Napi::Array fallbacks = Napi::Array::New(env, out.fallbacks.size());
-        for (size_t i = 0; i < out.fallbacks.size(); i++) {
-            fallbacks.Set(uint32_t(i), Napi::String::New(env, out.fallbacks[i]));
-        }
-        r.Set("fallbacks", fallbacks);
+        const auto texts = [&](const std::vector<std::string> & list) {
+            Napi::Array a = Napi::Array::New(env, list.size());
+            for (size_t i = 0; i < list.size(); i++) {
+                a.Set(uint32_t(i), Napi::String::New(env, list[i]));
+            }
+            return a;
+        };
+        r.Set("files", texts(out.files));
+        r.Set("fallbacks", texts(out.fallbacks));
         return r;
     });
 }

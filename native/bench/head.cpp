@@ -42,9 +42,9 @@ static rpn_ptr network(rpn_hparams hp, const std::string & type, int n_threads) 
         rpn_writer w;
         rpn_writer_open(w, path, hp, "head", rpn_file_type(type));
         for (const rpn_file_tensor & t : w.tensors) {
-            rpn_writer_add(w, values(size_t(t.ne0) * t.n_rows(), 0.02f));
+            gguf_writer_add(w, values(size_t(t.ne0) * t.n_rows(), 0.02f));
         }
-        rpn_writer_close(w);
+        gguf_writer_close(w);
     }
     rpn_ptr net = rpn_load(path, nullptr, n_threads);
     std::filesystem::remove(std::filesystem::u8path(path));

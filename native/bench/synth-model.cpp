@@ -206,9 +206,9 @@ static void write_rpn(const synth_params & p, const std::string & path) {
                 synth_random(values.data() + row * t.ne0, t.ne0, p.seed, "rpn." + t.name, row, 1 / std::sqrt(float(t.ne0)));
             }
         }
-        rpn_writer_add(w, values);
+        gguf_writer_add(w, values);
     }
-    rpn_writer_close(w);
+    gguf_writer_close(w);
 }
 
 static int to_int(const std::string & option, const std::string & text) {

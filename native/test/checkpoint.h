@@ -2,7 +2,7 @@
 
 // Makes SD-RPN checkpoints for the tests, whole or damaged on purpose.
 
-#include "safetensors.h"
+#include "convert/safetensors.h"
 
 #include "nlohmann/json.hpp"
 

@@ -3,7 +3,7 @@
 // What the tests of the conversion share.
 
 #include "checkpoint.h"
-#include "convert.h"
+#include "convert/convert.h"
 #include "test.h"
 
 inline const test_sizes SMALL{ 64, 4, 4, 176, 3 }; // those of golden/rpn/llava-f32

@@ -3,7 +3,7 @@
 
 #include "alloc-failure.h"
 #include "choose.h"
-#include "convert.h"
+#include "convert/convert.h"
 #include "demo-model.h"
 #include "distill/attention.h"
 #include "generate.h"

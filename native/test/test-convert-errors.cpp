@@ -48,7 +48,7 @@ static void check_config_errors() {
     fails({ { "hidden_size", 1e300 } }, "for hidden_size");
     fails({ { "twig_K", 32 } }, "32 for twig_K: expected an integer between 1 and 31");
     fails({ { "num_attention_heads", 7 } }, "7 attention heads");
-    fails({ { "model_type", "qwen2_5_vl" } }, "qwen2_5_vl: expected llava_llama");
+    fails({ { "model_type", "qwen2_vl" } }, "qwen2_vl: expected llava_llama");
     fails({ { "model_type", nullptr }, { "architectures", { "Qwen2VLForConditionalGeneration" } } }, "Qwen2VL");
     fails({ { "model_type", nullptr }, { "architectures", nullptr } }, "none given");
     fails({ { "roi_super_type", "lazy" } }, "\"lazy\" for roi_super_type: only \"v1\"");
@@ -111,7 +111,7 @@ static void check_tensor_errors() {
     std::vector<float> v = test_values(nan);
     v[5] = std::nanf("");
     nan = test_f32(nan.shape, v);
-    fails(net, "not finite in twig_layers.1.self_attn.v_proj.weight");
+    fails(net, "not finite in model.twig_layers.1.self_attn.v_proj.weight");
 
     // truncated: in the data, in the header, altogether
     const std::string dir = test_checkpoint("convert-bad", config, good), shard = dir + "/model.safetensors";
@@ -128,7 +128,7 @@ static void check_tensor_errors() {
 static void check_output_errors() {
     const std::string source = test_fixture("golden/rpn/llava-f32");
     sd_convert_params p = params(source, "q5_k");
-    check_fails(p, "INVALID_ARGUMENT", "f32, f16, q8_0, q4_k for type but received q5_k");
+    check_fails(p, "INVALID_ARGUMENT", "f32, f16, q8_0, q4_k, q4_k_m, bf16 for type but received q5_k");
     p = params(source);
     p.threshold = 1.5f;
     check_fails(p, "INVALID_ARGUMENT", "for threshold but received 1.5");

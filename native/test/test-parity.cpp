@@ -3,7 +3,7 @@
 
 #include "demo-model.h"
 #include "generate.h"
-#include "safetensors.h"
+#include "convert/safetensors.h"
 #include "test.h"
 
 #include "nlohmann/json.hpp"

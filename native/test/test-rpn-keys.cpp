@@ -56,16 +56,16 @@ static std::string write(const rpn_hparams & hp, const change & keys = nullptr) 
     w.tensors = rpn_file_tensors(hp, GGML_TYPE_F32);
     const auto gate = rpn_gate_tensors(hp, GGML_TYPE_F32);
     w.tensors.insert(w.tensors.end(), gate.begin(), gate.end());
-    rpn_writer_begin(w, path, header.get());
+    gguf_writer_begin(w, path, header.get());
     std::mt19937 rng(1);
     for (size_t i = 0; i < w.tensors.size(); i++) {
         std::vector<float> v(size_t(w.tensors[i].ne0 * w.tensors[i].n_rows()));
         for (float & x : v) {
             x = float(i) + float(rng() / 4294967296.0);
         }
-        rpn_writer_add(w, v);
+        gguf_writer_add(w, v);
     }
-    rpn_writer_close(w);
+    gguf_writer_close(w);
     return path;
 }
 

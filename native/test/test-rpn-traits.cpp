@@ -3,7 +3,7 @@
 // weights), through an RPN file of the test's own.
 
 #include "rpn/rpn-file.h"
-#include "safetensors.h"
+#include "convert/safetensors.h"
 #include "test.h"
 #include "train-data.h"
 
@@ -125,9 +125,9 @@ struct golden {
         rpn_writer w;
         rpn_writer_open(w, path, hp, "traits", rpn_file_type(type));
         for (const rpn_file_tensor & t : w.tensors) {
-            rpn_writer_add(w, values.at(t.name));
+            gguf_writer_add(w, values.at(t.name));
         }
-        rpn_writer_close(w);
+        gguf_writer_close(w);
         return path;
     }
 };

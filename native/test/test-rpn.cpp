@@ -3,7 +3,7 @@
 
 #include "backend.h"
 #include "checkpoint.h"
-#include "convert.h"
+#include "convert/convert.h"
 #include "plain.h"
 #include "rpn/rpn.h"
 #include "test.h"

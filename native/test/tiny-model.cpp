@@ -124,9 +124,9 @@ static std::string write_rpn(const std::string & arch) {
         for (float & v : values) {
             v = t.ne1 ? float(rng() / 4294967296.0 * 2 - 1) / std::sqrt(float(t.ne0)) : v;
         }
-        rpn_writer_add(w, values);
+        gguf_writer_add(w, values);
     }
-    rpn_writer_close(w);
+    gguf_writer_close(w);
     return path;
 }
 

@@ -1,6 +1,6 @@
 #include "train-data.h"
 
-#include "convert.h"
+#include "convert/convert.h"
 #include "test.h"
 
 #include <atomic>

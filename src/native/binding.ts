@@ -264,9 +264,9 @@ export interface NativeRpn extends NativeWorker {
 
 export interface NativeConverter extends NativeWorker {
   run(
-    params: { checkpoint: string; out: string; type: string; name: string; threshold: number },
+    params: { checkpoint: string; base: string[]; out: string; whole: boolean; type: string; name: string; threshold: number | null },
     onProgress?: (fraction: number) => void,
-  ): NativeJob<{ tensors: number; bytesRead: number; bytesWritten: number; fallbacks: string[] }>;
+  ): NativeJob<{ tensors: number; bytesRead: number; bytesWritten: number; files: string[]; fallbacks: string[] }>;
 }
 
 export interface NativeResampler extends NativeWorker {

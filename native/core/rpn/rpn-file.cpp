@@ -1,21 +1,9 @@
 #include "rpn-file.h"
 
 #include "error.h"
-#include "file.h"
 
 #include "ggml-cpp.h"
 #include "gguf.h"
-
-#include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <filesystem>
-#include <random>
-
-namespace fs = std::filesystem;
-
-// values that are quantised between two looks at the cancel flag
-static const int64_t CHUNK = 1 << 20;
 
 static const struct {
     const char * name;
@@ -24,6 +12,7 @@ static const struct {
 } TYPES[] = {
     { "f32", GGML_TYPE_F32, 0 },
     { "f16", GGML_TYPE_F16, 1 },
+    { "bf16", GGML_TYPE_BF16, 32 },
     { "q8_0", GGML_TYPE_Q8_0, 7 },
     { "q4_k", GGML_TYPE_Q4_K, 14 },
 };
@@ -34,7 +23,7 @@ ggml_type rpn_file_type(const std::string & name) {
             return t.type;
         }
     }
-    throw sd_error("INVALID_ARGUMENT", "Expected one of f32, f16, q8_0, q4_k for type but received " + name);
+    throw sd_error("INVALID_ARGUMENT", "Expected one of f32, f16, bf16, q8_0, q4_k for type but received " + name);
 }
 
 uint32_t rpn_file_type_number(ggml_type type) {
@@ -131,27 +120,6 @@ std::vector<rpn_file_tensor> rpn_gate_tensors(const rpn_hparams & hp, ggml_type 
     return l.out;
 }
 
-static sd_error io_error(const rpn_writer & w, const std::string & what) {
-    const std::string reason = errno ? std::string(": ") + strerror(errno) : "";
-    return sd_error("IO_ERROR", "The " + w.what + " " + w.path + " could not be " + what + reason);
-}
-
-static void put(rpn_writer & w, const void * data, size_t n) {
-    errno = 0;
-    if (!w.out.write(static_cast<const char *>(data), std::streamsize(n))) {
-        throw io_error(w, "written (is the disk full?)");
-    }
-    w.n_bytes += n;
-}
-
-rpn_writer::~rpn_writer() {
-    if (!temp.empty()) {
-        out.close();
-        std::error_code ec;
-        fs::remove(fs::u8path(temp), ec);
-    }
-}
-
 void rpn_writer_open(rpn_writer & w, const std::string & path, const rpn_hparams & hp, const std::string & name, ggml_type type) {
     w.tensors = rpn_file_tensors(hp, type);
     const std::vector<rpn_file_tensor> gate = rpn_gate_tensors(hp, type);
@@ -164,69 +132,5 @@ void rpn_writer_open(rpn_writer & w, const std::string & path, const rpn_hparams
 
     gguf_context_ptr header(gguf_init_empty());
     rpn_file_keys(header.get(), hp, name, type);
-    rpn_writer_begin(w, path, header.get());
-}
-
-void rpn_writer_begin(rpn_writer & w, const std::string & path, gguf_context * g) {
-    w.path = path;
-    ggml_context_ptr ctx(ggml_init({ (w.tensors.size() + 1) * ggml_tensor_overhead(), nullptr, true }));
-    for (const rpn_file_tensor & t : w.tensors) {
-        ggml_tensor * x = t.ne1 ? ggml_new_tensor_2d(ctx.get(), t.type, t.ne0, t.ne1) : ggml_new_tensor_1d(ctx.get(), t.type, t.ne0);
-        ggml_set_name(x, t.name.c_str());
-        gguf_add_tensor(g, x);
-    }
-    std::vector<char> meta(gguf_get_meta_size(g));
-    gguf_get_meta_data(g, meta.data());
-
-    const std::string obstacle = sd_file_obstacle(path);
-    if (!obstacle.empty()) {
-        throw sd_error("IO_ERROR", "The " + w.what + " " + path + " cannot be written: it " + obstacle + "; give the path of a file");
-    }
-    // another conversion to the same target has another name
-    const std::string temp = path + sd_format(".%08x.part", unsigned(std::random_device{}()));
-    errno = 0;
-    w.out.open(fs::u8path(temp), std::ios::binary | std::ios::trunc);
-    if (!w.out) {
-        throw io_error(w, "created (does its directory exist, and may it be written to?)");
-    }
-    w.temp = temp;
-    put(w, meta.data(), meta.size());
-}
-
-void rpn_writer_add(rpn_writer & w, const std::vector<float> & values) {
-    if (w.n_done == w.tensors.size() || int64_t(values.size()) != w.tensors[w.n_done].ne0 * w.tensors[w.n_done].n_rows()) {
-        throw sd_error("INTERNAL", "An RPN file was given tensors that its header does not announce");
-    }
-    const rpn_file_tensor & t = w.tensors[w.n_done];
-    const int64_t n_chunk = std::max<int64_t>(1, CHUNK / t.ne0);
-    std::vector<char> buf;
-    for (int64_t row = 0; row < t.n_rows(); row += n_chunk) {
-        if (w.cancel && *w.cancel) {
-            throw sd_error("ABORTED", "Writing " + w.path + " was aborted");
-        }
-        const int64_t n = std::min(n_chunk, t.n_rows() - row);
-        buf.resize(size_t(n) * ggml_row_size(t.type, t.ne0));
-        ggml_quantize_chunk(t.type, values.data() + row * t.ne0, buf.data(), 0, n, t.ne0, nullptr);
-        put(w, buf.data(), buf.size());
-    }
-    const char zeros[GGUF_DEFAULT_ALIGNMENT] = {};
-    put(w, zeros, size_t(GGML_PAD(w.n_bytes, GGUF_DEFAULT_ALIGNMENT) - w.n_bytes));
-    w.n_done++;
-}
-
-void rpn_writer_close(rpn_writer & w) {
-    if (w.n_done != w.tensors.size()) {
-        throw sd_error("INTERNAL", "An RPN file was closed before all its tensors were there");
-    }
-    errno = 0;
-    w.out.close();
-    if (!w.out) {
-        throw io_error(w, "written (is the disk full?)");
-    }
-    std::error_code ec;
-    fs::rename(fs::u8path(w.temp), fs::u8path(w.path), ec);
-    if (ec) {
-        throw sd_error("IO_ERROR", "The " + w.what + " " + w.path + " could not be put in place: " + ec.message());
-    }
-    w.temp.clear();
+    gguf_writer_begin(w, path, header.get());
 }

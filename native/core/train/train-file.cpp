@@ -32,7 +32,7 @@ static void check_fits_f16(const rpn_file_tensor & f, const std::vector<float> &
 
 static void add_gate(const rpn_trainer * t, rpn_writer & w) {
     for (const rpn_file_tensor & f : rpn_gate_tensors(t->hp, GGML_TYPE_F32)) {
-        rpn_writer_add(w, t->gate.at(f.name));
+        gguf_writer_add(w, t->gate.at(f.name));
     }
 }
 
@@ -49,10 +49,10 @@ void rpn_train_save(const rpn_trainer * t, const std::string & path, const std::
     rpn_writer w;
     rpn_writer_open(w, path, hp, t->name, rpn_file_type(type));
     for (const rpn_train_param & p : t->tensors) {
-        rpn_writer_add(w, values(p.w));
+        gguf_writer_add(w, values(p.w));
     }
     add_gate(t, w);
-    rpn_writer_close(w);
+    gguf_writer_close(w);
 }
 
 // the moments' tensors have the shapes of the weights'
@@ -82,18 +82,18 @@ void rpn_train_checkpoint(const rpn_trainer * t, const std::string & path, const
         const std::vector<rpn_file_tensor> more = moments(t->hp, prefix);
         w.tensors.insert(w.tensors.end(), more.begin(), more.end());
     }
-    rpn_writer_begin(w, path, header.get());
+    gguf_writer_begin(w, path, header.get());
     for (const rpn_train_param & p : t->tensors) {
-        rpn_writer_add(w, values(p.w));
+        gguf_writer_add(w, values(p.w));
     }
     add_gate(t, w);
     for (const rpn_train_param & p : t->tensors) {
-        rpn_writer_add(w, values(p.m));
+        gguf_writer_add(w, values(p.m));
     }
     for (const rpn_train_param & p : t->tensors) {
-        rpn_writer_add(w, values(p.v));
+        gguf_writer_add(w, values(p.v));
     }
-    rpn_writer_close(w);
+    gguf_writer_close(w);
 }
 
 // the step it was written after

@@ -10,7 +10,7 @@
 #include "error.h"
 #include "model.h"
 #include "rpn/rpn.h"
-#include "safetensors.h"
+#include "convert/safetensors.h"
 #include "vision.h"
 
 #include <cstdint>
