@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 
 export interface FloatTensor {
   /** slowest axis first */
@@ -32,4 +32,38 @@ export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<num
     size += expected[i] ** 2;
   }
   return Math.sqrt(difference / size);
+}
+
+export interface RawTensor {
+  /** slowest axis first */
+  shape: number[];
+  dtype: "F32" | "F16" | "BF16";
+  data: Uint8Array;
+}
+
+/** All tensors of a safetensors file, as bytes. */
+export function readRawSafetensors(path: string): Map<string, RawTensor> {
+  const bytes = readFileSync(path);
+  const start = 8 + Number(bytes.readBigUInt64LE(0));
+  const header = JSON.parse(bytes.toString("utf8", 8, start)) as Record<string, RawTensor & { data_offsets: [number, number] }>;
+  return new Map(
+    Object.entries(header)
+      .filter(([name]) => name !== "__metadata__")
+      .map(([name, { dtype, shape, data_offsets: [from, to] }]) => [name, { dtype, shape, data: bytes.subarray(start + from, start + to) }]),
+  );
+}
+
+export function writeSafetensors(path: string, tensors: Iterable<[string, RawTensor]>): void {
+  const header: Record<string, unknown> = {};
+  const parts: Uint8Array[] = [];
+  let at = 0;
+  for (const [name, { dtype, shape, data }] of tensors) {
+    header[name] = { dtype, shape, data_offsets: [at, at + data.length] };
+    parts.push(data);
+    at += data.length;
+  }
+  const text = Buffer.from(JSON.stringify(header));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(text.length));
+  writeFileSync(path, Buffer.concat([length, text, ...parts]));
 }
