@@ -219,7 +219,6 @@ sd_convert_result sd_convert(const sd_convert_params & p, const std::atomic<bool
             if (p.progress) {
                 p.progress(r.bytes_read, total);
             }
-            check_cancel(p, cancel);
         });
         gguf_writer_finish(o->writer);
         r.n_tensors += int(o->file.tensors.size());
