@@ -101,8 +101,9 @@ test("the demo model comes back byte for byte, and answers", async () => {
   expect(tensors(file)).toEqual(tensors(model));
   expect(tensors(tower)).toEqual(tensors(mmproj));
   expect(keys(file)).toEqual(keys(model));
-  const { "general.name": _name, ...known } = keys(mmproj);
-  expect(keys(tower)).toEqual({ ...known, "general.type": "mmproj" });
+  const known = { ...keys(mmproj), "general.type": "mmproj" };
+  delete (known as Record<string, unknown>)["general.name"];
+  expect(keys(tower)).toEqual(known);
 
   const { image, question, answer } = demoQuestions()[0];
   await using loaded = await loadModel({ model: join(out, "model.gguf"), mmproj: join(out, "mmproj.gguf"), rpn: join(out, "rpn.gguf") });
