@@ -108,6 +108,35 @@ function checkpoints(folder) {
   };
 }
 
+/** Whole checkpoints, each with one of these files damaged; its index, or its tensors' header, stand for the checkpoint itself. */
+function whole(names) {
+  return (folder) => {
+    const golden = ["sdrpn-qwen2.5", "qzoom-qwen2.5", "qzoom-qwen3"].map((name) => join(ROOT, "test", "fixtures", "golden", "qwen", name));
+    const index = (path) => {
+      const tensors = readFileSync(path);
+      const header = JSON.parse(tensors.subarray(8, 8 + Number(tensors.readBigUInt64LE(0))));
+      return Buffer.from(JSON.stringify({ metadata: { total_size: 1 }, weight_map: Object.fromEntries(Object.keys(header).map((name) => [name, "model.safetensors"])) }));
+    };
+    const sources = golden.map((from, i) => {
+      const checkpoint = join(folder, `whole-${process.pid}-${i}`);
+      cpSync(from, checkpoint, { recursive: true, filter: (path) => !/images|cases|expected|gguf/.test(path) });
+      const goods = Object.fromEntries(["config.json", "preprocessor_config.json", "tokenizer.json", "tokenizer_config.json"].map((name) => [name, readFileSync(join(from, name))]));
+      goods["model.safetensors.index.json"] = index(join(from, "model.safetensors"));
+      return { checkpoint, goods };
+    });
+    return (next) => {
+      const { checkpoint, goods } = sources[next ? next(3) : 0];
+      const name = names[next ? next(names.length) : 0];
+      const good = goods[name];
+      const { bytes, what } = !next ? intact(good) : next(4) === 0 ? mutateBytes(good, next) : mutateJson(good, next);
+      const write = () => {
+        for (const each of Object.keys(goods)) writeFileSync(join(checkpoint, each), each === name ? bytes : goods[each]);
+      };
+      return { what: `${name}: ${what}`, write, open: () => convertCheckpoint({ checkpoint, out: join(folder, `whole-out-${process.pid}`), type: "q4_k_m" }) };
+    };
+  };
+}
+
 const PICO = { name: "pico", architecture: "llama", layers: 6, heads: 4, embeddingLength: 192, grid: { width: 12, height: 12 } };
 
 function heads(folder) {
@@ -207,7 +236,10 @@ function formatOf(text) {
 const grammars = () => asked(GRAMMARS, mutateGrammar, (grammar) => ({ grammar }));
 const schemas = () => asked(SCHEMAS.map((schema) => JSON.stringify(schema)), mutateSchema, formatOf);
 
-const KINDS = { image: images, checkpoint: checkpoints, label: labels, heads, grammar: grammars, schema: schemas };
+const KINDS = {
+  image: images, checkpoint: checkpoints, index: whole(["model.safetensors.index.json"]), tokenizer: whole(["tokenizer.json", "tokenizer.json", "tokenizer.json", "tokenizer_config.json"]),
+  config: whole(["config.json", "config.json", "config.json", "preprocessor_config.json"]), label: labels, heads, grammar: grammars, schema: schemas,
+};
 
 async function main(kind, first, count, folder, faultName = "") {
   const make = KINDS[kind] ? await KINDS[kind](folder) : gguf(kind, folder);

@@ -199,6 +199,17 @@ void read_sentencepiece(builder & b, const fs::path & file) {
     }
 }
 
+// text that is no token comes as bytes, and llama.cpp has no answer where one is missing
+void check_bytes(const builder & b) {
+    for (int byte = 0; byte < 256; byte++) {
+        const std::string text = sd_format("<0x%02X>", byte);
+        const int id = b.find(text);
+        if (id < 0 || b.t.types[size_t(id)] != BYTE) {
+            throw checkpoint_invalid(b.path, "lacks the token " + text + ": only tokenizers that fall back to bytes are supported");
+        }
+    }
+}
+
 // text of "eos_token" and the like: a string, or an object with its content
 std::string token_text(const json & config, const char * key) {
     auto it = config.find(key);
@@ -302,8 +313,15 @@ convert_tokenizer convert_tokenizer_read(const convert_config & c, const std::ve
         }
         const auto add_bos = config.find("add_bos_token");
         t.add_bos = add_bos != config.end() && add_bos->is_boolean() ? add_bos->get<bool>() : c.family == CONVERT_LLAVA;
+        if (t.add_bos && t.bos < 0) { // llama.cpp would end the process at the first question
+            throw checkpoint_invalid(
+                dir.u8string(), "puts a token before every text (add_bos_token) but names none: expected bos_token in tokenizer_config.json");
+        }
+        if (c.family == CONVERT_LLAVA) {
+            check_bytes(b);
+        }
         t.chat_template = chat_template(config, dir);
-        return t;
+        return std::move(t);
     }
     throw checkpoint_invalid(dirs.front().u8string(),
         c.family == CONVERT_LLAVA ? "holds neither tokenizer.model nor tokenizer.json: download one of them" : "holds no tokenizer.json: download it");
