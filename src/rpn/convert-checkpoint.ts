@@ -1,4 +1,4 @@
-import { statSync } from "node:fs";
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { binding } from "../native/binding.js";
@@ -29,8 +29,8 @@ export interface ConvertOptions {
   /** folders of the models that have what a pruned checkpoint lacks */
   base?: string | string[];
   /**
-   * Where to write: a folder gets model.gguf, mmproj.gguf and rpn.gguf. A path that ends with .gguf is the RPN file, which alone is
-   * written then.
+   * Where to write: a folder gets model.gguf, mmproj.gguf and rpn.gguf. A path that ends with .gguf, or of a file that is there, is the
+   * RPN file, which alone is written then.
    */
   out: string;
   /** the RPN file alone, `out` being its path or a folder for rpn.gguf */
@@ -64,8 +64,9 @@ export interface ConvertResult {
  */
 export async function convertCheckpoint(options: ConvertOptions): Promise<ConvertResult> {
   const { onProgress, signal, only, base, threshold, ...rest } = parseOptions(schema, options);
-  const whole = only === undefined && !rest.out.endsWith(".gguf");
-  const out = only === "rpn" && isFolder(rest.out) ? join(rest.out, "rpn.gguf") : rest.out;
+  const there = await kindOf(rest.out);
+  const whole = only === undefined && !rest.out.endsWith(".gguf") && there !== "file";
+  const out = only === "rpn" && there === "folder" ? join(rest.out, "rpn.gguf") : rest.out;
   const params = { ...rest, out, whole, base: typeof base === "string" ? [base] : base, threshold: threshold ?? null };
   const native = new (binding().Converter)();
   try {
@@ -75,10 +76,10 @@ export async function convertCheckpoint(options: ConvertOptions): Promise<Conver
   }
 }
 
-function isFolder(path: string): boolean {
+async function kindOf(path: string): Promise<"folder" | "file" | "nothing"> {
   try {
-    return statSync(path).isDirectory();
+    return (await stat(path)).isDirectory() ? "folder" : "file";
   } catch {
-    return false; // what is not there, or cannot be looked at, is told when it is written
+    return "nothing"; // or what cannot be looked at, which is told when it is written
   }
 }

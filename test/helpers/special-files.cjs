@@ -20,6 +20,17 @@ function checkpoint(name, files) {
   return at(name);
 }
 
+/** A golden checkpoint in which one file is a pipe. */
+function qwen(name, special) {
+  const from = join(root, "test", "fixtures", "golden", "qwen", "qzoom-qwen3");
+  mkdirSync(at(name));
+  for (const file of ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "preprocessor_config.json"]) {
+    if (file !== special) copyFileSync(join(from, file), at(`${name}/${file}`));
+  }
+  pipe(`${name}/${special}`);
+  return at(name);
+}
+
 async function main() {
   const fifo = pipe("fifo");
   symlinkSync(fifo, at("link"));
@@ -61,6 +72,12 @@ async function main() {
     "safetensors by another name": () => convertCheckpoint({ checkpoint: checkpoint("c2", () => pipe("c2/x.safetensors")), out: out() }),
     "index": () => convertCheckpoint({ checkpoint: checkpoint("c3", () => pipe("c3/model.safetensors.index.json")), out: out() }),
     "shard": () => convertCheckpoint({ checkpoint: checkpoint("c4", () => (writeFileSync(at("c4/model.safetensors.index.json"), index), pipe("c4/part.safetensors"))), out: out() }),
+    "tokenizer.json": () => convertCheckpoint({ checkpoint: qwen("c5", "tokenizer.json"), out: at("out") }),
+    "tokenizer_config.json": () => convertCheckpoint({ checkpoint: qwen("c6", "tokenizer_config.json"), out: at("out") }),
+    "preprocessor_config.json": () => convertCheckpoint({ checkpoint: qwen("c7", "preprocessor_config.json"), out: at("out") }),
+    "chat_template.jinja": () => convertCheckpoint({ checkpoint: qwen("c8", "chat_template.jinja"), out: at("out") }),
+    "base of a checkpoint": () => convertCheckpoint({ checkpoint: join(root, "test", "fixtures", "golden", "qwen", "qzoom-qwen3"), base: fifo, out: at("out") }),
+    "file in the folder of converted ones": () => convertCheckpoint({ checkpoint: join(root, "test", "fixtures", "golden", "qwen", "qzoom-qwen3"), out: (mkdirSync(at("c9")), pipe("c9/mmproj.gguf"), at("c9")) }),
     "converted file": () => convertCheckpoint({ checkpoint: golden, out: fifo }),
     "question file": () => label({ data: fifo }),
     "label file": () => label({ out: fifo }),

@@ -1,6 +1,6 @@
 // Whole checkpoints to GGUF files: against the files that golden/qwen and the demo model are known to be.
 import { createHash } from "node:crypto";
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { convertCheckpoint } from "../../src/index";
@@ -251,4 +251,31 @@ test("--only rpn takes a folder or a file; a file's name alone means the RPN", a
   expect((await convertCheckpoint({ checkpoint: golden, out: join(folder, "b.gguf") })).files).toEqual([join(folder, "b.gguf")]);
   expect(readdirSync(folder).sort()).toEqual(["a", "b.gguf", "rpn.gguf"]);
   expect(readFileSync(join(folder, "a")).equals(readFileSync(join(folder, "b.gguf")))).toBe(true);
+});
+
+test("an abort, and an error of the caller's own, leave nothing behind, and the next call is right", async () => {
+  const golden = join(GOLDEN, "qzoom-qwen2.5");
+  const expected = await bytes(golden);
+  const out = join(directory, "aborted");
+  const reason = new Error("enough");
+  await expect(convertCheckpoint({ checkpoint: golden, out, signal: AbortSignal.abort(reason) })).rejects.toMatchObject({ code: "ABORTED", cause: reason });
+  // the thread that converts may be through before the abort reaches it; then all files are there, else none
+  for (const at of [0, 0.3, 0.7]) {
+    const controller = new AbortController();
+    const onProgress = (fraction: number): void => void (fraction >= at && controller.abort(reason));
+    const files = await convertCheckpoint({ checkpoint: golden, out, onProgress, signal: controller.signal, type: "q8_0" }).then(
+      () => ["mmproj.gguf", "model.gguf", "rpn.gguf"],
+      (error: unknown) => (expect(error).toMatchObject({ code: "ABORTED", cause: reason }), []),
+    );
+    expect(existsSync(out) ? readdirSync(out).sort() : []).toEqual(files);
+    rmSync(out, { recursive: true, force: true });
+  }
+  const own = new RangeError("mine");
+  await expect(convertCheckpoint({ checkpoint: golden, out, onProgress: () => { throw own; } })).rejects.toBe(own);
+  const seen: number[] = [];
+  await convertCheckpoint({ checkpoint: golden, out, type: "f32", name: "same", onProgress: (fraction) => seen.push(fraction) });
+  expect(seen).toEqual([...seen].sort((a, b) => a - b));
+  expect([seen[0], seen.at(-1)]).toEqual([0, 1]);
+  const again = Object.fromEntries(readdirSync(out).map((file) => [file, createHash("sha256").update(readFileSync(join(out, file))).digest("hex")]));
+  expect(again).toEqual(expected);
 });

@@ -145,7 +145,8 @@ struct opener {
 
 } // namespace
 
-void checkpoint_open(checkpoint & c, const std::string & path, const std::function<bool(const std::string &)> & wanted) {
+checkpoint checkpoint_at(const std::string & path) {
+    checkpoint c;
     c.path = path;
     const fs::path p = fs::u8path(path);
     std::error_code ec;
@@ -159,11 +160,15 @@ void checkpoint_open(checkpoint & c, const std::string & path, const std::functi
     }
     c.dir = is_dir ? p : p.parent_path();
     c.files.push_back((c.dir / "config.json").u8string());
+    return c;
+}
 
+void checkpoint_open(checkpoint & c, const std::function<bool(const std::string &)> & wanted) {
     opener o{ c, wanted };
-    const fs::path index = c.dir / "model.safetensors.index.json";
-    if (!is_dir) {
-        c.files.push_back(path);
+    std::error_code ec;
+    const fs::path p = fs::u8path(c.path), index = c.dir / "model.safetensors.index.json";
+    if (!fs::is_directory(p, ec)) {
+        c.files.push_back(c.path);
         o.collect(p);
     } else if (fs::exists(index, ec)) {
         o.from_index(index);

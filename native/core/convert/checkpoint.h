@@ -23,9 +23,12 @@ struct checkpoint {
 // "model.layers.0..." and "model.language_model.layers.0...", "visual.*" for "model.visual.*", "vision_model.*" for LLaVA's tower.
 std::string checkpoint_plain_name(const std::string & name);
 
-// Opens a directory, or one safetensors file with config.json beside it. Shards without a wanted tensor are not opened, and may be
-// missing. Throws CHECKPOINT_INVALID.
-void checkpoint_open(checkpoint & c, const std::string & path, const std::function<bool(const std::string & plain_name)> & wanted);
+// The checkpoint at a path: a directory, or one safetensors file with config.json beside it. Nothing is read yet. Throws
+// CHECKPOINT_INVALID.
+checkpoint checkpoint_at(const std::string & path);
+
+// Reads headers. Shards without a wanted tensor are not opened, and may be missing. Throws CHECKPOINT_INVALID.
+void checkpoint_open(checkpoint & c, const std::function<bool(const std::string & plain_name)> & wanted);
 
 // A JSON file of at most that many bytes that holds an object. Throws CHECKPOINT_INVALID.
 nlohmann::json checkpoint_json(const std::filesystem::path & path, uint64_t max_bytes = 16u << 20);

@@ -114,8 +114,10 @@ static void read_sizes(const config_reader & r, convert_family family, rpn_hpara
     hp.rope_dim = hp.d_head;
 }
 
-// Kind of network, its gate, and the defaults of the second look.
-static void read_method(const config_reader & r, convert_family family, const std::map<std::string, safetensor> & tensors, rpn_hparams & hp) {
+void convert_config_method(convert_config & c, const std::map<std::string, safetensor> & tensors) {
+    const config_reader r{ c.path, { &part(c.root, "text_config", c.path), &c.root } };
+    const convert_family family = c.family;
+    rpn_hparams & hp = c.net;
     const auto any = [&](const std::string & prefix) {
         const auto it = tensors.lower_bound(prefix);
         return it != tensors.end() && it->first.rfind(prefix, 0) == 0;
@@ -160,7 +162,7 @@ static int token_id(const config_reader & r, const char * key) {
     return v && v->is_number_integer() && v->get<double>() >= 0 && v->get<double>() < 1 << 30 ? v->get<int>() : -1;
 }
 
-convert_config convert_config_read(const fs::path & dir, const std::map<std::string, safetensor> & tensors) {
+convert_config convert_config_read(const fs::path & dir) {
     convert_config c;
     c.path = (dir / "config.json").u8string();
     c.root = checkpoint_json(dir / "config.json");
@@ -179,7 +181,6 @@ convert_config convert_config_read(const fs::path & dir, const std::map<std::str
         hp.head_rope = true;
         hp.head_norm = false;
     }
-    read_method(r, c.family, tensors, hp);
 
     c.n_ctx_train = r.integer_or("max_position_embeddings", 4096, 1 << 30);
     c.tied_known = r.has("tie_word_embeddings");

@@ -38,9 +38,12 @@ struct convert_config {
     nlohmann::json root;
 };
 
-// Family, network and language model. `tensors`: plain names that the checkpoint has. Throws CHECKPOINT_INVALID, also for a network
-// that the converter does not know.
-convert_config convert_config_read(const std::filesystem::path & dir, const std::map<std::string, safetensor> & tensors);
+// Family and sizes. Throws CHECKPOINT_INVALID, also for a network that the converter does not know.
+convert_config convert_config_read(const std::filesystem::path & dir);
+
+// What kind of network it is, its gate and the defaults of its use, which the tensors help to tell. `tensors`: by plain names. Throws
+// CHECKPOINT_INVALID.
+void convert_config_method(convert_config & config, const std::map<std::string, safetensor> & tensors);
 
 // What the base model of a pruned checkpoint says that the checkpoint does not: how many layers there are. Nothing where `dir` has no
 // language model's config. Throws CHECKPOINT_INVALID where it is of another width.

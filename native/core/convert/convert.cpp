@@ -48,16 +48,18 @@ struct output {
 
 source open_source(const sd_convert_params & p) {
     source s;
-    checkpoint_open(s.main, p.checkpoint, p.whole ? convert_wants : convert_wants_rpn);
-    s.config = convert_config_read(s.main.dir, s.main.tensors);
+    s.main = checkpoint_at(p.checkpoint);
+    s.config = convert_config_read(s.main.dir);
+    checkpoint_open(s.main, p.whole ? convert_wants : convert_wants_rpn);
+    convert_config_method(s.config, s.main.tensors);
     s.dirs.push_back(s.main.dir);
     for (const std::string & path : p.base) {
-        checkpoint base;
+        checkpoint base = checkpoint_at(path);
         const auto missing = [&](const std::string & name) {
             return p.whole && convert_wants(name) && !convert_wants_rpn(name) && !s.main.tensors.count(name);
         };
-        checkpoint_open(base, path, missing);
         convert_config_base(s.config, base.dir);
+        checkpoint_open(base, missing);
         for (auto & [name, t] : base.tensors) {
             s.main.tensors.emplace(name, t);
         }

@@ -246,15 +246,15 @@ void add_more(builder & b, const json & config, const fs::path & dir) {
 
 std::string chat_template(const json & config, const fs::path & dir) {
     std::error_code ec;
-    if (fs::exists(dir / "chat_template.jinja", ec)) {
+    const fs::path jinja = dir / "chat_template.jinja";
+    if (fs::exists(jinja, ec)) {
         sd_file in;
-        std::string text;
-        if (sd_file_open(in, (dir / "chat_template.jinja").u8string()) != SD_FILE_OPEN || in.size > 1 << 20) {
-            throw checkpoint_invalid((dir / "chat_template.jinja").u8string(), "is no file of at most 1 MB that can be read");
+        if (sd_file_open(in, jinja.u8string()) != SD_FILE_OPEN || in.size > 1 << 20) {
+            throw checkpoint_invalid(jinja.u8string(), in.stream ? "has more than 1 MB: download it again" : in.why);
         }
-        text.resize(in.size);
+        std::string text(in.size, '\0');
         if (!in.read(&text[0], text.size())) {
-            throw sd_error("IO_ERROR", "Checkpoint file " + (dir / "chat_template.jinja").u8string() + " could not be read");
+            throw sd_error("IO_ERROR", "Checkpoint file " + jinja.u8string() + " could not be read");
         }
         return text;
     }
