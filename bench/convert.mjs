@@ -66,7 +66,7 @@ function shapesOf({ n, heads, kv, ff, layers, vocab, tied, tower: v, three }) {
   };
   if (!three) merger(`${visual}.merger`, "mlp.0", "mlp.2", "ln_q", v.n);
   else merger(`${visual}.merger`, "linear_fc1", "linear_fc2", "norm", v.n);
-  for (let i = 0; three && i < 3; i++) merger(`${visual}.deepstack_merger_list.${i}`, "linear_fc1", "linear_fc2", "norm", 4 * v.n);
+  for (let i = 0; i < (three ? 3 : 0); i++) merger(`${visual}.deepstack_merger_list.${i}`, "linear_fc1", "linear_fc2", "norm", 4 * v.n);
   return shapes;
 }
 
