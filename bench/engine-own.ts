@@ -78,8 +78,8 @@ class Own {
     const { picture, layout, view } = await core.read(image);
     const first = await core.openSession(view);
     const asked = await core.tokenize(question, 1);
-    const roi = await core.roi(first.id, asked, 0);
-    const { crop } = regionFromMap(roi.logits, { ...viewOfPicture(layout, picture), threshold: core.defaultThreshold });
+    const roi = await core.roi(first.id, asked, { reserve: 0, gate: null, everyToken: false });
+    const { crop } = regionFromMap(roi.logits!, { ...viewOfPicture(layout, picture), threshold: core.defaultThreshold });
     if (!crop) {
       throw new Error("the fixed map has no region");
     }

@@ -22,6 +22,6 @@ export function regionLogits({ width, height }: Size): Float32Array {
 export function fixRegionAndLength(engine: Engine): void {
   const roi = engine.roi.bind(engine);
   const answer = engine.answer.bind(engine);
-  engine.roi = async (...args) => ({ ...(await roi(...args)), logits: regionLogits(engine.layout.grid) });
+  engine.roi = async (...args) => ({ ...(await roi(...args)), logits: regionLogits(engine.info.vision.grid) });
   engine.answer = (session, question, views, params, ...rest) => answer(session, question, views, { ...params, ignoreEos: true }, ...rest);
 }

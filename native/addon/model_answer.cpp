@@ -5,13 +5,27 @@
 #include "args.h"
 #include "logprobs_wrap.h"
 
+namespace {
+
+struct opened {
+    int id = 0, tokens = 0;
+    size_t bytes = 0;
+    sd_timings t;
+};
+
+} // namespace
+
+static Napi::Value opened_object(Napi::Env env, const opened & out) {
+    Napi::Object o = Napi::Object::New(env);
+    o.Set("session", out.id);
+    o.Set("tokens", out.tokens);
+    o.Set("bytes", double(out.bytes));
+    o.Set("timings", timings_object(env, out.t));
+    return o;
+}
+
 // open(tokens, view) -> { session, tokens, bytes, timings }; tokens are those before the image
 Napi::Value model_wrap::open(const Napi::CallbackInfo & info) {
-    struct out_t {
-        int id = 0, tokens = 0;
-        size_t bytes = 0;
-        sd_timings t;
-    };
     auto run = [tokens = args::int32s(info[0], "tokens"), view = read_view(info[1])](core & c, worker_job & j) mutable {
         sd_model & m = *c.model;
         auto s = sd_session_open(*c.cells, c.checked(tokens), std::move(view));
@@ -20,23 +34,25 @@ Napi::Value model_wrap::open(const Napi::CallbackInfo & info) {
                 sd_format(
                     "The image and the text before it take %d tokens but the context holds %d: use a larger contextSize", s->n_prefix(), m.info.context_size));
         }
-        out_t out;
+        opened out;
         sd_session_features(*s, out.t);
         check_cancel(j); // nobody would drop this session
-        out.id = c.next_session++;
-        out.tokens = s->n_prefix();
-        out.bytes = s->bytes();
-        c.sessions[out.id] = std::move(s);
+        out.id = c.add(std::move(s), out.tokens, out.bytes);
         return out;
     };
-    return on_model(std::move(run), [](Napi::Env env, const out_t & out) {
-        Napi::Object o = Napi::Object::New(env);
-        o.Set("session", out.id);
-        o.Set("tokens", out.tokens);
-        o.Set("bytes", double(out.bytes));
-        o.Set("timings", timings_object(env, out.t));
-        return o;
-    });
+    return on_model(std::move(run), opened_object);
+}
+
+// prune(session, keep) -> as open: a session of the same picture of which only these cells are fed
+Napi::Value model_wrap::prune(const Napi::CallbackInfo & info) {
+    auto run = [id = args::integer(info[0], "session"), keep = args::int32s(info[1], "keep")](core & c, worker_job & j) {
+        opened out;
+        auto s = sd_session_pruned(c.session(id), keep, out.t);
+        check_cancel(j);
+        out.id = c.add(std::move(s), out.tokens, out.bytes);
+        return out;
+    };
+    return on_model(std::move(run), opened_object);
 }
 
 // drop(session): frees it after the jobs before
@@ -54,35 +70,49 @@ Napi::Value model_wrap::encode(const Napi::CallbackInfo & info) {
     return on_model(std::move(run), args::to_array<float>);
 }
 
-// roi(session, tokens, reserve) -> { logits, reused, promptTokens, bytes, timings }
+// roi(session, tokens, { reserve, gate, everyToken }) -> { logits, most, sink, gate, reused, promptTokens, bytes, timings }; `gate`: the least
+// score of the network's gate, or null where it is not asked; the first three are null where they were not computed
 Napi::Value model_wrap::roi(const Napi::CallbackInfo & info) {
     const int id = args::integer(info[0], "session");
-    const int reserve = args::integer(info[2], "reserve", 0);
+    const Napi::Object o = args::object(info[2], "params");
+    const int reserve = args::integer(o.Get("reserve"), "reserve", 0);
+    sd_region_params params;
+    params.every_token = args::boolean(o.Get("everyToken"), "everyToken");
+    if (!o.Get("gate").IsNull()) {
+        params.gate = true;
+        params.gate_least = float(args::number(o.Get("gate"), "gate"));
+    }
     struct out_t {
-        std::vector<float> logits;
-        int reused = 0, prompt = 0;
+        sd_region region;
+        bool gated = false;
+        int prompt = 0;
         size_t bytes = 0;
         sd_timings t;
     };
-    auto run = [id, tokens = args::int32s(info[1], "tokens"), reserve](core & c, worker_job &) {
+    auto run = [id, tokens = args::int32s(info[1], "tokens"), reserve, params](core & c, worker_job &) {
         sd_session & s = c.session(id);
         const int n_ctx = c.model->info.context_size;
         out_t out;
-        out.prompt = s.n_prefix() + int(tokens.size());
+        out.prompt = s.n_prefix() + int(sd_layout_question_size(*c.model->family, {}, tokens.size()));
         if (int64_t(out.prompt) + reserve >= n_ctx) {
             throw sd_error("CONTEXT_OVERFLOW",
                 sd_format(
                     "The prompt has %d tokens, and %d more are kept free for a second look, but the context holds %d: use a larger contextSize or a shorter question",
                     out.prompt, reserve, n_ctx));
         }
-        out.logits = sd_session_roi(s, c.checked(tokens), out.t, out.reused);
+        out.region = sd_session_region(s, c.checked(tokens), params, out.t);
+        out.gated = params.gate;
         out.bytes = s.bytes();
         return out;
     };
     return on_model(std::move(run), [](Napi::Env env, const out_t & out) {
         Napi::Object o = Napi::Object::New(env);
-        o.Set("logits", args::to_array(env, out.logits));
-        o.Set("reused", out.reused);
+        auto values = [&](const std::vector<float> & v) { return v.empty() ? env.Null() : Napi::Value(args::to_array(env, v)); };
+        o.Set("logits", values(out.region.logits));
+        o.Set("most", values(out.region.most));
+        o.Set("sink", values(out.region.sink));
+        o.Set("gate", out.gated ? Napi::Value(Napi::Number::New(env, out.region.gate)) : env.Null());
+        o.Set("reused", out.region.reused);
         o.Set("promptTokens", out.prompt);
         o.Set("bytes", double(out.bytes));
         o.Set("timings", timings_object(env, out.t));

@@ -17,6 +17,7 @@ Napi::Function model_wrap::define(Napi::Env env) {
             method_of<&model_wrap::tokenize_answers>("tokenizeAnswers"),
             method_of<&model_wrap::open>("open"),
             method_of<&model_wrap::drop>("drop"),
+            method_of<&model_wrap::prune>("prune"),
             method_of<&model_wrap::encode>("encode"),
             method_of<&model_wrap::roi>("roi"),
             method_of<&model_wrap::answer>("answer"),
@@ -83,6 +84,14 @@ model_wrap::model_wrap(const Napi::CallbackInfo & info) : worker_wrap(info), c(n
         cancel_scope scope(*core->model, wp->queue.stopping());
         sd_answer_step(*core->cells, answers);
     };
+}
+
+int model_wrap::core::add(std::unique_ptr<sd_session> s, int & tokens, size_t & bytes) {
+    tokens = s->n_prefix();
+    bytes = s->bytes();
+    const int id = next_session++;
+    sessions[id] = std::move(s);
+    return id;
 }
 
 sd_session & model_wrap::core::session(int id) {

@@ -23,6 +23,7 @@ private:
         std::map<int, std::unique_ptr<sd_session>> sessions; // freed before the cells
         int next_session = 1;
         sd_session & session(int id);
+        int add(std::unique_ptr<sd_session> session, int & tokens, size_t & bytes);              // its id; how long its prefix is, and what it costs
         const std::vector<llama_token> & checked(const std::vector<llama_token> & tokens) const; // throws INVALID_ARGUMENT
 
         // --- model_distill.cpp
@@ -53,6 +54,7 @@ private:
     Napi::Value check_grammar(const Napi::CallbackInfo & info);
     Napi::Value open(const Napi::CallbackInfo & info);
     Napi::Value drop(const Napi::CallbackInfo & info);
+    Napi::Value prune(const Napi::CallbackInfo & info);
     Napi::Value encode(const Napi::CallbackInfo & info);
     Napi::Value roi(const Napi::CallbackInfo & info);
     Napi::Value answer(const Napi::CallbackInfo & info);

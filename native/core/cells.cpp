@@ -9,6 +9,10 @@
 // sessions and answers at a time; sequence ids cost next to nothing
 static const int N_SEQ = 64;
 
+// Keys and values of so many bytes are kept in F32: it costs next to nothing in small models, whose few numbers feel the rounding to F16
+// most. LLaVA's are in F16 always, as they were before there was a choice.
+static const uint64_t SMALL_POOL = 64 << 20;
+
 std::unique_ptr<sd_cells> sd_cells_init(sd_model & m) {
     auto c = std::make_unique<sd_cells>(m);
     // one ubatch holds the tokens of a view, so that an image is one pass
@@ -24,6 +28,10 @@ std::unique_ptr<sd_cells> sd_cells_init(sd_model & m) {
     cp.n_threads_batch = m.info.n_threads;
     cp.kv_unified = true;
     cp.rope_freq_scale = m.family->rope_freq_scale(m.lm);
+    if (m.family->n_pos > 1 && 2 * m.info.kv_bytes * cp.n_ctx <= SMALL_POOL) {
+        cp.type_k = cp.type_v = GGML_TYPE_F32;
+        cp.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED; // it would round them to F16
+    }
     cp.no_perf = true;
     cp.offload_kqv = m.gpu != nullptr;
     cp.op_offload = m.gpu != nullptr;

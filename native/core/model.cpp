@@ -210,6 +210,9 @@ std::unique_ptr<sd_model> sd_model_load(const sd_model_params & params, const sd
     if (m->rpn) {
         const rpn_hparams & hp = rpn_get_hparams(m->rpn.get());
         m->family->check_rpn(hp, params.rpn);
+        if (hp.kind == "sdrpn-qwen") {
+            m->family->look = SD_LOOK_INSIDE; // SD-RPN nests the second look in the picture, its successor puts it behind
+        }
         sd_tap_init(m->tap, m->family->states_after(hp.branch - 1), hp.branch);
     }
     if (params.progress) {

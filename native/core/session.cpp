@@ -43,7 +43,7 @@ sd_session::~sd_session() {
 
 size_t sd_session::bytes() const {
     const size_t h = (hidden ? hidden->bytes() : 0) + asked.hidden.bytes();
-    return (rpn ? rpn->bytes() : 0) + h + features.size() * sizeof(float) + view.rgb.size();
+    return (rpn ? rpn->bytes() : 0) + (gate ? gate->bytes() : 0) + h + features.size() * sizeof(float) + view.rgb.size();
 }
 
 std::unique_ptr<sd_session> sd_session_open(sd_cells & cells, std::vector<llama_token> system, sd_view view) {
@@ -56,19 +56,48 @@ std::unique_ptr<sd_session> sd_session_open(sd_cells & cells, std::vector<llama_
     return s;
 }
 
+static std::vector<float> rows_of(const std::vector<float> & all, const std::vector<int32_t> & keep, size_t n_row) {
+    std::vector<float> rows(keep.size() * n_row);
+    for (size_t i = 0; i < keep.size(); i++) {
+        std::copy_n(all.begin() + keep[i] * n_row, n_row, rows.begin() + i * n_row);
+    }
+    return rows;
+}
+
 const std::vector<float> & sd_session_features(sd_session & s, sd_timings & t) {
     if (s.features.empty()) {
         stopwatch w(t.vision);
-        s.features = s.model.vision->encode(s.view);
+        std::vector<float> all = s.model.vision->encode(s.view);
+        s.features = s.view.masked ? rows_of(all, s.view.keep, s.model.family->n_embd_row) : std::move(all);
     }
     return s.features;
+}
+
+std::unique_ptr<sd_session> sd_session_pruned(sd_session & s, const std::vector<int32_t> & keep, sd_timings & t) {
+    if (s.view.masked) {
+        throw sd_error("INVALID_ARGUMENT", "Expected a session of a whole picture");
+    }
+    auto p = std::make_unique<sd_session>(s.cells);
+    p->system = s.system;
+    p->grid = s.grid;
+    p->view.masked = true;
+    p->view.keep = keep;
+    p->prefix = sd_layout_prefix(*s.model.family, s.system, sd_part_of(p->view, p->grid)); // checks the cells
+    p->features = rows_of(sd_session_features(s, t), keep, s.model.family->n_embd_row);
+    p->answers_only = true;
+    return p;
+}
+
+// whether something about the prefix is yet to be computed from its hidden states
+static bool wants_hidden(const sd_session & s) {
+    return !s.rpn || (!s.gate && rpn_get_hparams(s.model.rpn.get()).n_gate_block > 0);
 }
 
 // the prefix into a sequence that has no cells yet, with the tap where the hidden states will be needed
 static void decode_prefix(sd_session & s, sd_prefix_level level, sd_timings & t) {
     sd_model & m = s.model;
     stopwatch w(t.prefill);
-    if (m.rpn && (level == SD_PREFIX_BRANCH || !s.rpn)) {
+    if (m.rpn && !s.answers_only && (level == SD_PREFIX_BRANCH || wants_hidden(s))) {
         s.hidden = std::make_unique<rpn_hidden>();
         rpn_hidden_reset(m.rpn.get(), *s.hidden, s.n_prefix());
         sd_decode_tapped(s.cells, s.seq, s.prefix, s.features.data(), m.tap, *s.hidden, level == SD_PREFIX_BRANCH);
@@ -86,7 +115,7 @@ static void complete_prefix(sd_session & s, sd_timings & t) {
 }
 
 static void drop_hidden(sd_session & s) {
-    if (s.level == SD_PREFIX_FULL && s.rpn) {
+    if (s.level == SD_PREFIX_FULL && !wants_hidden(s)) {
         s.hidden.reset();
     }
 }
@@ -122,37 +151,80 @@ static rpn_positions rpn_positions_of(const sd_model & m, const sd_layout & layo
     return sd_layout_positions(*m.family, layout, rpn_get_hparams(m.rpn.get()).n_pos_rows());
 }
 
-std::vector<float> sd_session_roi(sd_session & s, const std::vector<llama_token> & question, sd_timings & t, int & reused) {
+// the question's cells in a sequence that shares the prefix's, up to layer K
+static void ask(sd_session & s, const std::vector<llama_token> & question, sd_timings & t) {
+    sd_model & m = s.model;
+    stopwatch w(t.prefill);
+    sd_asked asked;
+    asked.tokens = question;
+    asked.layout = sd_layout_question(*m.family, s.prefix, {}, question);
+    rpn_hidden_reset(m.rpn.get(), asked.hidden, asked.layout.size());
+    sd_seq_scope work(s.cells);
+    sd_seq_share(s.cells, s.seq, work.seq);
+    sd_decode_tapped(s.cells, work.seq, asked.layout, nullptr, m.tap, asked.hidden, true);
+    asked.seq = work.keep();
+    s.asked = std::move(asked);
+}
+
+sd_region sd_session_region(sd_session & s, const std::vector<llama_token> & question, const sd_region_params & params, sd_timings & t) {
     sd_model & m = s.model;
     if (!m.rpn) {
         throw sd_error("RPN_NOT_LOADED", "This model was loaded without an RPN: pass the path of one as rpn to loadModel");
     }
+    if (s.answers_only) {
+        throw sd_error("INVALID_ARGUMENT", "Expected a session of a whole picture");
+    }
+    rpn_net * net = m.rpn.get();
+    if (params.gate && rpn_get_hparams(net).n_gate_block == 0) {
+        throw sd_error("INVALID_ARGUMENT", "This region proposal network has no gate");
+    }
+    sd_region r;
     sd_session_forget_question(s);
-    reused = sd_session_prefix(s, SD_PREFIX_BRANCH, t);
-    if (!s.rpn) {
+    r.reused = sd_session_prefix(s, SD_PREFIX_BRANCH, t);
+    const rpn_positions pos = rpn_positions_of(m, s.prefix);
+    if (params.gate && !s.gate) {
         stopwatch w(t.rpn);
         auto state = std::make_unique<rpn_state>();
-        rpn_prefix(m.rpn.get(), *s.hidden, s.img_start(), s.n_img(), *state, rpn_positions_of(m, s.prefix));
-        s.rpn = std::move(state);
+        rpn_gate_prefix(net, *s.hidden, *state, pos);
+        s.gate = std::move(state);
         drop_hidden(s);
     }
-
-    {
-        // in a sequence that shares the prefix's cells
-        stopwatch w(t.prefill);
-        sd_asked asked;
-        asked.tokens = question;
-        asked.layout = sd_layout_question(*m.family, s.prefix, {}, question);
-        rpn_hidden_reset(m.rpn.get(), asked.hidden, asked.layout.size());
-        sd_seq_scope work(s.cells);
-        sd_seq_share(s.cells, s.seq, work.seq);
-        sd_decode_tapped(s.cells, work.seq, asked.layout, nullptr, m.tap, asked.hidden, true);
-        asked.seq = work.keep();
-        s.asked = std::move(asked);
+    auto network = [&] {
+        if (s.rpn) {
+            return;
+        }
+        stopwatch w(t.rpn);
+        auto state = std::make_unique<rpn_state>();
+        rpn_prefix(net, *s.hidden, s.img_start(), s.n_img(), *state, pos);
+        s.rpn = std::move(state);
+        drop_hidden(s);
+    };
+    if (!params.gate) {
+        network();
     }
+    ask(s, question, t);
     sd_check_cancel(m);
+    const rpn_positions asked = rpn_positions_of(m, s.asked.layout);
+    if (params.gate) {
+        {
+            stopwatch w(t.rpn);
+            r.gate = rpn_gate_score(net, *s.gate, s.asked.hidden, asked);
+        }
+        if (r.gate < params.gate_least) {
+            return r;
+        }
+        network();
+    }
     stopwatch w(t.rpn);
-    return rpn_query(m.rpn.get(), *s.rpn, s.asked.hidden, rpn_positions_of(m, s.asked.layout));
+    r.logits = rpn_query(net, *s.rpn, s.asked.hidden, asked, params.every_token ? &r.most : nullptr);
+    r.sink = s.rpn->sink;
+    return r;
+}
+
+std::vector<float> sd_session_roi(sd_session & s, const std::vector<llama_token> & question, sd_timings & t, int & reused) {
+    sd_region r = sd_session_region(s, question, {}, t);
+    reused = r.reused;
+    return std::move(r.logits);
 }
 
 llama_seq_id sd_session_go_on(sd_session & s, const std::vector<llama_token> & question) {

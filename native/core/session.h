@@ -35,7 +35,9 @@ struct sd_session : sd_holder {
     llama_seq_id seq = -1;
     sd_prefix_level level = SD_PREFIX_NONE;
     std::unique_ptr<rpn_state> rpn;     // null until first needed; outlives evicted cells
-    std::unique_ptr<rpn_hidden> hidden; // of the prefix after layer K-1; null once level is FULL and rpn is there
+    std::unique_ptr<rpn_state> gate;    // the same of the gate
+    std::unique_ptr<rpn_hidden> hidden; // of the prefix after layer K-1; null once level is FULL and these two are there
+    bool answers_only = false;          // no regions are asked for: hidden states are not kept
     sd_asked asked;
 
     explicit sd_session(sd_cells & cells) : cells(cells), model(cells.model) {}
@@ -64,7 +66,28 @@ const std::vector<float> & sd_session_features(sd_session & s, sd_timings & t);
 // in their lower layers.
 int sd_session_prefix(sd_session & s, sd_prefix_level level, sd_timings & t);
 
-// RPN logits of a question, one for each cell of the picture; no layer from K on runs. `reused`: as sd_session_prefix returns it.
+// A session of the same picture of which only these cells are fed, ascending, for answers. Throws INVALID_ARGUMENT.
+std::unique_ptr<sd_session> sd_session_pruned(sd_session & s, const std::vector<int32_t> & keep, sd_timings & t);
+
+struct sd_region_params {
+    bool gate = false;    // ask the network's gate first,
+    float gate_least = 0; // and the network only where its score is at least this
+    bool every_token = false;
+};
+
+struct sd_region {
+    std::vector<float> logits; // one for each cell of the picture; empty where the gate was under its threshold
+    std::vector<float> most;   // with every_token: the greatest logit of any token after the picture
+    std::vector<float> sink;   // logits of a cell's being a sink, of networks that find them without a question
+    float gate = 0;            // its score
+    int reused = 0;            // as sd_session_prefix returns it
+};
+
+// What the network says of a question; no layer from K on runs. Throws RPN_NOT_LOADED, and INVALID_ARGUMENT where a gate is asked for that
+// the network has not.
+sd_region sd_session_region(sd_session & s, const std::vector<llama_token> & question, const sd_region_params & params, sd_timings & t);
+
+// its logits alone
 std::vector<float> sd_session_roi(sd_session & s, const std::vector<llama_token> & question, sd_timings & t, int & reused);
 
 // The sequence of the question whose region was computed last, if it is this question, with all layers completed and the logits

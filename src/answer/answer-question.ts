@@ -13,6 +13,7 @@ import { METHODS, methodOfAnswer } from "./methods/choose-method.js";
 import { readForm } from "./form/read-form.js";
 import type { CheckedAnswerOptions } from "./options.js";
 import { regionResult } from "./region-result.js";
+import { alignedOf, gateOf, viewsOfCall } from "./settings.js";
 import { cutViews, type Look, looksAtBoxes, looksOfRegion } from "./second-look.js";
 
 /** An answer, with a second look if `options.roi` and the map ask for one: its tokens follow those of the picture, as in the reference. */
@@ -25,42 +26,53 @@ export async function answerQuestion(
 ): Promise<Answer> {
   const { signal } = options;
   const method = methodOfAnswer(engine, options);
+  const gate = gateOf(engine, options.gate, method, options.roi);
+  const aligned = alignedOf(engine, options.roiPositions, options.roi);
+  const seen = viewsOfCall(engine, picture, options.imageTokens);
   const clock = new Clock();
   if (options.grammar !== undefined) {
     await engine.checkGrammar(options.grammar, signal);
   }
   const mostLooks = Array.isArray(options.roi) ? options.roi.length : method ? 1 : 0;
-  const tokens = await engine.tokenize(question, mostLooks, signal);
-  const choices = options.choices && { texts: options.choices, tokens: await engine.tokenizeAnswers(options.choices, tokens, mostLooks, signal) };
-  const used = await engine.usePicture(picture, signal);
+  const tokens = await engine.tokenize(question, mostLooks, signal, seen);
+  const choices = options.choices && { texts: options.choices, tokens: await engine.tokenizeAnswers(options.choices, tokens, mostLooks, signal, seen) };
+  const used = await engine.usePicture(picture, signal, seen);
   clock.add(used);
   const opened = used.picture;
   let bytes = 0;
+  let pruned: number | null = null;
   try {
+    let session = opened.session.id;
+    let imageTokens = cellCount(opened.layout);
     let roi: RoI | null = null;
     let looks: Look[] = [];
     let reused = 0;
     if (method) {
-      const asked = { picture: opened, question, tokens, threshold: options.threshold, reserve: engine.imageTokens, signal };
+      const asked = { picture: opened, question, tokens, threshold: options.threshold, reserve: seen.tokens.max, gate, forAnswer: true, signal };
       const proposed = await METHODS[method](engine, asked);
       bytes = proposed.bytes;
       reused = proposed.reused;
       clock.addNative(proposed.timings);
-      roi = regionResult(method, proposed, opened, clock.stop(), options.roi === "always");
-      looks = looksOfRegion(roi);
+      const { region, cells } = options.roi === "always" && proposed.region.kind === "none" ? proposed.likeliest() : proposed;
+      roi = regionResult(method, proposed, opened, clock.stop(), region);
+      looks = looksOfRegion(region, cells);
+      if (proposed.pruned) {
+        session = pruned = await engine.prunedSession(session, proposed.pruned, signal);
+        imageTokens = proposed.pruned.length;
+      }
       onRoI?.(roi);
     } else if (Array.isArray(options.roi)) {
       looks = looksAtBoxes(options.roi, opened);
     }
 
     const cropStart = performance.now();
-    const views = await cutViews(engine, opened, looks, signal);
+    const views = await cutViews(opened, looks, aligned, signal);
     clock.timings.crop += performance.now() - cropStart;
 
     const result = choices
-      ? await choose(engine, opened.session.id, tokens, views, choices, signal)
-      : await write(engine, opened.session.id, tokens, views, options);
-    bytes = result.bytes;
+      ? await choose(engine, session, tokens, views, choices, signal)
+      : await write(engine, session, tokens, views, options);
+    bytes = pruned === null ? result.bytes : bytes;
     clock.addNative(result.timings);
     if (choices) {
       options.onToken?.(result.text);
@@ -73,7 +85,7 @@ export async function answerQuestion(
       finishReason: result.finishReason,
       usage: {
         promptTokens: result.promptTokens,
-        imageTokens: cellCount(opened.layout),
+        imageTokens,
         roiTokens: result.roiTokens,
         completionTokens: result.completionTokens,
         // where the network was asked first, that pass computed or reused the prefix for this call
@@ -90,6 +102,9 @@ export async function answerQuestion(
     }
     return answer;
   } finally {
+    if (pruned !== null) {
+      engine.dropSession(pruned);
+    }
     used.release(bytes);
   }
 }

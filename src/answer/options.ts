@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { SdRpnError } from "../base/errors.js";
-import { abortSignal as signal, callback } from "../base/schemas.js";
+import { abortSignal as signal, callback, imageTokensSchema } from "../base/schemas.js";
 import type { Box, RegionMethod } from "../base/types.js";
 import { invalidArgument, parseOptions } from "../base/validate.js";
 import type { JsonFormat } from "./form/format.js";
@@ -19,7 +19,16 @@ const choice = z
 
 const method = z.enum(["rpn", "attention", "vicrop"]).optional();
 
-export const predictSchema = z.strictObject({ method, threshold: z.number().min(-1).max(1).optional(), exact: z.boolean().default(false), signal });
+const gate = z.union([z.literal("auto"), z.number().min(0).max(1), z.literal(false)]).default("auto");
+
+export const predictSchema = z.strictObject({
+  method,
+  threshold: z.number().min(-1).max(1).optional(),
+  gate,
+  imageTokens: imageTokensSchema.optional(),
+  exact: z.boolean().default(false),
+  signal,
+});
 
 export const answerSchema = z.strictObject({
   roi: z
@@ -28,6 +37,9 @@ export const answerSchema = z.strictObject({
     .default("auto"),
   method,
   threshold: z.number().min(-1).max(1).optional(),
+  gate,
+  roiPositions: z.enum(["fresh", "aligned"]).optional(),
+  imageTokens: imageTokensSchema.optional(),
   maxTokens: z.int().min(1).max(1 << 20).default(128),
   temperature: z.number().min(0).max(100).default(0),
   topP: z.number().gt(0).max(1).default(1),
@@ -42,6 +54,8 @@ export const answerSchema = z.strictObject({
   onToken: callback<(text: string) => void>(),
   signal,
 });
+
+export type CheckedPredictOptions = z.output<typeof predictSchema>;
 
 /** Options of an answer, checked, and the form that `format` means. */
 export type CheckedAnswerOptions = z.output<typeof answerSchema> & { form?: Form };
@@ -92,6 +106,16 @@ export interface PredictOptions {
    * exceeds; a negative one is the same; default 0.2. "vicrop" has none.
    */
   threshold?: number;
+  /**
+   * Networks with a gate (Q-Zoom) say first whether a second look is worth it: the least score with which it is, 0..1. "auto"
+   * (default): the RPN file's; false: the gate is not asked. Roi "always" goes past it.
+   */
+  gate?: "auto" | number | false;
+  /**
+   * How many tokens a view may take, of the picture and of its crop, at most 4,096; by default the load's, else the RPN file's. For models
+   * whose views differ in size (Qwen-VL); a session's are fixed when it is opened.
+   */
+  imageTokens?: { min: number; max: number };
   /** keeps white space at the ends of the question, which is taken off otherwise; default false */
   exact?: boolean;
   signal?: AbortSignal;
@@ -109,6 +133,21 @@ export interface AnswerOptions<Format extends JsonFormat | undefined = JsonForma
   method?: RegionMethod;
   /** as in {@link PredictOptions} */
   threshold?: number;
+  /**
+   * Networks with a gate (Q-Zoom) say first whether a second look is worth it: the least score with which it is, 0..1. "auto"
+   * (default): the RPN file's; false: the gate is not asked. Roi "always" goes past it.
+   */
+  gate?: "auto" | number | false;
+  /**
+   * Positions of the second look's tokens (Q-Zoom): "fresh" ones behind the picture's, or "aligned" with the cells that they show. Default:
+   * the RPN file's.
+   */
+  roiPositions?: "fresh" | "aligned";
+  /**
+   * How many tokens a view may take, of the picture and of its crop, at most 4,096; by default the load's, else the RPN file's. For models
+   * whose views differ in size (Qwen-VL); a session's are fixed when it is opened.
+   */
+  imageTokens?: { min: number; max: number };
   /** keeps white space at the ends of the question, which is taken off otherwise; default false */
   exact?: boolean;
   /** default 128 */

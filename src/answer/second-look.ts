@@ -1,20 +1,22 @@
 import { SdRpnError } from "../base/errors.js";
-import type { Box, RoI, Size } from "../base/types.js";
+import type { Box, Region, Size } from "../base/types.js";
 import type { OpenedPicture } from "../engine/opened-picture.js";
-import { type Engine, wholeView } from "../engine/engine.js";
 import type { NativeView } from "../native/binding.js";
 import { throwIfAborted } from "../base/abort.js";
+import type { GridBox } from "../roi/components.js";
 
 /** One region of a picture for a second look. */
 export interface Look {
   box: Box;
   /** cells of the crop's own grid whose tokens are fed; null: all */
   keep: Int32Array | null;
+  /** where it lies among the picture's cells; null: the cells that it touches */
+  cells: GridBox | null;
 }
 
-/** The second look at the region of a result, if it has one. */
-export function looksOfRegion({ region }: Pick<RoI, "region">): Look[] {
-  return region.crop ? [{ box: region.crop, keep: region.keep && Int32Array.from(region.keep) }] : [];
+/** The second look at a region, if it has one. */
+export function looksOfRegion({ crop, keep }: Region, cells: GridBox | null = null): Look[] {
+  return crop ? [{ box: crop, keep: keep && Int32Array.from(keep), cells }] : [];
 }
 
 /**
@@ -23,18 +25,28 @@ export function looksOfRegion({ region }: Pick<RoI, "region">): Look[] {
  * @throws {SdRpnError} INVALID_ARGUMENT where one lies outside
  */
 export function looksAtBoxes(boxes: readonly Box[], { source }: OpenedPicture): Look[] {
-  return boxes.map((box) => ({ box: inside(box, source), keep: null }));
+  return boxes.map((box) => ({ box: inside(box, source), keep: null, cells: null }));
 }
 
-/** Cuts the regions out of the picture and scales each to its view. */
-export async function cutViews(engine: Engine, { source }: OpenedPicture, looks: readonly Look[], signal?: AbortSignal): Promise<NativeView[]> {
-  const views: NativeView[] = [];
-  for (const { box, keep } of looks) {
+/**
+ * Cuts the regions out of the picture and scales each to its view.
+ *
+ * @param aligned whether the views' tokens share positions with the cells of the picture that they show
+ */
+export async function cutViews({ source, layout, views }: OpenedPicture, looks: readonly Look[], aligned: boolean, signal?: AbortSignal): Promise<NativeView[]> {
+  const cut: NativeView[] = [];
+  for (const { box, keep, cells } of looks) {
     throwIfAborted(signal);
-    const layout = engine.plan(box);
-    views.push({ ...wholeView(await source.crop(box, layout.pixels), layout), keep });
+    const view = await views.cut(source, box, views.planCrop(box));
+    cut.push({ ...view, keep, box: aligned ? Int32Array.from(cells ?? cellsUnder(box, source, layout.grid)) : null });
   }
-  return views;
+  return cut;
+}
+
+/** The cells of a view, which the picture fills, that a part of it touches. */
+function cellsUnder({ x, y, width, height }: Box, picture: Size, grid: Size): GridBox {
+  const [right, bottom] = [Math.ceil(((x + width) / picture.width) * grid.width), Math.ceil(((y + height) / picture.height) * grid.height)];
+  return [Math.floor((x / picture.width) * grid.width), Math.floor((y / picture.height) * grid.height), right, bottom];
 }
 
 function inside({ x, y, width, height }: Box, picture: Size): Box {

@@ -10,6 +10,18 @@ export const pathSchema = z
   .refine((path) => !path.includes("\0"))
   .describe("path without NUL characters");
 
+/** What the native core takes at most for a view; see src/engine/views.ts. */
+export const MOST_IMAGE_TOKENS = 4096;
+
+/** How many tokens a picture's view may take. */
+export const imageTokensSchema = z
+  .strictObject({ min: z.int().min(1).max(MOST_IMAGE_TOKENS), max: z.int().min(1).max(MOST_IMAGE_TOKENS) })
+  .refine(({ min, max }) => min <= max)
+  .describe("{ min, max }, min at most max");
+
+/** Options of calls about a picture alone. */
+export const pictureSchema = z.strictObject({ imageTokens: imageTokensSchema.optional(), signal: abortSignal });
+
 export const signalSchema = z.strictObject({ signal: abortSignal });
 
 /** White space alone is not a question. */

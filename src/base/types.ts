@@ -79,6 +79,27 @@ export interface ImageInfo extends Size {
   rotated: 0 | 90 | 180 | 270;
 }
 
+/** How a picture, or a part of it, lies before the model. */
+export interface ViewInfo extends Size {
+  /** in cells, one token each */
+  grid: Size;
+  tokens: number;
+}
+
+/** What the network's gate says of a question: whether a second look is worth it (Q-Zoom). */
+export interface Gate {
+  /** 0..1 */
+  score: number;
+  /** the least score with which it is */
+  threshold: number;
+  passed: boolean;
+}
+
+/** A region as it was read; `view` is what the model sees of its crop, null where there is none. */
+export interface SeenRegion extends Region {
+  view: ViewInfo | null;
+}
+
 interface RoIFields {
   /** what found it */
   method: RegionMethod;
@@ -92,8 +113,13 @@ interface RoIFields {
    * What a second look reads. "none" where nothing was found, unless an answer was asked for with roi "always": then it is
    * the place that was read all the same.
    */
-  region: Region;
+  region: SeenRegion;
+  /** all 0 where the gate did not pass: the network was not asked then */
   map: HeatMap;
+  /** null where the network has no gate, or it was not asked */
+  gate: Gate | null;
+  /** what the model saw of the whole picture */
+  view: ViewInfo;
   /** the picture's size, and which of a file's pages it is */
   image: ImageInfo;
   hints: Hint[];

@@ -19,6 +19,7 @@ export function checkOverlayPossible({ info }: Model, { roi, method }: Pick<Answ
 
 /** @throws {SdRpnError} IO_ERROR */
 export async function writeOverlay(model: Model, image: ImageInput, roi: RoI, file: string): Promise<void> {
-  const png = await renderOverlay(image, roi, { model: model.info.view });
+  // LLaVA sees the picture in the middle of its view; the views of other families have the picture's own proportions
+  const png = await renderOverlay(image, roi, { model: model.info.family === "llava" ? model.info.view : roi.image });
   await withIoError("write the overlay", () => writeRegularFile(file, png));
 }

@@ -152,10 +152,10 @@ async function labelOne(engine: Engine, session: number, { id, question }: Check
 }
 
 /** The rule with a model's grid. */
-export function labelsOf({ layout }: Engine, grounding: Float32Array, sink: Float32Array, options: Required<LabelConstants>) {
+export function labelsOf({ info }: Engine, grounding: Float32Array, sink: Float32Array, options: Required<LabelConstants>) {
   const { sinkThreshold, foregroundRatio, backgroundRatio, maxForegroundArea, minAttention } = options;
   const { labels, foregroundBox } = pseudoLabels(sink, grounding, {
-    grid: layout.grid,
+    grid: info.vision.grid,
     sinkThreshold,
     foregroundRatio,
     backgroundRatio,

@@ -1,7 +1,7 @@
 import { CallQueue } from "../base/call-queue.js";
 import { SdRpnError } from "../base/errors.js";
 import { openPicture, type Picture } from "../image/picture.js";
-import { cellCount, type PlanView, sameViewForAll, type ViewLayout } from "../image/view-layout.js";
+import type { ViewLayout } from "../image/view-layout.js";
 import type {
   NativeAnswer,
   NativeAttention,
@@ -10,7 +10,9 @@ import type {
   NativeLabelMaps,
   NativeModel,
   NativeModelInfo,
+  NativeRegionParams,
   NativeRoI,
+  NativeRpnInfo,
   NativeView,
 } from "../native/binding.js";
 import { orAborted, throwIfAborted } from "../base/abort.js";
@@ -21,6 +23,7 @@ import { type HeadChoice, presetFor } from "./head-choice.js";
 import { modelIdentity } from "./model-identity.js";
 import { SessionCache, type SessionHandle } from "./session-cache.js";
 import type { ImageInput } from "../base/types.js";
+import { type ImageTokens, type Views, viewsOf } from "./views.js";
 
 /** The limits given to `loadModel`. */
 export interface EngineLimits {
@@ -30,6 +33,8 @@ export interface EngineLimits {
   parallel: number;
   /** calls that may wait */
   maxQueue: number;
+  /** of a picture's view */
+  imageTokens?: ImageTokens;
 }
 
 /** A decoded picture, and what the model sees of it. */
@@ -45,10 +50,8 @@ export interface ReadPicture {
 export class Engine {
   readonly cache: SessionCache;
   readonly calls: CallQueue;
-  /** the largest view that a picture may get */
-  readonly layout: ViewLayout;
-  /** the view of a given picture */
-  readonly plan: PlanView;
+  /** of calls that do not say how many tokens a picture may take */
+  readonly views: Views;
   private refused = false;
 
   constructor(
@@ -61,16 +64,15 @@ export class Engine {
     /** the attention heads that say where the answer is; null where none were chosen */
     readonly heads: HeadChoice | null = null,
   ) {
-    this.layout = { grid: info.vision.grid, pixels: info.vision.view };
-    this.plan = sameViewForAll(this.layout); // LLaVA-1.5, the one family so far
+    this.views = viewsOf(info, limits.imageTokens);
     this.cache = new SessionCache(limits.sessionCacheBytes, (view) => this.openSession(view), (id) => this.dropSession(id));
     // twice as many as are decoded together, so that pictures are read while answers are written, and two for regions
     this.calls = new CallQueue(2 * limits.parallel + 2, limits.maxQueue);
   }
 
-  /** the most tokens that a picture takes */
-  get imageTokens(): number {
-    return cellCount(this.layout);
+  /** The views of a call. @throws {SdRpnError} INVALID_ARGUMENT where the model has no choice of them */
+  viewsFor(imageTokens: ImageTokens | undefined): Views {
+    return imageTokens ? viewsOf(this.info, imageTokens) : this.views;
   }
 
   /**
@@ -98,24 +100,19 @@ export class Engine {
     return this.native.close();
   }
 
-  /** Tokens of a prompt with one view: [system][image] and the question's. */
-  promptTokens(question: Int32Array): number {
-    return this.prefix.length + this.imageTokens + question.length;
-  }
-
   /**
    * The tokens after the image. Checks before any work on the picture that prefix, question and `looks` second looks leave
    * room for an answer.
    *
    * @throws {SdRpnError} CONTEXT_OVERFLOW
    */
-  async tokenize(question: string, looks: number, signal?: AbortSignal): Promise<Int32Array> {
+  async tokenize(question: string, looks: number, signal?: AbortSignal, views = this.views): Promise<Int32Array> {
     // A lower bound on the number of tokens is the length in bytes divided by that of the longest token: a text too long by this
     // bound is rejected without being tokenized. White space at its ends is not counted: some vocabularies strip it beside control tokens.
     const least = Math.ceil(Buffer.byteLength(question.trim()) / this.info.longestToken);
-    this.checkFits(least, looks, "at least ");
+    this.checkFits(least, looks, views, "at least ");
     const tokens = await runJob(this.native, () => this.native.tokenize(this.prompt.suffix(question), false), signal);
-    this.checkFits(tokens.length, looks);
+    this.checkFits(tokens.length, looks, views);
     return tokens;
   }
 
@@ -124,11 +121,11 @@ export class Engine {
    *
    * @throws {SdRpnError} CONTEXT_OVERFLOW
    */
-  async tokenizeAnswers(texts: readonly string[], asked: Int32Array, looks: number, signal?: AbortSignal): Promise<Int32Array[]> {
+  async tokenizeAnswers(texts: readonly string[], asked: Int32Array, looks: number, signal?: AbortSignal, views = this.views): Promise<Int32Array[]> {
     const [end] = this.prompt.suffix("").slice(-1);
     const all = await runJob(this.native, () => this.native.tokenizeAnswers(end.text, texts), signal);
     const longest = Math.max(...all.map(({ length }) => length));
-    this.checkFits(asked.length + longest - 1, looks, "with its longest choice "); // a prompt leaves room for one token as it is
+    this.checkFits(asked.length + longest - 1, looks, views, "with its longest choice "); // a prompt leaves room for one token as it is
     return all;
   }
 
@@ -137,20 +134,21 @@ export class Engine {
     return runJob(this.native, () => this.native.checkGrammar(text), signal);
   }
 
-  private checkFits(asked: number, looks: number, about = ""): void {
+  private checkFits(asked: number, looks: number, { tokens: { min } }: Views, about = ""): void {
     const { contextSize } = this.info;
-    const tokens = this.prefix.length + this.imageTokens + asked;
-    if (tokens + looks * this.imageTokens >= contextSize) {
-      const room = looks > 0 ? `, and ${looks * this.imageTokens} are kept free for a second look` : "";
+    const tokens = this.prefix.length + min + asked; // what a picture really takes is checked when it has been read
+    if (tokens + looks * min >= contextSize) {
+      const room = looks > 0 ? `, and ${looks * min} are kept free for a second look` : "";
       throw new SdRpnError("CONTEXT_OVERFLOW", `The prompt has ${about}${tokens} tokens${room}, but the context holds ${contextSize}: use a larger contextSize or a shorter question`);
     }
   }
 
   /** @throws {SdRpnError} RPN_NOT_LOADED */
-  requireRpn(): void {
+  requireRpn(): NativeRpnInfo {
     if (!this.info.rpn) {
       throw new SdRpnError("RPN_NOT_LOADED", "This model was loaded without an RPN: pass the path of one as rpn to loadModel, or ask with method \"vicrop\", which needs none");
     }
+    return this.info.rpn;
   }
 
   /** @throws {SdRpnError} INVALID_ARGUMENT where the model was loaded without heads */
@@ -172,30 +170,30 @@ export class Engine {
   }
 
   /** Decodes a picture and scales it to the model's view. */
-  async read(image: ImageInput, signal?: AbortSignal): Promise<ReadPicture> {
+  async read(image: ImageInput, signal?: AbortSignal, views = this.views): Promise<ReadPicture> {
     throwIfAborted(signal);
     const start = performance.now();
     const { maxImagePixels } = this.limits;
     const picture = await openPicture(image, { maxImagePixels, signal });
     throwIfAborted(signal);
-    const layout = this.plan(picture);
-    const rgb = await picture.view(layout.pixels, this.info.vision.fill);
+    const layout = views.plan(picture);
+    const view = await views.draw(picture, layout);
     throwIfAborted(signal);
-    return { picture, layout, view: wholeView(rgb, layout), ms: performance.now() - start };
+    return { picture, layout, view, ms: performance.now() - start };
   }
 
   /** The picture of a call: that of a session, or the image given with the call, through the session cache. */
-  async usePicture(picture: ImageInput | OpenedPicture, signal?: AbortSignal): Promise<PictureInUse> {
+  async usePicture(picture: ImageInput | OpenedPicture, signal?: AbortSignal, views = this.views): Promise<PictureInUse> {
     this.checkUsable(picture);
     if (picture instanceof OpenedPicture) {
       return { picture, decodeMs: 0, visionMs: 0, release: () => {} };
     }
-    const { picture: source, layout, view, ms } = await this.read(picture, signal);
+    const { picture: source, layout, view, ms } = await this.read(picture, signal, views);
     this.checkUsable();
     const acquired = this.cache.acquire(view);
     try {
       const { session, fresh, release } = await orAborted(acquired, signal);
-      return { picture: new OpenedPicture(source, layout, session), decodeMs: ms, visionMs: fresh ? session.visionMs : 0, release };
+      return { picture: new OpenedPicture(source, layout, views, session), decodeMs: ms, visionMs: fresh ? session.visionMs : 0, release };
     } catch (error) {
       acquired.then(({ release }) => release(0)).catch(() => {});
       throw error;
@@ -208,6 +206,11 @@ export class Engine {
     return { id: opened.session, tokens: opened.tokens, visionMs: opened.timings.vision, bytes: opened.bytes };
   }
 
+  /** A session of the same picture of which only these cells are fed; to be dropped by the caller. */
+  async prunedSession(session: number, keep: Int32Array, signal?: AbortSignal): Promise<number> {
+    return (await runJob(this.native, () => this.native.prune(session, keep), signal)).session;
+  }
+
   dropSession(id: number): void {
     this.native.drop(id).promise.catch(() => {}); // a model disposed meanwhile has dropped it already
   }
@@ -217,10 +220,10 @@ export class Engine {
     return inThisRealm(await runJob(this.native, () => this.native.encode(view), signal));
   }
 
-  /** Logits of the region map; no layer beyond the branch runs. `reserve`: tokens to be kept free in the context. */
-  async roi(session: number, question: Int32Array, reserve: number, signal?: AbortSignal): Promise<NativeRoI> {
-    const result = await runJob(this.native, () => this.native.roi(session, question, reserve), signal);
-    if (!result.logits.every(Number.isFinite)) {
+  /** What the network says of a question; no layer beyond the branch runs. */
+  async roi(session: number, question: Int32Array, params: NativeRegionParams, signal?: AbortSignal): Promise<NativeRoI> {
+    const result = await runJob(this.native, () => this.native.roi(session, question, params), signal);
+    if (!(result.logits ?? []).every(Number.isFinite) || !Number.isFinite(result.gate ?? 0)) {
       throw new SdRpnError("RPN_INVALID", "The region proposal network returned values that are not finite: its file or the model's may be damaged");
     }
     return result;
@@ -273,9 +276,4 @@ export class Engine {
     const result = await runJob(this.native, () => this.native.labelMaps(session, question, { grounding, sink, maxTokens }), signal);
     return { ...result, grounding: inThisRealm(result.grounding), sink: inThisRealm(result.sink) };
   }
-}
-
-/** Pixels of a layout's view, of which all cells are fed. */
-export function wholeView(rgb: Uint8Array, { pixels }: ViewLayout): NativeView {
-  return { rgb, ...pixels, keep: null, box: null };
 }

@@ -1,12 +1,15 @@
 import type { Picture } from "../image/picture.js";
 import type { ViewLayout } from "../image/view-layout.js";
 import type { SessionHandle } from "./session-cache.js";
+import type { Views } from "./views.js";
 
 /** A picture in front of the model: its pixels, how it lies in its view, and the native session that holds its state. */
 export class OpenedPicture {
   constructor(
     readonly source: Picture,
     readonly layout: ViewLayout,
+    /** how its crops are seen */
+    readonly views: Views,
     readonly session: SessionHandle,
     /** of a picture that `model.open` has opened: aborted when its session is disposed */
     readonly closing?: AbortSignal,

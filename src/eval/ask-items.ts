@@ -92,7 +92,7 @@ async function askOnce(
   const session = await engine.openSession(view, signal);
   try {
     const { id, prompt, boxes = [] } = item;
-    const answer = await method.answer({ id, picture: new OpenedPicture(source, layout, session), prompt, boxes, maxTokens, signal });
+    const answer = await method.answer({ id, picture: new OpenedPicture(source, layout, engine.views, session), prompt, boxes, maxTokens, signal });
     return { answer: { ...answer, timings: { ...answer.timings, decode: ms, total: performance.now() - start } } };
   } catch (error) {
     // one question that is too long for the context is that question's failure, not the run's

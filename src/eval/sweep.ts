@@ -1,9 +1,9 @@
 import type { AppendLog } from "../data/append-log.js";
 import type { Engine } from "../engine/engine.js";
+import { mapOf, regionOfMap } from "../answer/methods/rpn.js";
+import { cellCount } from "../image/view-layout.js";
 import { OpenedPicture } from "../engine/opened-picture.js";
-import { viewOfPicture } from "../roi/options.js";
 import { SdRpnError } from "../base/errors.js";
-import { proposeRegion } from "../roi/propose-region.js";
 import type { Asked } from "./methods/method.js";
 import { Rpn } from "./methods/rpn.js";
 import { failedPrediction, type Prediction, toPrediction } from "./prediction.js";
@@ -81,12 +81,12 @@ type Answers = Map<number, Awaited<ReturnType<Rpn["answer"]>>>;
 
 async function askThresholds(engine: Engine, asked: Asked, thresholds: readonly number[]): Promise<Answers> {
   const tokens = await engine.tokenize(asked.prompt, 1, asked.signal);
-  const { source, layout, session } = asked.picture;
-  const { logits } = await engine.roi(session.id, tokens, 0, asked.signal);
+  const { layout, session } = asked.picture;
+  const told = mapOf(await engine.roi(session.id, tokens, { reserve: 0, gate: null, everyToken: false }, asked.signal), cellCount(layout));
   const seen = new Map<string, Awaited<ReturnType<Rpn["answer"]>>>();
   const answers: Answers = new Map();
   for (const threshold of thresholds) {
-    const region = JSON.stringify(proposeRegion(logits, { ...viewOfPicture(layout, source), threshold }).region);
+    const region = JSON.stringify(regionOfMap(engine, asked.picture, told, threshold).region);
     const answer = seen.get(region) ?? (await new Rpn(engine, threshold).answer(asked));
     seen.set(region, answer);
     answers.set(threshold, answer);
@@ -98,7 +98,7 @@ async function withSession(engine: Engine, { id, image, prompt, boxes = [] }: Ev
   const { picture: source, layout, view } = await engine.read(typeof image === "string" ? image : await image(), signal);
   const session = await engine.openSession(view, signal);
   try {
-    return await ask({ id, picture: new OpenedPicture(source, layout, session), prompt, boxes, maxTokens, signal });
+    return await ask({ id, picture: new OpenedPicture(source, layout, engine.views, session), prompt, boxes, maxTokens, signal });
   } catch (error) {
     if (error instanceof SdRpnError && error.code === "CONTEXT_OVERFLOW") {
       return new Map();

@@ -48,7 +48,7 @@ export function planCrop(crop: Size, budget: TokenBudget): DynamicLayout | null 
 }
 
 function layoutOf(pixels: Size, cell: number): ViewLayout {
-  return { pixels, grid: { width: pixels.width / cell, height: pixels.height / cell } };
+  return { pixels, grid: { width: pixels.width / cell, height: pixels.height / cell }, stretched: true };
 }
 
 /**

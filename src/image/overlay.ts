@@ -4,7 +4,14 @@ import { openPicture } from "./picture.js";
 import type { Color, RgbPixels } from "./resample.js";
 import { pixelsOfGrid } from "./view-layout.js";
 import { runSharp } from "./sharp-queue.js";
-import type { Box, HeatMap, ImageInput, RoI, Size } from "../base/types.js";
+import type { Box, HeatMap, ImageInput, Region, ScoredBox, Size } from "../base/types.js";
+
+/** What a drawing needs of a result. */
+export interface DrawnRegion {
+  map: HeatMap;
+  boxes: ScoredBox[];
+  region: Region;
+}
 
 export interface OverlayOptions {
   /** opacity of the heat where the probability is 1, 0..1; default 0.4 */
@@ -45,7 +52,7 @@ const HEAT_SIDE = 768;
  * @throws SdRpnError `INVALID_ARGUMENT` if the map's data does not have width x height values; for the picture as
  * {@link openPicture}
  */
-export async function renderOverlay(image: ImageInput, roi: Pick<RoI, "map" | "boxes" | "region">, options: OverlayOptions = {}): Promise<Buffer> {
+export async function renderOverlay(image: ImageInput, roi: DrawnRegion, options: OverlayOptions = {}): Promise<Buffer> {
   const { map, boxes, region } = roi;
   const opacity = options.opacity ?? 0.4;
   if (!(opacity >= 0 && opacity <= 1)) {

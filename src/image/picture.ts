@@ -2,7 +2,8 @@ import sharp from "sharp";
 import { SdRpnError } from "../base/errors.js";
 import type { Box, ImageInfo, ImageInput, RawImage, Size } from "../base/types.js";
 import { DEFAULT_MAX_IMAGE_PIXELS, checkImageSize } from "./limits.js";
-import { resample, type Color, type RgbPixels } from "./resample.js";
+import { resample, type Color, type Filter, type RgbPixels } from "./resample.js";
+import { scaleAxes } from "./scale-axes.js";
 import { runSharp } from "./sharp-queue.js";
 import { readSource } from "./source.js";
 import { windowOfView } from "./view-layout.js";
@@ -19,13 +20,20 @@ export interface Picture extends Size {
    */
   view(size: Size, fill: Color): Promise<Buffer>;
   /**
-   * The pixels under `box` scaled bilinearly to `size`, their aspect ratio not kept: the model's second look. The box
-   * is clipped to the picture and cut to whole pixels.
+   * The whole picture scaled bicubically to each of the sizes in turn, its proportions not kept, the axes in the order of {@link scaleAxes}
+   * (Qwen-VL's processors).
+   *
+   * @returns RGB of the last size
+   */
+  stretched(sizes: readonly Size[]): Promise<Uint8Array>;
+  /**
+   * The pixels under `box` scaled to `size`, their aspect ratio not kept: the model's second look; bilinearly for LLaVA, bicubically, the axes
+   * in the order of {@link scaleAxes}, for Qwen-VL. The box is clipped to the picture and cut to whole pixels.
    *
    * @returns RGB, width * height * 3 bytes
    * @throws SdRpnError `INVALID_ARGUMENT` if no whole pixel of the picture is in the box
    */
-  crop(box: Box, size: Size): Promise<Buffer>;
+  crop(box: Box, size: Size, filter?: Filter): Promise<Uint8Array>;
   /** The picture itself, not a copy: read only. */
   pixels(): RgbPixels;
 }
@@ -67,7 +75,17 @@ class DecodedPicture implements Picture {
     return resample(this.rgb, windowOfView(this, size), size, "bicubic", fill);
   }
 
-  async crop(box: Box, size: Size): Promise<Buffer> {
+  async stretched(sizes: readonly Size[]): Promise<Uint8Array> {
+    let last: RgbPixels = this.rgb;
+    for (const { width, height } of sizes) {
+      if (width !== last.width || height !== last.height) {
+        last = await scaleAxes(last, { x: 0, y: 0, width: last.width, height: last.height }, { width, height }, "bicubic");
+      }
+    }
+    return last.data;
+  }
+
+  async crop(box: Box, size: Size, filter: Filter = "bilinear"): Promise<Uint8Array> {
     const [x, right] = clip(box.x, box.x + box.width, this.width);
     const [y, bottom] = clip(box.y, box.y + box.height, this.height);
     const inside = { x, y, width: right - x, height: bottom - y };
@@ -78,7 +96,7 @@ class DecodedPicture implements Picture {
         `Expected a box that covers pixels of the ${this.width}x${this.height} image but received ${JSON.stringify(box)}`,
       );
     }
-    return resample(this.rgb, inside, size, "bilinear");
+    return filter === "bilinear" ? resample(this.rgb, inside, size, filter) : (await scaleAxes(this.rgb, inside, size, filter)).data;
   }
 
   pixels(): RgbPixels {

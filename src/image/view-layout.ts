@@ -4,14 +4,8 @@ import type { Box, Size } from "../base/types.js";
 export interface ViewLayout {
   readonly grid: Size;
   readonly pixels: Size;
-}
-
-/** A model family's rule: which view a picture of this size gets. A crop is a picture too. */
-export type PlanView = (picture: Size) => ViewLayout;
-
-/** The rule of LLaVA-1.5: every picture is fitted into the middle of the same view. */
-export function sameViewForAll(layout: ViewLayout): PlanView {
-  return () => layout;
+  /** the picture fills the view, its proportions changed a little; otherwise it lies in the middle, with padding around */
+  readonly stretched?: boolean;
 }
 
 export function cellCount({ grid }: Pick<ViewLayout, "grid">): number {

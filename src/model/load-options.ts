@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { abortSignal as signal, callback, pathSchema } from "../base/schemas.js";
+import { abortSignal as signal, callback, imageTokensSchema, pathSchema } from "../base/schemas.js";
 import type { LogLevel } from "../native/binding.js";
 
 export const loadSchema = z.strictObject({
@@ -13,6 +13,7 @@ export const loadSchema = z.strictObject({
   parallel: z.int().min(1).max(32).default(1),
   sessionCacheBytes: z.int().min(0).default(512 * 1024 * 1024),
   maxImagePixels: z.int().min(1).optional(),
+  imageTokens: imageTokensSchema.optional(),
   maxQueue: z.int().min(0).max(1 << 20).default(1024),
   log: callback<(level: LogLevel, text: string) => void>(),
   onProgress: callback<(fraction: number) => void>(),
@@ -44,6 +45,8 @@ export interface LoadOptions {
   sessionCacheBytes?: number;
   /** largest picture, width x height; default 100 million */
   maxImagePixels?: number;
+  /** tokens of a picture's view; for models whose views differ in size (Qwen-VL), see the option of `answer` */
+  imageTokens?: { min: number; max: number };
   /** calls that may wait while others run; more are refused with QUEUE_FULL. Default 1,024 */
   maxQueue?: number;
   /** receives the messages of ggml, llama.cpp and mtmd; without it they are dropped */

@@ -11,13 +11,23 @@ import { runJob, runJobWithCallback } from "../native/job.js";
 import type { AnswerOf, JsonFormat } from "../answer/form/format.js";
 import type { AnswerOptions, PredictOptions } from "../answer/options.js";
 import { type LoadOptions, loadSchema } from "./load-options.js";
-import { signalSchema } from "../base/schemas.js";
+import { pictureSchema } from "../base/schemas.js";
 import { makePrompt } from "../prompt/prompt.js";
 import { Session } from "./session.js";
 import { ThreadBound } from "../base/thread-bound.js";
 import type { AnswerEvent, ImageInput, RoI, Size } from "../base/types.js";
 import { invalidArgument, parseOptions } from "../base/validate.js";
 import { version } from "../base/version.js";
+
+/** What the chat templates of Qwen-VL write for a picture. */
+const QWEN_PICTURE = "<|vision_start|><|image_pad|><|vision_end|>";
+
+/** Options of calls about a picture alone. */
+export interface PictureOptions {
+  /** how many tokens the view may take; see the option of `answer` */
+  imageTokens?: { min: number; max: number };
+  signal?: AbortSignal;
+}
 
 /** Properties of a loaded model. */
 export interface ModelInfo {
@@ -32,10 +42,14 @@ export interface ModelInfo {
   trainedContext: number;
   parallel: number;
   threads: number;
-  /** cells of the model's view, one token each */
+  /** the kind of vision tower and prompt */
+  family: "llava" | "qwen2.5-vl" | "qwen3-vl";
+  /** cells of the model's view, one token each; of models whose views differ in size, of a usual one */
   grid: Size;
+  /** the most and the fewest tokens of a view; the same where all views have one size */
   imageTokens: number;
-  /** pixels of the model's view */
+  imageTokensMin: number;
+  /** pixels of the model's view, or of a usual one */
   view: Size;
   /** its longer side */
   imageSize: number;
@@ -77,7 +91,7 @@ export async function loadModel(options: LoadOptions = {}): Promise<Model> {
       memory: process.availableMemory(), // of the container where there is one
     };
     const info = await runJobWithCallback(native, (report) => native.load(params, report), checked.onProgress, checked.signal);
-    const prompt = makePrompt(info);
+    const prompt = makePrompt({ ...info, pictureMarkup: info.vision.family === "llava" ? null : QWEN_PICTURE });
     const prefix = await runJob(native, () => native.tokenize(prompt.prefix, prompt.addBos), checked.signal);
     throwIfAborted(checked.signal); // the caller could not dispose of a model that arrives after its load was aborted
     return new Model(new Engine(native, info, prompt, prefix, checked, heads(modelIdentity({ info }))));
@@ -128,7 +142,7 @@ export class Model extends ThreadBound {
   constructor(private readonly engine: Engine) {
     super("model");
     setEngineOf(this, engine);
-    const { info, layout } = engine;
+    const { info, views } = engine;
     this.info = Object.freeze({
       architecture: info.architecture,
       name: info.name,
@@ -139,10 +153,12 @@ export class Model extends ThreadBound {
       trainedContext: info.trainedContext,
       parallel: info.parallel,
       threads: info.threads,
-      grid: { ...layout.grid },
-      imageTokens: engine.imageTokens,
-      view: { ...layout.pixels },
-      imageSize: Math.max(layout.pixels.width, layout.pixels.height),
+      family: info.vision.family,
+      grid: { ...info.vision.grid },
+      imageTokens: views.tokens.max,
+      imageTokensMin: views.tokens.min,
+      view: { ...info.vision.view },
+      imageSize: Math.max(info.vision.view.width, info.vision.view.height),
       projector: info.vision.projector,
       prompt: info.chatTemplate === null ? "vicuna_v1" : "chat template",
       backend: info.backend,
@@ -196,13 +212,14 @@ export class Model extends ThreadBound {
    *
    * @throws {SdRpnError} IMAGE_INVALID, IMAGE_TOO_LARGE, CONTEXT_OVERFLOW, ABORTED, DISPOSED
    */
-  async open(image: ImageInput, options: { signal?: AbortSignal } = {}): Promise<Session> {
-    const { signal } = parseOptions(signalSchema, options);
+  async open(image: ImageInput, options: PictureOptions = {}): Promise<Session> {
+    const { imageTokens, signal } = parseOptions(pictureSchema, options);
+    const views = this.engine.viewsFor(imageTokens);
     return calls.inTurn(this.engine, image, signal, async (own) => {
-      const { picture, layout, view } = await this.engine.read(image, own);
+      const { picture, layout, view } = await this.engine.read(image, own, views);
       const handle = await this.engine.openSession(view, own);
       const closing = new AbortController();
-      const opened = new OpenedPicture(picture, layout, handle, closing.signal);
+      const opened = new OpenedPicture(picture, layout, views, handle, closing.signal);
       const session = new Session(this.engine, opened, view, closing, (closed) => {
         this.sessions.delete(closed);
         if (!this.disposing) {
@@ -214,11 +231,15 @@ export class Model extends ThreadBound {
     });
   }
 
-  /** The projector's output for a picture's view, Float32Array [tokens * n_embd], row-major over the grid. */
-  async encodeImage(image: ImageInput, options: { signal?: AbortSignal } = {}): Promise<Float32Array> {
-    const { signal } = parseOptions(signalSchema, options);
+  /**
+   * The vision tower's output for a picture's view, Float32Array [tokens * n], row-major over the grid; n is the model's embedding length, or
+   * that times (1 + number of deepstack layers) for Qwen3-VL.
+   */
+  async encodeImage(image: ImageInput, options: PictureOptions = {}): Promise<Float32Array> {
+    const { imageTokens, signal } = parseOptions(pictureSchema, options);
+    const views = this.engine.viewsFor(imageTokens);
     return calls.inTurn(this.engine, image, signal, async (own) => {
-      const { view } = await this.engine.read(image, own);
+      const { view } = await this.engine.read(image, own, views);
       return this.engine.encode(view, own);
     });
   }

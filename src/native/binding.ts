@@ -107,8 +107,24 @@ interface NativeCounts {
   timings: NativeTimings;
 }
 
+export interface NativeRegionParams {
+  /** tokens to be kept free in the context */
+  reserve: number;
+  /** the least score of the network's gate with which the network is asked; null: the gate is not */
+  gate: number | null;
+  /** `most` too */
+  everyToken: boolean;
+}
+
 export interface NativeRoI extends NativeCounts {
-  logits: Float32Array;
+  /** null where the gate's score was too low */
+  logits: Float32Array | null;
+  /** for each cell the greatest logit of any token after the picture, where asked for */
+  most: Float32Array | null;
+  /** logits of each cell's being a sink, of networks that find sinks without a question */
+  sink: Float32Array | null;
+  /** the gate's score, where it was asked */
+  gate: number | null;
   reused: number;
   promptTokens: number;
 }
@@ -196,10 +212,12 @@ export interface NativeModel extends NativeWorker, NativeTraining {
   checkGrammar(text: string): NativeJob<void>;
   /** `tokens`: those before the image */
   open(tokens: Int32Array, view: NativeView): NativeJob<NativeCounts & { session: number; tokens: number }>;
+  /** a session of the same picture of which only these cells are fed, for answers; to be dropped by itself */
+  prune(session: number, keep: Int32Array): NativeJob<NativeCounts & { session: number; tokens: number }>;
   drop(session: number): NativeJob<void>;
   encode(view: NativeView): NativeJob<Float32Array>;
   /** `tokens` here and below: those after the image */
-  roi(session: number, tokens: Int32Array, reserve: number): NativeJob<NativeRoI>;
+  roi(session: number, tokens: Int32Array, params: NativeRegionParams): NativeJob<NativeRoI>;
   answer(session: number, tokens: Int32Array, views: NativeView[], params: NativeGenerateParams, onText?: (text: string) => void): NativeJob<NativeAnswer>;
   /** how likely each choice, given by its tokens, is as the answer */
   choose(session: number, tokens: Int32Array, views: NativeView[], choices: Int32Array[]): NativeJob<NativeChoices>;

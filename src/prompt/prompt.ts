@@ -29,6 +29,8 @@ export interface PromptSource {
   bosText: string;
   eosText: string;
   addBos: boolean;
+  /** what the template writes for a picture, where the family decides that; the core puts its tokens around the picture's */
+  pictureMarkup: string | null;
 }
 
 // conversation template vicuna_v1 of LLaVA-1.5, whose GGUF files often carry no chat template
@@ -48,9 +50,12 @@ const QUESTION = "\u{F0000}question\u{F0000}";
  */
 export function makePrompt(source: PromptSource): Prompt {
   if (source.chatTemplate === null) {
+    if (source.pictureMarkup !== null) {
+      throw new SdRpnError("TEMPLATE_INVALID", "The model's file has no chat template, which this family's prompts are made of: convert the checkpoint again");
+    }
     return { prefix: [markup(VICUNA_V1)], addBos: source.addBos, suffix: (question) => [markup("\n"), user(question), markup(" ASSISTANT:")] };
   }
-  const text = renderTemplate(source.chatTemplate, source);
+  const text = source.pictureMarkup === null ? renderTemplate(source.chatTemplate, source) : renderParts(source.chatTemplate, source, source.pictureMarkup);
   const [before, rest] = split(text, IMAGE);
   const [middle, after] = split(rest, QUESTION);
 
@@ -65,14 +70,34 @@ export function makePrompt(source: PromptSource): Prompt {
 const markup = (text: string): Segment => ({ kind: "markup", text });
 const user = (text: string): Segment => ({ kind: "text", text });
 
-function renderTemplate(template: string, { bosText, eosText }: PromptSource): string {
-  const render = (content: unknown): string =>
+function rendererOf(template: string, { bosText, eosText }: PromptSource): (content: unknown) => string {
+  return (content) =>
     renderChatTemplate(template, {
       messages: [{ role: "user", content }],
       add_generation_prompt: true,
       bos_token: bosText,
       eos_token: eosText,
     });
+}
+
+const notRendered = (cause: unknown): SdRpnError => new SdRpnError("TEMPLATE_INVALID", `The model's chat template does not render: ${(cause as Error).message}`, { cause });
+
+/** A template that takes content in parts and writes `picture` for one. */
+function renderParts(template: string, source: PromptSource, picture: string): string {
+  let text;
+  try {
+    text = rendererOf(template, source)([{ type: "image" }, { type: "text", text: QUESTION }]);
+  } catch (error) {
+    throw notRendered(error);
+  }
+  if (text.split(picture).length !== 2) {
+    throw new SdRpnError("TEMPLATE_INVALID", `The model's chat template does not write ${picture} once for a picture, as those of its family do`);
+  }
+  return text.replace(picture, IMAGE);
+}
+
+function renderTemplate(template: string, source: PromptSource): string {
+  const render = rendererOf(template, source);
   let failure: unknown;
   try {
     const text = render(`${IMAGE}\n${QUESTION}`);
@@ -87,8 +112,7 @@ function renderTemplate(template: string, { bosText, eosText }: PromptSource): s
     const text = render([{ type: "image" }, { type: "text", text: QUESTION }]).replace("<image>", IMAGE);
     return text.replace(IMAGE + QUESTION, `${IMAGE}\n${QUESTION}`);
   } catch (error) {
-    const cause = (failure ?? error) as Error;
-    throw new SdRpnError("TEMPLATE_INVALID", `The model's chat template does not render: ${cause.message}`, { cause });
+    throw notRendered(failure ?? error);
   }
 }
 

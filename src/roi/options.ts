@@ -41,7 +41,7 @@ export function viewOf({ grid, image, model }: ViewOptions): View {
   return { grid, image, model: model ?? pixelsOfGrid(grid) };
 }
 
-/** The view that a model has of a picture. */
-export function viewOfPicture({ grid, pixels }: ViewLayout, { width, height }: Size): View {
-  return { grid, image: { width, height }, model: pixels };
+/** The view that a model has of a picture. Where the picture fills it, the picture's own pixels do as the view's. */
+export function viewOfPicture({ grid, pixels, stretched }: ViewLayout, { width, height }: Size): View {
+  return { grid, image: { width, height }, model: stretched ? { width, height } : pixels };
 }

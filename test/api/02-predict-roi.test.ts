@@ -42,7 +42,7 @@ test("the result has the shape that is promised", async () => {
 test("a threshold above every probability finds nothing, a relative one always something", async () => {
   const { image, question } = questions[0];
   const none = await model.predictRoI(image, question, { threshold: 1 });
-  expect([none.found, none.boxes, none.region]).toEqual([false, [], { kind: "none", crop: null, keep: null }]);
+  expect([none.found, none.boxes, none.region]).toEqual([false, [], { kind: "none", crop: null, keep: null, view: null }]);
   const some = await model.predictRoI(image, question, { threshold: -0.5 });
   expect(some.found).toBe(true);
 });

@@ -105,7 +105,7 @@ test("tokens that are not the vocabulary's are refused", async () => {
   const view = { rgb: new Uint8Array(168 * 168 * 3), width: 168, height: 168, keep: null, box: null };
   const { session } = await native.open(Int32Array.of(1), view).promise;
   for (const token of [-1, -(2 ** 31), engineOf(model).info.vocabSize, 2 ** 31 - 1]) {
-    await expect(native.roi(session, Int32Array.of(5, token), 0).promise).rejects.toMatchObject({ code: "INVALID_ARGUMENT", message: expect.stringContaining(`received ${token}`) });
+    await expect(native.roi(session, Int32Array.of(5, token), { reserve: 0, gate: null, everyToken: false }).promise).rejects.toMatchObject({ code: "INVALID_ARGUMENT", message: expect.stringContaining(`received ${token}`) });
     await expect(native.open(Int32Array.of(token), view).promise).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
   }
   await native.drop(session).promise;

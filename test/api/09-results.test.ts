@@ -101,7 +101,7 @@ describe('roi "always"', () => {
   test("does not change what predictRoI and auto say", async () => {
     const asked = await model.predictRoI(image, question, { threshold: 1 });
     const auto = await model.answer(image, question, { threshold: 1 });
-    const none = { kind: "none", crop: null, keep: null };
+    const none = { kind: "none", crop: null, keep: null, view: null };
     expect([asked.region, auto.roi!.region, auto.usedRoI]).toEqual([none, none, false]);
     const found = await model.answer(image, question, { roi: "always" });
     expect([found.roi!.found, found.roi!.region]).toEqual([true, (await model.predictRoI(image, question)).region]);

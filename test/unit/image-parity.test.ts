@@ -16,7 +16,7 @@ const cases = JSON.parse(readFileSync(join(directory, "cases.json"), "utf8")) as
 
 const square = (side: number) => ({ width: side, height: side });
 
-async function scale({ source, op, size, fill, box }: Case): Promise<Buffer> {
+async function scale({ source, op, size, fill, box }: Case): Promise<Uint8Array> {
   const picture = await openPicture(join(directory, source));
   if (op === "pad") return picture.view(square(size), fill!);
   const [left, top, right, bottom] = box!;

@@ -1,8 +1,8 @@
 import sharp from "sharp";
-import { renderOverlay } from "../../src/image/overlay.js";
-import type { HeatMap, RawImage, RoI } from "../../src/base/types.js";
+import { type DrawnRegion, renderOverlay } from "../../src/image/overlay.js";
+import type { HeatMap, RawImage } from "../../src/base/types.js";
 
-type Drawing = Pick<RoI, "map" | "boxes" | "region">;
+type Drawing = DrawnRegion;
 
 const NO_REGION = { kind: "none", crop: null, keep: null } as const;
 

@@ -3,6 +3,7 @@ import { makePrompt, type PromptSource, type Segment } from "../../src/prompt/pr
 import { readGguf } from "../helpers/gguf-writer";
 
 const source = (chatTemplate: string | null, rest: Partial<PromptSource> = {}): PromptSource => ({
+  pictureMarkup: null,
   chatTemplate,
   bosText: "<s>",
   eosText: "</s>",
@@ -106,5 +107,29 @@ describe("TEMPLATE_INVALID", () => {
     ["a template that is empty", "", /does not show a user message/],
   ])("%s", (_, template, message) => {
     expect(() => makePrompt(source(template))).toThrow(expect.objectContaining({ code: "TEMPLATE_INVALID", message: expect.stringMatching(message) }));
+  });
+});
+
+describe("families whose templates write a mark for a picture", () => {
+  const parts = "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{% if m['content'] is string %}{{ m['content'] }}{% else %}{% for c in m['content'] %}{% if c['type'] == 'image' %}<vs><pad><ve>{% else %}{{ c['text'] }}{% endif %}{% endfor %}{% endif %}<|im_end|>\n{% endfor %}A:";
+  const qwen = (template: string | null) => source(template, { pictureMarkup: "<vs><pad><ve>", addBos: false });
+
+  test("it is taken off, and no line break comes between picture and question", () => {
+    const { prefix, suffix } = makePrompt(qwen(parts));
+    expect(prefix).toEqual([{ kind: "markup", text: "<|im_start|>user\n" }]);
+    expect(suffix("Q <vs>")).toEqual([
+      { kind: "markup", text: "" },
+      { kind: "text", text: "Q <vs>" },
+      { kind: "markup", text: "<|im_end|>\nA:" },
+    ]);
+  });
+
+  test.each([
+    [null, /no chat template/],
+    ["{{ messages[0]['content'] | length }}", /does not write <vs><pad><ve> once/],
+    [parts.replace("<vs><pad><ve>", "<vs><pad><ve><vs><pad><ve>"), /does not write <vs><pad><ve> once/],
+    ["{{ raise_exception('no pictures') }}", /does not render: no pictures/],
+  ])("the template %j is refused", (template, message) => {
+    expect(() => makePrompt(qwen(template))).toThrow(expect.objectContaining({ code: "TEMPLATE_INVALID", message: expect.stringMatching(message) }));
   });
 });

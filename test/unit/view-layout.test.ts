@@ -6,8 +6,10 @@ import type { RoI } from "../../src/base/types";
 import type { Engine } from "../../src/engine/engine";
 import { OpenedPicture } from "../../src/engine/opened-picture";
 import { renderOverlay } from "../../src/image/overlay";
+import { viewsOf } from "../../src/engine/views";
+import type { NativeModelInfo } from "../../src/native/binding";
 import { openPicture } from "../../src/image/picture";
-import { cellCount, pixelsOfGrid, sameViewForAll, type ViewLayout, windowOfView } from "../../src/image/view-layout";
+import { cellCount, pixelsOfGrid, type ViewLayout, windowOfView } from "../../src/image/view-layout";
 import { boxesFromMap } from "../../src/roi/boxes-from-map";
 import { viewOfPicture } from "../../src/roi/options";
 import { peakRegion } from "../../src/roi/peak-region";
@@ -15,6 +17,9 @@ import { regionFromMap } from "../../src/roi/region-from-map";
 
 // A view that is not square, whose cells are not of 14 pixels either: 24 x 12 cells of 16 x 16 pixels.
 const WIDE: ViewLayout = { grid: { width: 24, height: 12 }, pixels: { width: 384, height: 192 } };
+
+const VISION = { family: "llava", cell: 16, featureLength: 8, view: WIDE.pixels, grid: WIDE.grid, projector: "mlp", name: "", fill: [0, 0, 0] } as const;
+const VIEWS = viewsOf({ vision: VISION as unknown as NativeModelInfo["vision"], rpn: null });
 
 /** Logits of 6 in the given cells [x0, y0, x1, y1], -8 elsewhere. */
 function logitsOf({ grid }: ViewLayout, ...rectangles: [number, number, number, number][]): Float32Array {
@@ -29,13 +34,13 @@ function logitsOf({ grid }: ViewLayout, ...rectangles: [number, number, number, 
 
 async function opened(width: number, height: number): Promise<OpenedPicture> {
   const source = await openPicture({ data: new Uint8Array(width * height * 3).fill(128), width, height, channels: 3 });
-  return new OpenedPicture(source, WIDE, { id: 1, tokens: 0, visionMs: 0 });
+  return new OpenedPicture(source, WIDE, VIEWS, { id: 1, tokens: 0, visionMs: 0 });
 }
 
-test("a layout counts its cells row by column, and one plan serves every picture of LLaVA", () => {
+test("a layout counts its cells row by column, and one view serves every picture of LLaVA", () => {
   expect(cellCount(WIDE)).toBe(288);
-  const plan = sameViewForAll(WIDE);
-  expect(plan({ width: 10, height: 4000 })).toBe(WIDE);
+  expect(VIEWS.plan({ width: 10, height: 4000 })).toEqual(WIDE);
+  expect(VIEWS.tokens).toEqual({ min: 288, max: 288 });
 });
 
 test("a grid alone has cells of 14 pixels, or squares as large as the longer side says", () => {
@@ -101,8 +106,9 @@ describe("24 x 12 cells", () => {
   /** The result of a network that gives these logits. */
   async function found(picture: OpenedPicture): Promise<RoI> {
     const timings = { vision: 0, prefill: 0, rpn: 0, generate: 0 };
-    const engine = { roi: async () => ({ logits, timings, bytes: 0, reused: 0 }) } as unknown as Engine;
-    const asked = { picture, question: "", tokens: new Int32Array(0), threshold: 0.3, reserve: 0 };
+    const told = { logits, most: null, sink: null, gate: null, timings, bytes: 0, reused: 0 };
+    const engine = { requireRpn: () => ({ kind: "llava" }), roi: async () => told } as unknown as Engine;
+    const asked = { picture, question: "", tokens: new Int32Array(0), threshold: 0.3, reserve: 0, gate: null, forAnswer: true };
     return regionResult("rpn", await proposeByNetwork(engine, asked), picture, new Clock().stop());
   }
 
@@ -111,7 +117,7 @@ describe("24 x 12 cells", () => {
     const { map, region, boxes } = await found(picture);
     expect(map).toMatchObject({ width: 24, height: 12 });
     expect(boxes).toHaveLength(1);
-    expect(looksOfRegion({ region })).toEqual([{ box: { x: 448, y: 64, width: 128, height: 128 }, keep: null }]);
+    expect(looksOfRegion(region)).toEqual([{ box: { x: 448, y: 64, width: 128, height: 128 }, keep: null, cells: null }]);
   });
 
   test("the overlay puts the heat over the same pixels as the box", async () => {

@@ -16,6 +16,10 @@ struct family_llava : sd_family {
     }
 
     void check_rpn(const rpn_hparams & hp, const std::string & path) const override {
+        if (hp.kind != "llava") {
+            throw sd_error("RPN_MISMATCH",
+                "The RPN in " + path + " is of the kind " + hp.kind + ", which goes with Qwen-VL models only: give the RPN that belongs to the model");
+        }
         if (hp.bias || hp.qk_norm || hp.rope_by_sections() || hp.head_rope) {
             throw sd_error("RPN_MISMATCH",
                 "The RPN in " + path

@@ -66,6 +66,10 @@ struct family_qwen : sd_family {
 
     void check_rpn(const rpn_hparams & hp, const std::string & path) const override {
         const bool qwen3 = tower.kind == SD_VISION_QWEN3;
+        if (hp.kind != "qzoom" && (qwen3 || hp.kind != "sdrpn-qwen")) {
+            throw sd_error("RPN_MISMATCH",
+                "The RPN in " + path + " is of the kind " + hp.kind + ", which there is none of for " + name + ": give the RPN that belongs to the model");
+        }
         if (!hp.rope_by_sections() || !hp.head_rope || hp.bias == qwen3 || hp.qk_norm != qwen3 || hp.rope_interleaved != qwen3) {
             throw sd_error("RPN_MISMATCH",
                 "The RPN in " + path + " has not the parts of one for " + name

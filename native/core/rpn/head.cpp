@@ -110,22 +110,22 @@ rpn_image rpn_head_prepare(const rpn_pass & p, const rpn_head_weights & w, rpn_h
     return image;
 }
 
-// The query [n_kv, 1]: heads that share keys are summed, since the map is a mean over heads. Head h belongs to group h / (H / Hkv).
-static ggml_tensor * query(const rpn_pass & p, const rpn_head_weights & w, ggml_tensor * x_query, ggml_tensor * pos_query) {
+// The queries [n_kv, n]: heads that share keys are summed, since the map is a mean over heads. Head h belongs to group h / (H / Hkv).
+static ggml_tensor * queries(const rpn_pass & p, const rpn_head_weights & w, ggml_tensor * x_query, ggml_tensor * pos_query) {
     const rpn_hparams & hp = p.hp;
-    ggml_tensor * q = rpn_queries(p, w.block, normed(p, w, x_query), pos_query); // [d, H, 1]
+    ggml_tensor * q = rpn_queries(p, w.block, normed(p, w, x_query), pos_query); // [d, H, n]
     if (hp.n_head_kv != hp.n_head) {
-        q = ggml_reshape_3d(p.ctx, q, hp.d_head, hp.n_head / hp.n_head_kv, hp.n_head_kv);
+        q = ggml_reshape_4d(p.ctx, q, hp.d_head, hp.n_head / hp.n_head_kv, hp.n_head_kv, x_query->ne[1]);
         q = ggml_sum_rows(p.ctx, ggml_cont(p.ctx, ggml_permute(p.ctx, q, 1, 0, 2, 3)));
     }
-    return ggml_reshape_2d(p.ctx, q, hp.n_kv(), 1);
+    return ggml_reshape_2d(p.ctx, q, hp.n_kv(), x_query->ne[1]);
 }
 
 ggml_tensor * rpn_head_score(const rpn_pass & p, const rpn_head_weights & w, const rpn_image & image, ggml_tensor * x_query, ggml_tensor * pos_query) {
     const rpn_hparams & hp = p.hp;
-    ggml_tensor * u = query(p, w, x_query, pos_query);
+    ggml_tensor * u = queries(p, w, x_query, pos_query);
     if (image.kind != RPN_HEAD_KEYS) {
-        u = ggml_mul_mat(p.ctx, w.wk_t, u); // [n_embd, 1]
+        u = ggml_mul_mat(p.ctx, w.wk_t, u); // [n_embd, n]
     }
     if (image.kind == RPN_HEAD_KERNEL) {
         ggml_tensor * src[] = { image.rows, w.norm, w.block.attn_norm, u };
@@ -134,9 +134,18 @@ ggml_tensor * rpn_head_score(const rpn_pass & p, const rpn_head_weights & w, con
     if (image.kind == RPN_HEAD_FUSED) {
         u = ggml_mul(p.ctx, ggml_mul(p.ctx, u, w.norm), w.block.attn_norm);
     }
-    ggml_tensor * s = ggml_mul_mat(p.ctx, image.rows, u); // [n_img, 1]
+    ggml_tensor * s = ggml_mul_mat(p.ctx, image.rows, u); // [n_img, n]
     if (image.scale) {
         s = ggml_mul(p.ctx, s, image.scale);
     }
     return ggml_scale(p.ctx, s, 1.0f / (float(hp.n_head) * std::sqrt(float(hp.d_head))));
+}
+
+ggml_tensor * rpn_head_sink(const rpn_pass & p, const rpn_head_weights & w, const rpn_image & image, ggml_tensor * x_first, ggml_tensor * pos_first) {
+    const rpn_hparams & hp = p.hp;
+    ggml_tensor * q = rpn_queries(p, w.block, normed(p, w, x_first), pos_first); // [d, H, 1]
+    ggml_tensor * first = ggml_view_2d(p.ctx, q, hp.d_head, 1, q->nb[1], 0);
+    ggml_tensor * every = ggml_repeat_4d(p.ctx, first, hp.d_head, hp.n_head_kv, 1, 1);
+    ggml_tensor * s = ggml_mul_mat(p.ctx, image.rows, ggml_reshape_2d(p.ctx, every, hp.n_kv(), 1)); // [n_img, 1]
+    return ggml_scale(p.ctx, s, 1.0f / (float(hp.n_head_kv) * std::sqrt(float(hp.d_head))));
 }

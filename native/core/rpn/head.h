@@ -48,5 +48,9 @@ int rpn_head_width(const rpn_hparams & hp, rpn_head_kind kind);
 // What to keep, from the image's states [n_embd, n_img]. pos_img: positions of the image's tokens, for a head with rope.
 rpn_image rpn_head_prepare(const rpn_pass & p, const rpn_head_weights & w, rpn_head_kind kind, ggml_tensor * x_img, ggml_tensor * pos_img);
 
-// logits [n_img] from that and the query's state [n_embd, 1]
+// logits [n_img, n] from that and the states [n_embd, n] of queries; the kernel kind takes one query
 ggml_tensor * rpn_head_score(const rpn_pass & p, const rpn_head_weights & w, const rpn_image & image, ggml_tensor * x_query, ggml_tensor * pos_query);
+
+// Logits [n_img] of a cell's being a sink: the first head of the prompt's first token, whose state is x_first [n_embd, 1], against the keys of
+// all heads, which the image must have.
+ggml_tensor * rpn_head_sink(const rpn_pass & p, const rpn_head_weights & w, const rpn_image & image, ggml_tensor * x_first, ggml_tensor * pos_first);

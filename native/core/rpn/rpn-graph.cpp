@@ -4,6 +4,7 @@
 
 #include "error.h"
 
+#include <algorithm>
 #include <numeric>
 
 namespace {
@@ -19,7 +20,8 @@ struct rpn_graph {
     const rpn_positions pos; // of the new tokens
     ggml_tensor * pos_img = nullptr;
     ggml_tensor * pos_query = nullptr;
-    int img_start = 0, n_img = 0, i_query = 0;
+    ggml_tensor * pos_first = nullptr;
+    int img_start = 0, n_img = 0, i_query = 0, n_query = 0;
 
     rpn_graph(rpn_net * net, int n_past, int n, const rpn_positions & given)
         : net(net)
@@ -43,13 +45,13 @@ struct rpn_graph {
 
     ggml_tensor * rows(ggml_tensor * x, int first, int n) { return ggml_view_2d(ctx.get(), x, x->ne[0], n, x->nb[1], size_t(first) * x->nb[1]); }
 
-    // the full layers over the new tokens; `past` stands before them, and `keep` takes their keys and values
-    ggml_tensor * layers(const rpn_hidden & hidden, const rpn_state * past, rpn_state * keep) {
+    // whole blocks over the new tokens; `past` stands before them, and `keep` takes their keys and values
+    ggml_tensor * layers(const std::vector<rpn_block_weights> & blocks, const rpn_hidden & hidden, const rpn_state * past, rpn_state * keep) {
         pass.pos = rpn_pos_input(pass, pass.n);
         pass.mask = rpn_mask_input(pass);
         ggml_tensor * x = rows(hidden.x, 0, pass.n);
-        for (size_t il = 0; il < net->blocks.size(); il++) {
-            x = rpn_block(pass, net->blocks[il], x, [&](ggml_tensor *& k, ggml_tensor *& v) {
+        for (size_t il = 0; il < blocks.size(); il++) {
+            x = rpn_block(pass, blocks[il], x, [&](ggml_tensor *& k, ggml_tensor *& v) {
                 if (keep) {
                     ggml_build_forward_expand(gf, ggml_cpy(ctx.get(), k, keep->k[il]));
                     ggml_build_forward_expand(gf, ggml_cpy(ctx.get(), v, keep->v[il]));
@@ -72,17 +74,37 @@ struct rpn_graph {
         return rpn_head_prepare(pass, net->head, kind, rows(x, start, n), pos_img);
     }
 
-    std::vector<float> score(ggml_tensor * x, const rpn_image & image, int query) {
+    // logits [n_img * n] of the queries first..first+n-1
+    ggml_tensor * score(ggml_tensor * x, const rpn_image & image, int first, int n) {
         if (net->hp.head_rope) {
-            i_query = query;
-            pos_query = rpn_pos_input(pass, 1);
+            i_query = first;
+            n_query = n;
+            pos_query = rpn_pos_input(pass, n);
         }
-        ggml_tensor * s = rpn_head_score(pass, net->head, image, rows(x, query, 1), pos_query);
-        ggml_set_output(s);
-        ggml_build_forward_expand(gf, s);
+        return rpn_head_score(pass, net->head, image, rows(x, first, n), pos_query);
+    }
+
+    // of a graph over a whole prefix
+    ggml_tensor * sink(ggml_tensor * x, const rpn_image & image) {
+        pos_first = rpn_pos_input(pass, 1);
+        return output(rpn_head_sink(pass, net->head, image, rows(x, 0, 1), pos_first));
+    }
+
+    ggml_tensor * output(ggml_tensor * t) {
+        ggml_set_output(t);
+        ggml_build_forward_expand(gf, t);
+        return t;
+    }
+
+    std::vector<float> run(ggml_tensor * t) {
+        output(t);
         compute();
-        std::vector<float> out(ggml_nelements(s));
-        ggml_backend_tensor_get(s, out.data(), 0, out.size() * sizeof(float));
+        return values(t);
+    }
+
+    static std::vector<float> values(const ggml_tensor * t) {
+        std::vector<float> out(ggml_nelements(t));
+        ggml_backend_tensor_get(t, out.data(), 0, out.size() * sizeof(float));
         return out;
     }
 
@@ -94,7 +116,8 @@ struct rpn_graph {
         }
         rpn_pos_fill(net->hp, pass.pos, pos, pass.n, 0, pass.n);
         rpn_pos_fill(net->hp, pos_img, pos, pass.n, img_start, n_img);
-        rpn_pos_fill(net->hp, pos_query, pos, pass.n, i_query, 1);
+        rpn_pos_fill(net->hp, pos_query, pos, pass.n, i_query, n_query);
+        rpn_pos_fill(net->hp, pos_first, pos, pass.n, 0, 1);
         rpn_mask_fill(pass);
         if (ggml_backend_sched_graph_compute(sched, gf) != GGML_STATUS_SUCCESS) {
             throw sd_error("INTERNAL", "The region proposal network's graph failed");
@@ -128,10 +151,9 @@ void check_query(int n, int i_query) {
     }
 }
 
-// a state without values yet; `full`: of the full layers too
-rpn_state new_state(rpn_net * net, int n, int n_img, rpn_head_kind kind, bool full) {
+// a state without values yet: keys and values of that many layers, and the data of an image where there is one
+rpn_state new_state(rpn_net * net, int n, size_t n_layers, int n_img, rpn_head_kind kind) {
     const rpn_hparams & hp = net->hp;
-    const size_t n_layers = full ? net->blocks.size() : 0;
     rpn_state s;
     s.n_past = n;
     s.image.kind = kind;
@@ -140,8 +162,10 @@ rpn_state new_state(rpn_net * net, int n, int n_img, rpn_head_kind kind, bool fu
         s.k.push_back(ggml_new_tensor_2d(s.ctx.get(), GGML_TYPE_F32, hp.n_kv(), n));
         s.v.push_back(ggml_new_tensor_2d(s.ctx.get(), GGML_TYPE_F32, hp.n_kv(), n));
     }
-    s.image.rows = ggml_new_tensor_2d(s.ctx.get(), GGML_TYPE_F32, rpn_head_width(hp, kind), n_img);
-    if (kind == RPN_HEAD_FUSED) {
+    if (n_img > 0) {
+        s.image.rows = ggml_new_tensor_2d(s.ctx.get(), GGML_TYPE_F32, rpn_head_width(hp, kind), n_img);
+    }
+    if (n_img > 0 && kind == RPN_HEAD_FUSED) {
         s.image.scale = ggml_new_tensor_1d(s.ctx.get(), GGML_TYPE_F32, n_img);
     }
     s.buf = rpn_place(net->dev, s.ctx.get(), "the region proposal network's state of an image");
@@ -151,16 +175,32 @@ rpn_state new_state(rpn_net * net, int n, int n_img, rpn_head_kind kind, bool fu
 void keep_image(
     rpn_net * net, const rpn_hidden & hidden, int img_start, int n_img, rpn_state & state, const rpn_positions & pos, rpn_head_kind head, bool full) {
     check_image(hidden.n, img_start, n_img);
-    rpn_state fresh = new_state(net, hidden.n, n_img, choose(net, head), full);
+    rpn_state fresh = new_state(net, hidden.n, full ? net->blocks.size() : 0, n_img, choose(net, head));
     rpn_graph g(net, 0, hidden.n, pos);
-    ggml_tensor * x = full ? g.layers(hidden, nullptr, &fresh) : hidden.x;
+    ggml_tensor * x = full ? g.layers(net->blocks, hidden, nullptr, &fresh) : hidden.x;
     const rpn_image image = g.prepare(x, fresh.image.kind, img_start, n_img);
     ggml_build_forward_expand(g.gf, ggml_cpy(g.ctx.get(), image.rows, fresh.image.rows));
     if (image.scale) {
         ggml_build_forward_expand(g.gf, ggml_cpy(g.ctx.get(), image.scale, fresh.image.scale));
     }
+    const ggml_tensor * sink = full && net->hp.finds_sinks() ? g.sink(x, image) : nullptr;
     g.compute();
+    if (sink) {
+        fresh.sink = rpn_graph::values(sink);
+    }
     state = std::move(fresh);
+}
+
+void check_question(const rpn_hidden & hidden) {
+    if (hidden.n < 1) {
+        throw sd_error("INVALID_ARGUMENT", "Expected a question of at least one token");
+    }
+}
+
+void check_gate(const rpn_net * net) {
+    if (net->gate_blocks.empty()) {
+        throw sd_error("INVALID_ARGUMENT", "This region proposal network has no gate");
+    }
 }
 
 } // namespace
@@ -173,18 +213,49 @@ void rpn_head_image(rpn_net * net, const rpn_hidden & states, int img_start, int
     keep_image(net, states, img_start, n_img, state, pos, head, false);
 }
 
-std::vector<float> rpn_query(rpn_net * net, const rpn_state & state, const rpn_hidden & hidden, const rpn_positions & pos) {
-    if (hidden.n < 1) {
-        throw sd_error("INVALID_ARGUMENT", "Expected a question of at least one token");
-    }
+std::vector<float> rpn_query(rpn_net * net, const rpn_state & state, const rpn_hidden & hidden, const rpn_positions & pos, std::vector<float> * most) {
+    check_question(hidden);
     rpn_graph g(net, state.n_past, hidden.n, pos);
-    return g.score(g.layers(hidden, &state, nullptr), state.image, hidden.n - 1);
+    ggml_tensor * x = g.layers(net->blocks, hidden, &state, nullptr);
+    if (!most) {
+        return g.run(g.score(x, state.image, hidden.n - 1, 1));
+    }
+    if (state.image.kind == RPN_HEAD_KERNEL) {
+        throw sd_error("INVALID_ARGUMENT", "Expected another head than the kernel for the logits of all tokens");
+    }
+    const std::vector<float> all = g.run(g.score(x, state.image, 0, hidden.n)); // token by token
+    const size_t n_img = all.size() / hidden.n;
+    most->assign(all.begin(), all.begin() + n_img);
+    for (size_t i = n_img; i < all.size(); i++) {
+        float & greatest = (*most)[i % n_img];
+        greatest = std::max(greatest, all[i]);
+    }
+    return std::vector<float>(all.end() - n_img, all.end());
+}
+
+void rpn_gate_prefix(rpn_net * net, const rpn_hidden & hidden, rpn_state & state, const rpn_positions & pos) {
+    check_gate(net);
+    rpn_state fresh = new_state(net, hidden.n, net->gate_blocks.size(), 0, RPN_HEAD_KEYS);
+    rpn_graph g(net, 0, hidden.n, pos);
+    g.layers(net->gate_blocks, hidden, nullptr, &fresh);
+    g.compute();
+    state = std::move(fresh);
+}
+
+float rpn_gate_score(rpn_net * net, const rpn_state & state, const rpn_hidden & hidden, const rpn_positions & pos) {
+    check_gate(net);
+    check_question(hidden);
+    rpn_graph g(net, state.n_past, hidden.n, pos);
+    ggml_tensor * x = g.layers(net->gate_blocks, hidden, &state, nullptr);
+    ggml_tensor * last = g.rows(x, hidden.n - 1, 1);
+    ggml_tensor * logit = ggml_add(g.ctx.get(), ggml_sum_rows(g.ctx.get(), ggml_mul(g.ctx.get(), last, net->gate_weight)), net->gate_bias);
+    return g.run(ggml_sigmoid(g.ctx.get(), logit))[0];
 }
 
 std::vector<float> rpn_head_map(rpn_net * net, const rpn_state & state, const rpn_hidden & states, int i_query, const rpn_positions & pos) {
     check_query(states.n, i_query);
     rpn_graph g(net, 0, states.n, pos);
-    return g.score(states.x, state.image, i_query);
+    return g.run(g.score(states.x, state.image, i_query, 1));
 }
 
 std::vector<float> rpn_score(rpn_net * net, const rpn_hidden & hidden, int img_start, int n_img, int i_query, const rpn_positions & pos, rpn_head_kind head) {
@@ -192,6 +263,6 @@ std::vector<float> rpn_score(rpn_net * net, const rpn_hidden & hidden, int img_s
     check_query(hidden.n, i_query);
     const rpn_head_kind kind = choose(net, head);
     rpn_graph g(net, 0, hidden.n, pos);
-    ggml_tensor * x = g.layers(hidden, nullptr, nullptr);
-    return g.score(x, g.prepare(x, kind, img_start, n_img), i_query);
+    ggml_tensor * x = g.layers(net->blocks, hidden, nullptr, nullptr);
+    return g.run(g.score(x, g.prepare(x, kind, img_start, n_img), i_query, 1));
 }

@@ -45,6 +45,8 @@ struct rpn_hparams {
     int n_gate_block = 0;     // 0: there is none
     float gate_threshold = 0; // score from which on there is a second look; 0: the gate is off unless asked for
 
+    // Q-Zoom for Qwen3-VL: cells whose keys the first token of the prompt attends to are sinks, whatever is asked
+    bool finds_sinks() const { return kind == "qzoom" && qk_norm; }
     bool rope_by_sections() const { return rope_sections[0] + rope_sections[1] + rope_sections[2] > 0; }
     int n_pos_rows() const { return rope_by_sections() ? 3 : 1; }
     int n_kv() const { return d_head * n_head_kv; } // width of keys and values
@@ -82,6 +84,7 @@ struct rpn_image {
 struct rpn_state {
     std::vector<ggml_tensor *> k, v; // per full layer, f32 [n_kv, n_past]
     rpn_image image;
+    std::vector<float> sink; // [n_img], of a network that finds sinks without a question: logit of each cell's being one; else empty
     int n_past = 0;
 
     ggml_context_ptr ctx;
@@ -123,8 +126,15 @@ void rpn_hidden_get(const rpn_hidden & hidden, float * data); // [n * n_embd]
 void rpn_prefix(
     rpn_net * net, const rpn_hidden & hidden, int img_start, int n_img, rpn_state & state, const rpn_positions & pos = {}, rpn_head_kind head = RPN_HEAD_BEST);
 
-// question: `hidden` holds the tokens after the prefix, the last one is the query; returns n_img logits
-std::vector<float> rpn_query(rpn_net * net, const rpn_state & state, const rpn_hidden & hidden, const rpn_positions & pos = {});
+// question: `hidden` holds the tokens after the prefix, the last one is the query; returns n_img logits. `most`: for each cell the greatest
+// logit that any of these tokens has for it, as the query.
+std::vector<float> rpn_query(
+    rpn_net * net, const rpn_state & state, const rpn_hidden & hidden, const rpn_positions & pos = {}, std::vector<float> * most = nullptr);
+
+// The gate, of a network that has one: its blocks over a prefix, whose keys and values are kept, and the score of a question after it,
+// 0..1 (spec of Q-Zoom: below a threshold a second look is not worth it).
+void rpn_gate_prefix(rpn_net * net, const rpn_hidden & hidden, rpn_state & state, const rpn_positions & pos = {});
+float rpn_gate_score(rpn_net * net, const rpn_state & state, const rpn_hidden & hidden, const rpn_positions & pos = {});
 
 // whole prompt at once, any query token; returns n_img logits
 std::vector<float> rpn_score(

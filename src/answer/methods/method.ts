@@ -1,7 +1,8 @@
-import type { Region, ScoredBox } from "../../base/types.js";
+import type { Gate, Region, ScoredBox } from "../../base/types.js";
 import type { Engine } from "../../engine/engine.js";
 import type { OpenedPicture } from "../../engine/opened-picture.js";
 import type { NativeTimings } from "../../native/binding.js";
+import type { GridBox } from "../../roi/components.js";
 
 /** One question about an opened picture. */
 export interface Asked {
@@ -13,6 +14,10 @@ export interface Asked {
   threshold: number | undefined;
   /** tokens of the context to be kept free for a second look */
   reserve: number;
+  /** the least score of the network's gate with which the network is asked; null: the gate is not */
+  gate: number | null;
+  /** whether an answer follows, with a second look at the region */
+  forAnswer: boolean;
   signal?: AbortSignal;
 }
 
@@ -23,8 +28,14 @@ export interface Proposed {
   /** what passed the threshold, in pixels of the picture */
   boxes: ScoredBox[];
   region: Region;
+  /** where it lies in the map; null where there is none, or where the method does not say it */
+  cells: GridBox | null;
+  /** the picture's cells that a second look leaves in the prompt, ascending; null: all */
+  pruned: Int32Array | null;
   /** the likeliest place, for those who look anyway */
-  likeliest: () => Region;
+  likeliest: () => { region: Region; cells: GridBox | null };
+  /** null where there is none, or it was not asked */
+  gate: Gate | null;
   timings: NativeTimings;
   /** what keeping the picture's session costs now; 0 where the method does not change it */
   bytes: number;

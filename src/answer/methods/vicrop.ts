@@ -21,10 +21,10 @@ const GENERIC = "Write a general description of the image.";
 const LEAST = 2 ** -126;
 
 /** The authors' for LLaVA-1.5 7B: layer 14 of 32, the input size of 336 pixels, the wish for a single word or phrase. */
-export function vicropOptions({ info, layout }: Engine): VicropOptions {
+export function vicropOptions({ info }: Engine): VicropOptions {
   return {
     layer: Math.round((14 / 32) * info.layers),
-    inputSize: Math.max(layout.pixels.width, layout.pixels.height),
+    inputSize: Math.max(info.vision.view.width, info.vision.view.height),
     suffix: "\nAnswer the question using a single word or phrase.",
   };
 }
@@ -56,7 +56,7 @@ export async function relativeAttention(
   return {
     map,
     ...vicropWindow(map, viewOfPicture(picture.layout, picture.source), inputSize),
-    tokens: engine.promptTokens(prompt) + engine.promptTokens(describe),
+    tokens: 2 * picture.session.tokens + prompt.length + describe.length,
     timings: sum(own.timings, generic.timings),
   };
 }
@@ -89,5 +89,6 @@ function sum(a: NativeTimings, b: NativeTimings): NativeTimings {
 export async function proposeByVicrop(engine: Engine, { picture, question, signal }: Asked): Promise<Proposed> {
   const { crop, share, map, timings } = await relativeAttention(engine, picture, question, vicropOptions(engine), signal);
   const region = { kind: "crop" as const, crop, keep: null };
-  return { map: relativeToMaximum(map), boxes: [{ ...crop, score: share }], region, likeliest: () => region, timings, bytes: 0, reused: 0 };
+  const boxes = [{ ...crop, score: share }];
+  return { map: relativeToMaximum(map), boxes, region, cells: null, pruned: null, likeliest: () => ({ region, cells: null }), gate: null, timings, bytes: 0, reused: 0 };
 }

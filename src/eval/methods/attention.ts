@@ -23,6 +23,6 @@ export class Attention implements Method {
     const spent = performance.now() - start;
     const map = { ...picture.layout.grid, data: relativeToMaximum(grounding) };
     const answer = await answerLookingAt(this.engine, asked, crop ? [crop] : [], map);
-    return withLook(answer, this.engine.promptTokens(prompt) + tokens, spent);
+    return withLook(answer, picture.session.tokens + prompt.length + tokens, spent);
   }
 }
