@@ -1,9 +1,9 @@
 // The language and vision side against PyTorch: projector features of both views of a picture, and next-token logits after
 // [USER: ][view 1][question] and [USER: ][view 1][view 2][question]. Fails without native/patches/0001 and 0002.
 
+#include "convert/safetensors.h"
 #include "demo-model.h"
 #include "generate.h"
-#include "convert/safetensors.h"
 #include "test.h"
 
 #include "nlohmann/json.hpp"

@@ -2,8 +2,8 @@
 // gradients, weights and maps are those of the references' own training (golden/train: Qwen2.5-VL and Qwen3-VL, small, random
 // weights), through an RPN file of the test's own.
 
-#include "rpn/rpn-file.h"
 #include "convert/safetensors.h"
+#include "rpn/rpn-file.h"
 #include "test.h"
 #include "train-data.h"
 

@@ -7,10 +7,10 @@
 //   other compilers: a driver of our own (fuzz-main.cpp) damages the files of a corpus at random
 
 #include "backend.h"
+#include "convert/safetensors.h"
 #include "error.h"
 #include "model.h"
 #include "rpn/rpn.h"
-#include "convert/safetensors.h"
 #include "vision.h"
 
 #include <cstdint>
