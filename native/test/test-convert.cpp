@@ -148,6 +148,7 @@ static void check_types() {
     const expected all[] = {
         { "f32", 0, GGML_TYPE_F32, GGML_TYPE_F32, GGML_TYPE_F32, 0 },
         { "f16", 1, GGML_TYPE_F16, GGML_TYPE_F16, GGML_TYPE_F16, 0 },
+        { "bf16", 32, GGML_TYPE_BF16, GGML_TYPE_BF16, GGML_TYPE_BF16, 0 },
         { "q8_0", 7, GGML_TYPE_Q8_0, GGML_TYPE_F16, GGML_TYPE_Q8_0, 2 },
         { "q4_k", 14, GGML_TYPE_Q8_0, GGML_TYPE_F16, GGML_TYPE_Q4_K, 16 },
     };
@@ -161,7 +162,7 @@ static void check_types() {
             gguf_file f;
             gguf_file_open(f, p.out, "RPN", "RPN_INVALID");
             CHECK(f.u32("general.file_type") == e.file_type);
-            CHECK(f.has("general.quantization_version") == (e.file_type > 1));
+            CHECK(f.has("general.quantization_version") == bool(ggml_is_quantized(e.w256)));
             for (int64_t i = 0; i < gguf_get_n_tensors(f.ctx); i++) {
                 const std::string name = gguf_get_tensor_name(f.ctx, i);
                 const bool norm = name.find("norm") != std::string::npos, down = name.find("ffn_down") != std::string::npos;

@@ -239,6 +239,8 @@ test("thresholds, gate and positions of the config go into the RPN file", async 
     expect([keys["sdrpn.gate_block_count"], keys["sdrpn.gate_threshold"]]).toEqual([3, undefined]);
   }
   await expect(rpn("sdrpn-qwen2.5", (c) => Object.assign(c, { enable_high_res: true }))).rejects.toMatchObject({ code: "CHECKPOINT_INVALID", message: expect.stringContaining("holds no high_res_layers") });
+  await expect(rpn("sdrpn-qwen2.5", (c) => Object.assign(c, { roi_multi_head: false }))).rejects.toMatchObject({ code: "CHECKPOINT_INVALID", message: expect.stringContaining("false for roi_multi_head: only true") });
+  await rpn("qzoom-qwen2.5", (c) => Object.assign(c, { roi_multi_head: false })); // which Q-Zoom does not look at
   await expect(rpn("qzoom-qwen2.5", (c) => Object.assign(c, { high_res_K: 2 }))).rejects.toMatchObject({ code: "CHECKPOINT_INVALID", message: expect.stringContaining("2 for high_res_K: expected 3") });
 });
 

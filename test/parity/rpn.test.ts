@@ -16,7 +16,7 @@ interface Case {
   tokens: number;
 }
 
-async function score(name: string, type: "f32" | "f16" | "q8_0" | "q4_k"): Promise<number> {
+async function score(name: string, type: "f32" | "f16" | "bf16" | "q8_0" | "q4_k"): Promise<number> {
   const out = join(directory, `${name}-${type}.gguf`);
   await convertCheckpoint({ checkpoint: join(GOLDEN, name), out, type });
   const { imageStart, imageTokens, queryIndex, tokens } = JSON.parse(readFileSync(join(GOLDEN, name, "case.json"), "utf8")) as Case;
@@ -31,6 +31,7 @@ test.each([
   ["llava-f32", "f32", 1e-4],
   ["llava-bf16", "f32", 5e-3],
   ["llava-bf16", "f16", 5e-3],
+  ["llava-bf16", "bf16", 5e-3],
   ["llava-bf16", "q8_0", 3e-2],
 ] as const)("%s as %s is within %d", async (name, type, limit) => {
   expect(await score(name, type)).toBeLessThanOrEqual(limit);

@@ -136,6 +136,7 @@ void convert_config_method(convert_config & c, const std::map<std::string, safet
     hp.image_tokens_max = 576;
     hp.threshold = r.number_or("roi_conf_thresh", 0.1f, -1, 1);
     if (!qzoom) {
+        r.expect("roi_multi_head", true); // which Q-Zoom does not look at
         return;
     }
     hp.roi_positions_aligned = r.flag_or("reuse_src_pos", false);
