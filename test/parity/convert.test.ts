@@ -244,6 +244,28 @@ test("thresholds, gate and positions of the config go into the RPN file", async 
   await expect(rpn("qzoom-qwen2.5", (c) => Object.assign(c, { high_res_K: 2 }))).rejects.toMatchObject({ code: "CHECKPOINT_INVALID", message: expect.stringContaining("2 for high_res_K: expected 3") });
 });
 
+test("a gate, Q-Zoom's options, or nothing of SD-RPN's make it Q-Zoom", async () => {
+  const options = ["enable_high_res", "high_res_thresh", "reuse_src_pos"];
+  const kind = async (name: string, change: (tensors: Tensors, config: Config) => void): Promise<unknown> => {
+    const folder = checkpoint(name, (tensors, config) => {
+      for (const key of options) delete config[key];
+      change(tensors, config);
+    });
+    const out = join(directory, `kind-${made++}.gguf`);
+    await convertCheckpoint({ checkpoint: folder, out });
+    return keysOf(out)["sdrpn.kind"];
+  };
+  const norm = (tensors: Tensors): unknown => tensors.set("model.twig_norm.weight", { ...tensors.get("model.norm.weight")! });
+  const without = (tensors: Tensors, what: RegExp): void => [...tensors.keys()].filter((name) => what.test(name)).forEach((name) => tensors.delete(name));
+  expect(await kind("sdrpn-qwen2.5", () => {})).toBe("sdrpn-qwen");
+  expect(await kind("qzoom-qwen2.5", norm)).toBe("qzoom");
+  expect(await kind("sdrpn-qwen2.5", (tensors) => without(tensors, /twig_(norm|head)/))).toBe("qzoom");
+  for (const key of options) {
+    expect(await kind("sdrpn-qwen2.5", (_tensors, config) => void (config[key] = key === "high_res_thresh" ? 0.1 : false))).toBe("qzoom");
+  }
+  expect(await kind("qzoom-qwen2.5", (tensors) => without(tensors, /high_res_/))).toBe("qzoom");
+});
+
 test("--only rpn takes a folder or a file; a file's name alone means the RPN", async () => {
   const golden = join(GOLDEN, "qzoom-qwen3");
   const folder = join(directory, "only");
