@@ -20,6 +20,7 @@
 #endif
 
 namespace fs = std::filesystem;
+using json = nlohmann::json;
 
 static sd_convert_params whole(const std::string & checkpoint, const std::string & type = "f32") {
     sd_convert_params p;
@@ -171,6 +172,58 @@ static void check_fails(const sd_convert_params & p, const std::string & code, c
     }
 }
 
+static void check_configs() {
+    test_qwen_sizes s;
+    s.n_layer = 2;
+    const std::string dir = test_qwen_checkpoint("convert-config", s, true);
+    const json good = test_qwen_config(s);
+    const auto bad = [&](const char * pointer, const json & value, const std::string & says) {
+        json j = good;
+        j[json::json_pointer(pointer)] = value;
+        test_write(dir + "/config.json", j.dump());
+        check_fails(whole(dir, "q8_0"), "CHECKPOINT_INVALID", says);
+    };
+    test_write(dir + "/config.json", good.dump());
+    convert(whole(dir, "q8_0"));
+    bad("/rope_scaling", nullptr, "lacks the key rope_scaling");
+    bad("/rope_scaling", json::array(), "an array for rope_scaling: expected an object with mrope_section");
+    bad("/rope_scaling/type", "yarn", "\"yarn\" for type: expected \"default\" or \"mrope\"");
+    bad("/rope_scaling/mrope_section", { 16, 16 }, "an array for mrope_section: expected three positive integers that are 32 together");
+    bad("/rope_scaling/mrope_section", { 0, 16, 16 }, "three positive integers that are 32 together");
+    bad("/rope_scaling/mrope_section", { 16, "8", 8 }, "\"8\" in mrope_section");
+    bad("/use_sliding_window", true, "true for use_sliding_window: only false is supported");
+    bad("/text_config", 3, "3 for text_config: expected an object");
+    bad("/num_hidden_layers", 513, "513 for num_hidden_layers: expected an integer between 1 and 512");
+    bad("/num_hidden_layers", 3, "lacks model.layers.2.input_layernorm.weight");
+    bad("/vocab_size", 640, "with shape [512, 256]: expected [640, 256]");
+    bad("/vocab_size", 300, "with shape [512, 256]: expected [300, 256]");
+    bad("/vision_config", nullptr, "lacks the object vision_config");
+    bad("/vision_config", 5, "lacks the object vision_config");
+    bad("/vision_config/window_size", 56, "56 for window_size: only 112 is supported");
+    bad("/vision_config/temporal_patch_size", 1, "1 for temporal_patch_size: only 2 is supported");
+    bad("/vision_config/spatial_merge_size", 3, "3 for spatial_merge_size: only 2 is supported");
+    bad("/vision_config/hidden_act", "gelu", "\"gelu\" for hidden_act: only \"silu\" is supported");
+    bad("/vision_config/num_heads", 3, "3 for num_heads: expected heads that divide a width of 64");
+    bad("/vision_config/out_hidden_size", 128, "128 for out_hidden_size: expected 256");
+    bad("/vision_config/fullatt_block_indexes", { 0 }, "layers at equal distances");
+    bad("/vision_config/fullatt_block_indexes", json::array(), "layers at equal distances");
+    bad("/vision_config/depth", 3, "lacks visual.blocks.2.norm1.weight");
+    bad("/vision_config/patch_size", 16, "visual.patch_embed.proj.weight with shape [64, 3, 2, 14, 14]: expected [64, 3, 2, 16, 16]");
+    bad("/vision_config/intermediate_size", -1, "-1 for intermediate_size: expected an integer");
+    // deeper than the stack is
+    const std::string deep = std::string(200000, '[') + std::string(200000, ']');
+    for (const char * key : { "hidden_act", "rope_scaling", "_name_or_path", "eos_token_id", "vision_config", "text_config", "twig_K", "roi_loss" }) {
+        json without = good;
+        without.erase(key);
+        test_write(dir + "/config.json", "{\"" + std::string(key) + "\": " + deep + ", " + without.dump().substr(1));
+        try {
+            convert(whole(dir, "q8_0"));
+        } catch (const sd_error & e) {
+            CHECK(e.code == "CHECKPOINT_INVALID");
+        }
+    }
+}
+
 static void check_failures() {
     const std::string golden = test_fixture("golden/qwen/qzoom-qwen3");
     sd_convert_params p = whole(golden);
@@ -262,6 +315,7 @@ int main() {
             }
         }
         check_quantizer();
+        check_configs();
         check_failures();
     });
 }
