@@ -155,6 +155,14 @@ std::vector<sd_view> read_views(const Napi::Value & v) {
     return views;
 }
 
+sd_turn_params read_turn(const Napi::Value & v) {
+    Napi::Object o = args::object(v, "turn");
+    sd_turn_params p;
+    p.keep = args::boolean(o.Get("keep"), "keep");
+    p.reuse = args::boolean(o.Get("reuse"), "reuse");
+    return p;
+}
+
 static sd_generate_params read_params(const Napi::Value & v) {
     Napi::Object o = args::object(v, "params");
     sd_generate_params p;
@@ -167,6 +175,7 @@ static sd_generate_params read_params(const Napi::Value & v) {
     p.grammar = args::string(o.Get("grammar"), "grammar");
     p.logprobs = args::boolean(o.Get("logprobs"), "logprobs");
     p.n_top = args::integer(o.Get("topLogprobs"), "topLogprobs", 0);
+    p.turn = read_turn(o.Get("turn"));
     args::for_each(o.Get("stop"), "stop", [&](const Napi::Value & word) {
         p.stop.push_back(args::string(word, "stop"));
         if (p.stop.back().empty()) {
@@ -176,7 +185,7 @@ static sd_generate_params read_params(const Napi::Value & v) {
     return p;
 }
 
-// answer(session, tokens, views, params, onText?) -> { text, finish, usage, timings, logprobs }
+// answer(session, tokens, views, params, onText?) -> { text, finish, usage, timings, logprobs }; params are those of NativeGenerateParams (src/native/binding.ts)
 Napi::Value model_wrap::answer(const Napi::CallbackInfo & info) {
     const int id = args::integer(info[0], "session");
     const sd_generate_params params = read_params(info[3]);
@@ -184,7 +193,7 @@ Napi::Value model_wrap::answer(const Napi::CallbackInfo & info) {
     struct out_t {
         std::string text;
         sd_finish finish = SD_FINISH_NONE;
-        int prompt = 0, roi = 0, reused = 0, completion = 0;
+        int prompt = 0, roi = 0, reused = 0, earlier = 0, completion = 0;
         size_t bytes = 0;
         sd_timings t;
         std::vector<named_logprobs> logprobs;
@@ -209,6 +218,7 @@ Napi::Value model_wrap::answer(const Napi::CallbackInfo & info) {
         out->prompt = a.n_prompt;
         out->roi = a.n_roi;
         out->reused = a.n_reused;
+        out->earlier = a.n_earlier;
         out->completion = int(a.tokens.size());
         out->t = a.timings;
         out->logprobs = name_logprobs(a);
@@ -233,6 +243,7 @@ Napi::Value model_wrap::answer(const Napi::CallbackInfo & info) {
         o.Set("promptTokens", out->prompt);
         o.Set("roiTokens", out->roi);
         o.Set("reusedTokens", out->reused);
+        o.Set("earlierTokens", out->earlier);
         o.Set("completionTokens", out->completion);
         o.Set("bytes", double(out->bytes));
         o.Set("timings", timings_object(env, out->t));

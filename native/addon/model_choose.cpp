@@ -29,7 +29,8 @@ Napi::Value model_wrap::tokenize_answers(const Napi::CallbackInfo & info) {
     });
 }
 
-// choose(session, tokens, views, choices) -> { logprobs, promptTokens, roiTokens, reusedTokens, bytes, timings }; choices are tokens
+// choose(session, tokens, views, choices, turn) -> { logprobs, promptTokens, roiTokens, reusedTokens, earlierTokens, bytes, timings }; choices
+// are tokens
 Napi::Value model_wrap::choose(const Napi::CallbackInfo & info) {
     struct out_t {
         sd_choices is;
@@ -37,14 +38,15 @@ Napi::Value model_wrap::choose(const Napi::CallbackInfo & info) {
     };
     std::vector<std::vector<llama_token>> choices;
     args::for_each(info[3], "choices", [&](const Napi::Value & tokens) { choices.push_back(args::int32s(tokens, "tokens")); });
-    auto run = [id = args::integer(info[0], "session"), tokens = args::int32s(info[1], "tokens"), views = read_views(info[2]), choices = std::move(choices)](
+    auto run = [id = args::integer(info[0], "session"), tokens = args::int32s(info[1], "tokens"), views = read_views(info[2]), choices = std::move(choices),
+                   turn = read_turn(info[4])](
                    core & c, worker_job &) mutable {
         sd_session & s = c.session(id);
         for (const auto & choice : choices) {
             c.checked(choice);
         }
         out_t out;
-        out.is = sd_choose(s, c.checked(tokens), views, choices);
+        out.is = sd_choose(s, c.checked(tokens), views, choices, turn);
         out.bytes = s.bytes();
         return out;
     };
@@ -54,6 +56,7 @@ Napi::Value model_wrap::choose(const Napi::CallbackInfo & info) {
         o.Set("promptTokens", out.is.n_prompt);
         o.Set("roiTokens", out.is.n_roi);
         o.Set("reusedTokens", out.is.n_reused);
+        o.Set("earlierTokens", out.is.n_earlier);
         o.Set("bytes", double(out.bytes));
         o.Set("timings", timings_object(env, out.is.timings));
         return o;

@@ -59,3 +59,6 @@ inline Napi::Object timings_object(Napi::Env env, const sd_timings & t) {
 // picture that a second look is aligned with, null for none
 sd_view read_view(const Napi::Value & v);
 std::vector<sd_view> read_views(const Napi::Value & v);
+
+// { keep, reuse }
+sd_turn_params read_turn(const Napi::Value & v);

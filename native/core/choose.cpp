@@ -76,7 +76,7 @@ void decode(sd_cells & c, std::vector<step> & steps, size_t first, size_t n, std
 } // namespace
 
 sd_choices sd_choose(sd_session & session, const std::vector<llama_token> & question, const std::vector<sd_view> & views,
-    const std::vector<std::vector<llama_token>> & choices) {
+    const std::vector<std::vector<llama_token>> & choices, sd_turn_params turn) {
     size_t longest = 0;
     for (const auto & tokens : choices) {
         if (tokens.empty()) {
@@ -86,6 +86,7 @@ sd_choices sd_choose(sd_session & session, const std::vector<llama_token> & ques
     }
     sd_cells & c = session.cells;
     sd_answer a(c);
+    a.params.turn = turn;
     sd_answer_prompt(a, session, question, views, longest);
     const int64_t start = ggml_time_us();
 
@@ -116,9 +117,11 @@ sd_choices sd_choose(sd_session & session, const std::vector<llama_token> & ques
             decode(c, steps, at, std::min(MAX_TOKENS, steps.size() - at), out.logprobs);
         }
     }
+    sd_answer_leave(a);
     out.n_prompt = a.n_prompt;
     out.n_roi = a.n_roi;
     out.n_reused = a.n_reused;
+    out.n_earlier = a.n_earlier;
     out.timings = a.timings;
     out.timings.generate += double(ggml_time_us() - start) / 1000.0;
     return out;

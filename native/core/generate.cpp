@@ -64,6 +64,17 @@ static std::vector<float> encode_looks(sd_answer & a, const std::vector<sd_view>
     return embd;
 }
 
+// the rest of a question, behind the n tokens that the last turn left
+static void go_on_from_turn(sd_answer & a, sd_session & s, const std::vector<llama_token> & question, size_t n) {
+    const sd_family & family = *a.model.family;
+    const llama_pos next = s.turn->first + llama_pos(n) * family.pos_step;
+    a.n_earlier = s.turn->n_before + int(n);
+    sd_session_forget_question(s);
+    sd_seq_scope work(a.cells, sd_turn_take(*s.turn, n));
+    sd_decode(a.cells, work.seq, sd_layout_tokens(family, { question.begin() + n, question.end() }, next), nullptr, true);
+    a.seq = work.keep();
+}
+
 void sd_answer_prompt(sd_answer & a, sd_session & s, const std::vector<llama_token> & question, const std::vector<sd_view> & views, size_t reserve) {
     sd_model & m = a.model;
     std::vector<sd_part> looks;
@@ -85,12 +96,18 @@ void sd_answer_prompt(sd_answer & a, sd_session & s, const std::vector<llama_tok
     a.n_prompt = int(n_prompt);
     a.n_reused = sd_session_prefix(s, SD_PREFIX_FULL, a.timings);
 
-    const std::vector<float> embd = encode_looks(a, views);
+    const size_t n_earlier = a.params.turn.reuse && s.turn ? sd_turn_common(*s.turn, views, question) : 0;
+    std::vector<float> embd;
+    if (n_earlier == 0) {
+        embd = encode_looks(a, views);
+    }
     const int64_t start = ggml_time_us();
-    if (views.empty()) {
+    if (views.empty() && n_earlier == 0) {
         a.seq = sd_session_go_on(s, question);
     }
-    if (a.seq < 0) {
+    if (n_earlier > 0) {
+        go_on_from_turn(a, s, question, n_earlier);
+    } else if (a.seq < 0) {
         sd_session_forget_question(s); // its cells are free for the second look
         sd_seq_scope work(a.cells);
         sd_seq_share(a.cells, s.seq, work.seq);
@@ -99,7 +116,37 @@ void sd_answer_prompt(sd_answer & a, sd_session & s, const std::vector<llama_tok
     }
     a.n_cells = a.n_prompt;
     a.pos = layout.next;
+    if (a.params.turn.keep) {
+        const int n_question = int(question.size());
+        a.own = std::make_unique<sd_turn>(a.cells);
+        a.own->looks = views;
+        a.own->tokens.reserve(question.size() + size_t(std::min(a.params.max_tokens, m.info.context_size - a.n_prompt))); // leaving must not fail
+        a.own->tokens = question;
+        a.own->first = layout.next - n_question * m.family->pos_step;
+        a.own->n_before = layout.size() - n_question;
+        if (!s.turn) {
+            s.turn = std::make_shared<sd_turn>(a.cells);
+        }
+        a.turn = s.turn;
+    }
     a.timings.prefill += ms_since(start);
+}
+
+void sd_answer_leave(sd_answer & a) {
+    const auto turn = a.turn.lock();
+    if (turn && a.own) {
+        a.own->tokens.insert(a.own->tokens.end(), a.tokens.begin(), a.tokens.begin() + (a.n_cells - a.n_prompt));
+        sd_turn_forget(*turn);
+        turn->looks = std::move(a.own->looks);
+        turn->tokens = std::move(a.own->tokens);
+        turn->first = a.own->first;
+        turn->n_before = a.own->n_before;
+        turn->seq = a.seq;
+        a.own.reset();
+    } else {
+        sd_seq_release(a.cells, a.seq); // the cells are free for others while the result travels
+    }
+    a.seq = -1;
 }
 
 std::string sd_token_text(const llama_vocab * vocab, llama_token token, bool special) {
@@ -118,8 +165,7 @@ static void end(sd_answer & a) {
     if (!rest.empty() && a.on_text) {
         a.on_text(rest);
     }
-    sd_seq_release(a.cells, a.seq); // the cells are free for others while the result travels
-    a.seq = -1;
+    sd_answer_leave(a);
 }
 
 // The sampler's choice from the logits at index i of the last batch. Only where the grammar does not allow it are all tokens tried

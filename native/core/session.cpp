@@ -21,9 +21,11 @@ void sd_session_forget_question(sd_session & s) {
 }
 
 bool sd_session::give_spare() {
-    const bool spare = asked.seq >= 0;
-    sd_session_forget_question(*this);
-    return spare;
+    if (asked.seq >= 0) {
+        sd_session_forget_question(*this);
+        return true;
+    }
+    return turn && sd_turn_forget(*turn);
 }
 
 void sd_session::give_all() {
@@ -33,6 +35,7 @@ void sd_session::give_all() {
         sd_cells_leave(cells, this);
     }
     seq = -1;
+    turn.reset();
     level = SD_PREFIX_NONE;
     hidden.reset();
 }

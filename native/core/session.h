@@ -8,7 +8,7 @@
 // hidden states after layer K-1, which are kept as long as they may be needed. A question whose region was computed first is
 // completed in the same way when its answer needs no second look.
 
-#include "cells.h"
+#include "turn.h"
 
 enum sd_prefix_level {
     SD_PREFIX_NONE,
@@ -39,6 +39,7 @@ struct sd_session : sd_holder {
     std::unique_ptr<rpn_hidden> hidden; // of the prefix after layer K-1; null once level is FULL and these two are there
     bool answers_only = false;          // no regions are asked for: hidden states are not kept
     sd_asked asked;
+    std::shared_ptr<sd_turn> turn; // of a conversation: what its last answer left; goes with the prefix's cells
 
     explicit sd_session(sd_cells & cells) : cells(cells), model(cells.model) {}
     ~sd_session() override;
