@@ -39,8 +39,7 @@ Napi::Value model_wrap::choose(const Napi::CallbackInfo & info) {
     std::vector<std::vector<llama_token>> choices;
     args::for_each(info[3], "choices", [&](const Napi::Value & tokens) { choices.push_back(args::int32s(tokens, "tokens")); });
     auto run = [id = args::integer(info[0], "session"), tokens = args::int32s(info[1], "tokens"), views = read_views(info[2]), choices = std::move(choices),
-                   turn = read_turn(info[4])](
-                   core & c, worker_job &) mutable {
+                   turn = read_turn(info[4])](core & c, worker_job &) mutable {
         sd_session & s = c.session(id);
         for (const auto & choice : choices) {
             c.checked(choice);

@@ -47,7 +47,8 @@ static std::unique_ptr<sd_answer> answer(
 }
 
 // probabilities of the token behind the prompt
-static std::vector<float> next(sd_session & s, const tokens_t & question, sd_turn_params turn, const std::vector<sd_view> & looks, int & n_earlier, int & n_prompt) {
+static std::vector<float> next(
+    sd_session & s, const tokens_t & question, sd_turn_params turn, const std::vector<sd_view> & looks, int & n_earlier, int & n_prompt) {
     sd_answer a(s.cells);
     a.params.turn = turn;
     sd_answer_prompt(a, s, question, looks);
@@ -130,7 +131,8 @@ static void check_other_looks() {
     masked.masked = true;
     masked.keep = { 3, 4, 15, 16 };
     int n_earlier = -1, n_prompt = 0, ignored = 0;
-    for (const std::vector<sd_view> & looks : std::vector<std::vector<sd_view>>{ {}, { picture("2-crop") }, { masked }, { picture("1-crop"), picture("1-crop") } }) {
+    for (const std::vector<sd_view> & looks :
+        std::vector<std::vector<sd_view>>{ {}, { picture("2-crop") }, { masked }, { picture("1-crop"), picture("1-crop") } }) {
         answer(*s, q1, KEEP, { picture("1-crop") });
         const auto whole = next(*fresh, q2, {}, looks, ignored, n_prompt);
         CHECK_LE(max_diff(next(*s, q2, BOTH, looks, n_earlier, n_prompt), whole), 1e-4);
@@ -181,7 +183,7 @@ static void check_room() {
     auto a = open(m), b = open(m);
     const auto first = answer(*a, q1, KEEP, {}, 100);
     CHECK(a->turn->seq >= 0);
-    answer(*b, q1, KEEP, {}, 120); // 147 + 112 and 147 + 132 cells, of 512
+    answer(*b, q1, KEEP, {}, 120);                     // 147 + 112 and 147 + 132 cells, of 512
     CHECK(a->seq >= 0 && a->turn && a->turn->seq < 0); // it goes before any picture
     CHECK(b->turn->seq >= 0);
     const tokens_t q2 = conversation(*m.model, { FIRST, first->text.text, SECOND });
@@ -217,7 +219,8 @@ static void check_choices() {
     auto m = demo_load(true);
     const tokens_t q1 = conversation(*m.model, { FIRST });
     auto s = open(m), fresh = open(m);
-    const std::vector<tokens_t> choices = { sd_answer_tokens(m.model->tokenizer, " ASSISTANT:", "star"), sd_answer_tokens(m.model->tokenizer, " ASSISTANT:", "circle") };
+    const std::vector<tokens_t> choices = { sd_answer_tokens(m.model->tokenizer, " ASSISTANT:", "star"),
+        sd_answer_tokens(m.model->tokenizer, " ASSISTANT:", "circle") };
     CHECK(sd_choose(*s, q1, {}, choices, KEEP).n_earlier == 0);
     const tokens_t q2 = conversation(*m.model, { FIRST, "star", SECOND });
     const sd_choices reused = sd_choose(*s, q2, {}, choices, BOTH), whole = sd_choose(*fresh, q2, {}, choices);

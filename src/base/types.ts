@@ -13,6 +13,12 @@ export interface Box extends Size {
   y: number;
 }
 
+/** What was said before a question, by the one who asks or by the model. */
+export interface Turn {
+  role: "user" | "assistant";
+  text: string;
+}
+
 /** What can find a region: the region proposal network, the attention of the model's own answer, or that of ViCrop. */
 export type RegionMethod = "rpn" | "attention" | "vicrop";
 

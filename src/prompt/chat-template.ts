@@ -5,6 +5,9 @@ import { Environment, Interpreter, parse, Template, tokenize } from "@huggingfac
 // single step can build.
 const MAX_SOURCE = 128 * 1024;
 const MAX_WORK = 10_000_000;
+/** of long conversations: each message may look at every other one, as some templates do to see which is the last */
+const MAX_CONVERSATION_WORK = 100_000_000;
+const PAIR_WORK = 2_000;
 const MAX_LENGTH = 128 * 1024;
 const MAX_NUMBER = 100_000;
 /** for one expression or statement, and for each element of a list that it returns, since a loop may run over it */
@@ -25,6 +28,13 @@ const NewEnvironment = Environment as new () => { set(name: string, value: unkno
 /** Jinja's interpreter, counting: every expression and statement of a template passes through `evaluate`. */
 class BoundedInterpreter extends BaseInterpreter {
   private work = 0;
+
+  constructor(
+    environment: unknown,
+    private readonly maxWork: number,
+  ) {
+    super(environment);
+  }
 
   override evaluate(statement: unknown, environment: unknown): Value {
     const value = super.evaluate(statement, environment);
@@ -52,7 +62,7 @@ class BoundedInterpreter extends BaseInterpreter {
         this.work += ELEMENT_WORK * content.size;
         for (const element of (content as Map<string, Value>).values()) todo.push(element);
       }
-      this.atMost(this.work, MAX_WORK, "units of work");
+      this.atMost(this.work, this.maxWork, "units of work");
     }
   }
 
@@ -79,7 +89,9 @@ export function renderChatTemplate(template: string, variables: Record<string, u
   for (const [name, value] of Object.entries({ ...globals, ...variables })) {
     environment.set(name, value);
   }
-  return String(new BoundedInterpreter(environment).run(program).value);
+  const messages = Array.isArray(variables.messages) ? variables.messages.length : 0;
+  const work = Math.min(MAX_CONVERSATION_WORK, MAX_WORK + PAIR_WORK * messages ** 2);
+  return String(new BoundedInterpreter(environment, work).run(program).value);
 }
 
 const globals = {

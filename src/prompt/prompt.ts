@@ -1,5 +1,8 @@
-import { renderChatTemplate } from "./chat-template.js";
 import { SdRpnError } from "../base/errors.js";
+import type { Turn } from "../base/types.js";
+import { IMAGE, type Message, type PromptSource, type Writer, writerOf } from "./writer.js";
+
+export type { PromptSource } from "./writer.js";
 
 /**
  * How a picture and a question become text around the image's tokens. Either side of the image is tokenized on its own,
@@ -12,6 +15,18 @@ export interface Prompt {
   addBos: boolean;
   /** after the image */
   suffix(question: string): Segment[];
+  /**
+   * After the image, where earlier turns stand before the question; the first of them is the user's.
+   *
+   * @throws {SdRpnError} INVALID_ARGUMENT where the model's template does not take them
+   */
+  conversation(history: readonly Turn[], question: string): Segment[];
+  /**
+   * The prompt of the same model with a system text.
+   *
+   * @throws {SdRpnError} INVALID_ARGUMENT where the model's template has none
+   */
+  withSystem(system: string): Prompt;
 }
 
 /**
@@ -23,25 +38,6 @@ export interface Segment {
   text: string;
 }
 
-/** Properties of the model file that decide its prompt. */
-export interface PromptSource {
-  chatTemplate: string | null;
-  bosText: string;
-  eosText: string;
-  addBos: boolean;
-  /** what the template writes for a picture, where the family decides that; the core puts its tokens around the picture's */
-  pictureMarkup: string | null;
-}
-
-// conversation template vicuna_v1 of LLaVA-1.5, whose GGUF files often carry no chat template
-const VICUNA_V1 =
-  "A chat between a curious user and an artificial intelligence assistant. " +
-  "The assistant gives helpful, detailed, and polite answers to the user's questions. USER: ";
-
-// placeholders that occur in no template and no question
-const IMAGE = "\u{F0000}image\u{F0000}";
-const QUESTION = "\u{F0000}question\u{F0000}";
-
 /**
  * The prompt of a model: its chat template with one user message of image, line break and question, or vicuna_v1 where
  * it has none.
@@ -49,77 +45,71 @@ const QUESTION = "\u{F0000}question\u{F0000}";
  * @throws {SdRpnError} TEMPLATE_INVALID if the template does not render, or drops the image or the question
  */
 export function makePrompt(source: PromptSource): Prompt {
-  if (source.chatTemplate === null) {
-    if (source.pictureMarkup !== null) {
-      throw new SdRpnError("TEMPLATE_INVALID", "The model's file has no chat template, which this family's prompts are made of: convert the checkpoint again");
-    }
-    return { prefix: [markup(VICUNA_V1)], addBos: source.addBos, suffix: (question) => [markup("\n"), user(question), markup(" ASSISTANT:")] };
-  }
-  const text = source.pictureMarkup === null ? renderTemplate(source.chatTemplate, source) : renderParts(source.chatTemplate, source, source.pictureMarkup);
-  const [before, rest] = split(text, IMAGE);
-  const [middle, after] = split(rest, QUESTION);
+  const write = writerOf(source);
+  const fault = (reason: string, cause?: unknown): SdRpnError => new SdRpnError("TEMPLATE_INVALID", `The model's chat template ${reason}`, { cause });
+  return promptOf(source, write, [], fault);
+}
 
-  const startsWithBos = source.bosText !== "" && before.startsWith(source.bosText);
+/** @param lead the system's message, or none */
+function promptOf(source: PromptSource, write: Writer, lead: readonly Message[], fault: Fault): Prompt {
+  const { before, after: [middle, , end] } = lay(write, [...lead, user("")], fault);
+  const startsWithBos = source.bosText !== "" && before[0].text.startsWith(source.bosText);
+  const first = { ...before[0], text: startsWithBos ? before[0].text.slice(source.bosText.length) : before[0].text };
   return {
-    prefix: [markup(startsWithBos ? before.slice(source.bosText.length) : before)],
+    prefix: [first, ...before.slice(1)],
     addBos: source.addBos || startsWithBos,
-    suffix: (question) => [markup(middle), user(question), markup(after)],
+    suffix: (question) => [middle, said(question), end],
+    conversation(history, question) {
+      const refused: Fault = (reason, cause) => new SdRpnError("INVALID_ARGUMENT", `Expected a history that the model's chat template takes, but it ${reason}`, { cause });
+      const whole = lay(write, [...lead, ...history, user(question)], refused);
+      if (JSON.stringify(whole.before) !== JSON.stringify(before)) {
+        throw refused("changes what stands before the picture when there are earlier turns: ask without history");
+      }
+      return whole.after;
+    },
+    withSystem(system) {
+      const refused: Fault = (reason, cause) => new SdRpnError("INVALID_ARGUMENT", `Expected no system text for this model, whose chat template ${reason}`, { cause });
+      return promptOf(source, write, [{ role: "system", text: system }], refused);
+    },
   };
 }
 
 const markup = (text: string): Segment => ({ kind: "markup", text });
-const user = (text: string): Segment => ({ kind: "text", text });
+const said = (text: string): Segment => ({ kind: "text", text });
+const user = (text: string): Message => ({ role: "user", text });
 
-function rendererOf(template: string, { bosText, eosText }: PromptSource): (content: unknown) => string {
-  return (content) =>
-    renderChatTemplate(template, {
-      messages: [{ role: "user", content }],
-      add_generation_prompt: true,
-      bos_token: bosText,
-      eos_token: eosText,
-    });
-}
+/** An error about a template, which is the subject of `reason`. */
+type Fault = (reason: string, cause?: unknown) => SdRpnError;
 
-const notRendered = (cause: unknown): SdRpnError => new SdRpnError("TEMPLATE_INVALID", `The model's chat template does not render: ${(cause as Error).message}`, { cause });
-
-/** A template that takes content in parts and writes `picture` for one. */
-function renderParts(template: string, source: PromptSource, picture: string): string {
-  let text;
+/**
+ * The segments of a rendered conversation. Marks stand for all texts while it is rendered: what users write is never seen by the template, nor
+ * taken for its markup. `before` begins with markup, `after` begins and ends with it.
+ */
+function lay(write: Writer, messages: readonly Message[], fault: Fault): { before: Segment[]; after: Segment[] } {
+  const marks = messages.map((_, index) => `\u{F0000}${index}\u{F0000}`);
+  let rest: string;
   try {
-    text = rendererOf(template, source)([{ type: "image" }, { type: "text", text: QUESTION }]);
+    rest = write(messages.map(({ role }, index) => ({ role, text: marks[index] })));
   } catch (error) {
-    throw notRendered(error);
+    throw fault(`does not render: ${(error as Error).message}`, error);
   }
-  if (text.split(picture).length !== 2) {
-    throw new SdRpnError("TEMPLATE_INVALID", `The model's chat template does not write ${picture} once for a picture, as those of its family do`);
-  }
-  return text.replace(picture, IMAGE);
-}
-
-function renderTemplate(template: string, source: PromptSource): string {
-  const render = rendererOf(template, source);
-  let failure: unknown;
-  try {
-    const text = render(`${IMAGE}\n${QUESTION}`);
-    if (text.includes(IMAGE)) {
-      return text;
+  const upTo = (mark: string, what: string): string => {
+    const at = rest.indexOf(mark);
+    if (at < 0 || rest.indexOf(mark, at + 1) >= 0) {
+      throw fault(`does not show ${what} exactly once`);
     }
-  } catch (error) {
-    failure = error;
-  }
-  try {
-    // templates for content in parts write the image's place themselves, most of them with the line break
-    const text = render([{ type: "image" }, { type: "text", text: QUESTION }]).replace("<image>", IMAGE);
-    return text.replace(IMAGE + QUESTION, `${IMAGE}\n${QUESTION}`);
-  } catch (error) {
-    throw notRendered(failure ?? error);
-  }
-}
-
-function split(text: string, mark: string): [string, string] {
-  const at = text.indexOf(mark);
-  if (at < 0 || text.indexOf(mark, at + 1) >= 0) {
-    throw new SdRpnError("TEMPLATE_INVALID", "The model's chat template does not show a user message with its image and question exactly once");
-  }
-  return [text.slice(0, at), text.slice(at + mark.length)];
+    const skipped = rest.slice(0, at);
+    rest = rest.slice(at + mark.length);
+    return skipped;
+  };
+  const system = messages[0].role === "system" ? 1 : 0;
+  const single = messages.length - system === 1;
+  const one = "a user message with its image and question";
+  const before = system ? [markup(upTo(marks[0], "a system message before the picture")), said(messages[0].text)] : [];
+  before.push(markup(upTo(IMAGE, single ? one : "the picture before the first message")));
+  const after = messages.slice(system).flatMap((message, index) => {
+    const what = single ? one : "each message of the conversation in its turn";
+    return [markup(upTo(marks[index + system], what)), said(message.text)];
+  });
+  return { before, after: [...after, markup(rest)] };
 }
