@@ -85,7 +85,7 @@ class Own {
     }
     core.dropSession(first.id);
     const views = [{ rgb: await picture.crop(crop, layout.pixels), ...layout.pixels, keep: null, box: null }];
-    const params = { maxTokens: tokens, temperature: 0, topP: 1, topK: 0, seed: 0, ignoreEos: true, stop: [], grammar: "", logprobs: false, topLogprobs: 0 };
+    const params = { maxTokens: tokens, temperature: 0, topP: 1, topK: 0, seed: 0, ignoreEos: true, stop: [], grammar: "", logprobs: false, topLogprobs: 0, turn: { keep: false, reuse: false } };
     const answer = await core.answer(second.id, asked, views, params, undefined);
     const ms = performance.now() - start;
     core.dropSession(second.id);

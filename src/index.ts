@@ -1,5 +1,6 @@
 export { loadModel, Model, type ModelInfo } from "./model/model.js";
 export { Session } from "./model/session.js";
+export { Chat } from "./model/chat.js";
 export { demoModel } from "./model/demo-model.js";
 export { RoIPredictor, type ScoreOptions } from "./rpn/roi-predictor.js";
 export { convertCheckpoint, type ConvertOptions, type ConvertResult } from "./rpn/convert-checkpoint.js";
@@ -10,7 +11,7 @@ export type { Difference, Estimate, EvalReport, MethodReport } from "./eval/repo
 export type { SweepCurve, SweepPoint } from "./eval/sweep.js";
 export type { Figure, TaskName } from "./eval/task.js";
 export { ERROR_CODES, type ErrorCode, SdRpnError } from "./base/errors.js";
-export type { AnswerOptions, PredictOptions } from "./answer/options.js";
+export type { AnswerOptions, ChatAnswerOptions, PredictOptions, SessionAnswerOptions, SessionPredictOptions } from "./answer/options.js";
 export type { AnswerOf, JsonAnswer, JsonFormat, ValueOf, ZodSchema } from "./answer/form/format.js";
 export type { LoadOptions } from "./model/load-options.js";
 export type { LogLevel } from "./native/binding.js";
@@ -50,5 +51,6 @@ export type {
   Timings,
   TokenLogprob,
   TokenLogprobs,
+  Turn,
   Usage,
 } from "./base/types.js";

@@ -1,10 +1,10 @@
 import { randomInt } from "node:crypto";
 import { abortError } from "../base/errors.js";
 import { withJson } from "../base/json.js";
-import type { Answer, ImageInput, RoI } from "../base/types.js";
+import type { Answer, ImageInput, RoI, Turn } from "../base/types.js";
 import type { Engine } from "../engine/engine.js";
 import type { OpenedPicture } from "../engine/opened-picture.js";
-import type { NativeView } from "../native/binding.js";
+import type { NativeTurn, NativeView } from "../native/binding.js";
 import { cellCount } from "../image/view-layout.js";
 import { choose } from "./choose.js";
 import { Clock } from "./clock.js";
@@ -28,15 +28,20 @@ export async function answerQuestion(
   const method = methodOfAnswer(engine, options);
   const gate = gateOf(engine, options.gate, method, options.roi);
   const aligned = alignedOf(engine, options.roiPositions, options.roi);
-  const seen = viewsOfCall(engine, picture, options.imageTokens);
+  const views = viewsOfCall(engine, picture, options.imageTokens);
   const clock = new Clock();
   if (options.grammar !== undefined) {
     await engine.checkGrammar(options.grammar, signal);
   }
+  const { history } = options;
   const mostLooks = Array.isArray(options.roi) ? options.roi.length : method ? 1 : 0;
-  const tokens = await engine.tokenize(question, mostLooks, signal, seen);
-  const choices = options.choices && { texts: options.choices, tokens: await engine.tokenizeAnswers(options.choices, tokens, mostLooks, signal, seen) };
-  const used = await engine.usePicture(picture, signal, seen);
+  const preamble = await engine.preambleOf(picture, options.system, signal);
+  const setting = { views, preamble };
+  const prompt = await engine.tokenize(question, mostLooks, signal, { ...setting, history });
+  // the region is looked for with the question alone, as networks are trained
+  const tokens = history?.length && method ? await engine.tokenize(question, mostLooks, signal, setting) : prompt;
+  const choices = options.choices && { texts: options.choices, tokens: await engine.tokenizeAnswers(options.choices, prompt, mostLooks, signal, setting) };
+  const used = await engine.usePicture(picture, signal, setting);
   clock.add(used);
   const opened = used.picture;
   let bytes = 0;
@@ -48,7 +53,7 @@ export async function answerQuestion(
     let looks: Look[] = [];
     let reused = 0;
     if (method) {
-      const asked = { picture: opened, question, tokens, threshold: options.threshold, reserve: seen.tokens.max, gate, forAnswer: true, signal };
+      const asked = { picture: opened, question, tokens, threshold: options.threshold, reserve: views.tokens.max, gate, forAnswer: true, signal };
       const proposed = await METHODS[method](engine, asked);
       bytes = proposed.bytes;
       reused = proposed.reused;
@@ -66,12 +71,12 @@ export async function answerQuestion(
     }
 
     const cropStart = performance.now();
-    const views = await cutViews(opened, looks, aligned, signal);
+    const cut = await cutViews(opened, looks, aligned, signal);
     clock.timings.crop += performance.now() - cropStart;
 
     const result = choices
-      ? await choose(engine, session, tokens, views, choices, signal)
-      : await write(engine, session, tokens, views, options);
+      ? await choose(engine, session, prompt, cut, choices, turnOf(history), signal)
+      : await write(engine, session, prompt, cut, options);
     bytes = pruned === null ? result.bytes : bytes;
     clock.addNative(result.timings);
     if (choices) {
@@ -81,7 +86,7 @@ export async function answerQuestion(
     const answer: Answer = withJson({
       text: result.text,
       roi,
-      usedRoI: views.length > 0,
+      usedRoI: cut.length > 0,
       finishReason: result.finishReason,
       usage: {
         promptTokens: result.promptTokens,
@@ -89,7 +94,7 @@ export async function answerQuestion(
         roiTokens: result.roiTokens,
         completionTokens: result.completionTokens,
         // where the network was asked first, that pass computed or reused the prefix for this call
-        reusedTokens: method === "rpn" ? reused : result.reusedTokens,
+        reusedTokens: (method === "rpn" ? reused : result.reusedTokens) + result.earlierTokens,
       },
       ...(options.form && { value }),
       ...result.sureness,
@@ -115,6 +120,11 @@ async function write(engine: Engine, session: number, tokens: Int32Array, views:
   return { ...result, sureness: logprobs && { logprobs, ...confidenceOf(logprobs) } };
 }
 
+/** A call with a history, be it empty, is one of a conversation. */
+function turnOf(history: readonly Turn[] | undefined): NativeTurn {
+  return { keep: history !== undefined, reuse: history !== undefined && history.length > 0 };
+}
+
 function generateParams(options: CheckedAnswerOptions) {
   const { maxTokens, temperature, topP, topK, seed, stop, grammar, form, logprobs } = options;
   return {
@@ -128,5 +138,6 @@ function generateParams(options: CheckedAnswerOptions) {
     grammar: form?.grammar ?? grammar ?? "",
     logprobs: logprobs !== false,
     topLogprobs: typeof logprobs === "number" ? logprobs : 0,
+    turn: turnOf(options.history),
   };
 }

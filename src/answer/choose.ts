@@ -1,6 +1,6 @@
 import type { Choice } from "../base/types.js";
 import type { Engine } from "../engine/engine.js";
-import type { NativeAnswer, NativeView } from "../native/binding.js";
+import type { NativeAnswer, NativeTurn, NativeView } from "../native/binding.js";
 
 /** Texts to choose from, with the tokens by which the model writes them. */
 export interface TokenizedChoices {
@@ -14,8 +14,8 @@ export interface Chosen extends Omit<NativeAnswer, "logprobs"> {
 }
 
 /** The likeliest of the texts as the answer to a question; of equal ones the first. */
-export async function choose(engine: Engine, session: number, question: Int32Array, views: NativeView[], { texts, tokens }: TokenizedChoices, signal?: AbortSignal): Promise<Chosen> {
-  const { logprobs, ...counts } = await engine.choose(session, question, views, tokens, signal);
+export async function choose(engine: Engine, session: number, question: Int32Array, views: NativeView[], { texts, tokens }: TokenizedChoices, turn: NativeTurn, signal?: AbortSignal): Promise<Chosen> {
+  const { logprobs, ...counts } = await engine.choose(session, question, views, tokens, turn, signal);
   const choices = weigh(texts, Array.from(logprobs));
   const best = choices.reduce((likeliest, choice) => (choice.logprob > likeliest.logprob ? choice : likeliest));
   const completionTokens = tokens.reduce((sum, { length }) => sum + length, 0);

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { SdRpnError } from "../base/errors.js";
-import { abortSignal as signal, callback, imageTokensSchema } from "../base/schemas.js";
-import type { Box, RegionMethod } from "../base/types.js";
+import { abortSignal as signal, callback, historySchema, imageTokensSchema, systemSchema } from "../base/schemas.js";
+import type { Box, RegionMethod, Turn } from "../base/types.js";
 import { invalidArgument, parseOptions } from "../base/validate.js";
 import type { JsonFormat } from "./form/format.js";
 import { type Form, jsonForm } from "./form/json-form.js";
@@ -26,6 +26,7 @@ export const predictSchema = z.strictObject({
   threshold: z.number().min(-1).max(1).optional(),
   gate,
   imageTokens: imageTokensSchema.optional(),
+  system: systemSchema.optional(),
   exact: z.boolean().default(false),
   signal,
 });
@@ -40,6 +41,8 @@ export const answerSchema = z.strictObject({
   gate,
   roiPositions: z.enum(["fresh", "aligned"]).optional(),
   imageTokens: imageTokensSchema.optional(),
+  system: systemSchema.optional(),
+  history: historySchema.optional(),
   maxTokens: z.int().min(1).max(1 << 20).default(128),
   temperature: z.number().min(0).max(100).default(0),
   topP: z.number().gt(0).max(1).default(1),
@@ -62,7 +65,8 @@ export type CheckedAnswerOptions = z.output<typeof answerSchema> & { form?: Form
 
 /** @throws {SdRpnError} INVALID_ARGUMENT */
 export function parseAnswerOptions(options: unknown): CheckedAnswerOptions {
-  const checked = parseOptions(answerSchema, options);
+  const parsed = parseOptions(answerSchema, options);
+  const checked = { ...parsed, ...(parsed.history && !parsed.exact && { history: parsed.history.map(trimmed) }) };
   const { format, grammar, stop, choices } = checked;
   if (choices) {
     checkChoices(choices, options as AnswerOptions);
@@ -77,6 +81,10 @@ export function parseAnswerOptions(options: unknown): CheckedAnswerOptions {
     throw invalidArgument("no text beside a format, which ends by itself,", "stop", stop);
   }
   return { ...checked, form: jsonForm(format.schema) };
+}
+
+function trimmed({ role, text }: Turn): Turn {
+  return { role, text: text.trim() };
 }
 
 // of writing an answer, which choices are not
@@ -116,10 +124,21 @@ export interface PredictOptions {
    * whose views differ in size (Qwen-VL); a session's are fixed when it is opened.
    */
   imageTokens?: { min: number; max: number };
+  /** stands before the picture, in the place of the system text that the model's chat template may have; a session has that of `open` */
+  system?: string;
   /** keeps white space at the ends of the question, which is taken off otherwise; default false */
   exact?: boolean;
   signal?: AbortSignal;
 }
+
+/** Options of a session's `predictRoI`: what stands before its picture was fixed when it was opened. */
+export type SessionPredictOptions = Omit<PredictOptions, "system">;
+
+/** Options of a session's `answer` and `answerStream`. */
+export type SessionAnswerOptions<Format extends JsonFormat | undefined = JsonFormat | undefined> = Omit<AnswerOptions<Format>, "system">;
+
+/** Options of a chat's `answer` and `answerStream`: it keeps the history itself. */
+export type ChatAnswerOptions<Format extends JsonFormat | undefined = JsonFormat | undefined> = Omit<AnswerOptions<Format>, "system" | "history">;
 
 /** Options of `answer` and `answerStream`. */
 export interface AnswerOptions<Format extends JsonFormat | undefined = JsonFormat | undefined> {
@@ -148,7 +167,14 @@ export interface AnswerOptions<Format extends JsonFormat | undefined = JsonForma
    * whose views differ in size (Qwen-VL); a session's are fixed when it is opened.
    */
   imageTokens?: { min: number; max: number };
-  /** keeps white space at the ends of the question, which is taken off otherwise; default false */
+  /** as in {@link PredictOptions} */
+  system?: string;
+  /**
+   * What was said before, the user's message first, in turns as the model's chat template takes them. The answer reads it; the region is looked for
+   * with the question alone. With a history, be it empty, the call is one of a conversation: it keeps what it computed for the next one.
+   */
+  history?: Turn[];
+  /** keeps white space at the ends of question and history, which is taken off otherwise; default false */
   exact?: boolean;
   /** default 128 */
   maxTokens?: number;

@@ -14,8 +14,9 @@ export async function predictRegion(engine: Engine, picture: ImageInput | Opened
   const views = viewsOfCall(engine, picture, options.imageTokens);
   const { threshold, signal } = options;
   const clock = new Clock();
-  const tokens = await engine.tokenize(question, 0, signal, views);
-  const used = await engine.usePicture(picture, signal, views);
+  const setting = { views, preamble: await engine.preambleOf(picture, options.system, signal) };
+  const tokens = await engine.tokenize(question, 0, signal, setting);
+  const used = await engine.usePicture(picture, signal, setting);
   clock.add(used);
   let bytes = 0;
   try {

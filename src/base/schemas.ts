@@ -30,6 +30,21 @@ export const questionSchema = z
   .refine((text) => text.trim() !== "")
   .describe("non-empty string");
 
+/** A text that stands before the picture; white space at its ends is taken off. */
+export const systemSchema = questionSchema.transform((text) => text.trim());
+
+export const openSchema = pictureSchema.extend({ system: systemSchema.optional() });
+
+const turnSchema = z
+  .strictObject({ role: z.enum(["user", "assistant"]), text: z.string() })
+  .refine(({ role, text }) => role === "assistant" || text.trim() !== "", { message: "Expected a text that is not empty in each message of the user's in history" });
+
+export const historySchema = z
+  .array(turnSchema)
+  .refine((turns) => turns.length === 0 || turns[0].role === "user", { message: "Expected a history that begins with a message of the user's, which the picture is in" });
+
+export const chatSchema = z.strictObject({ history: historySchema.default([]) });
+
 /**
  * A question with the option `exact` that calls about one take. Unless it is true, white space at the question's ends is
  * taken off: it makes other tokens, which models have not been trained with, and so another answer.

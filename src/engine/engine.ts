@@ -13,16 +13,19 @@ import type {
   NativeRegionParams,
   NativeRoI,
   NativeRpnInfo,
+  NativeTurn,
   NativeView,
 } from "../native/binding.js";
 import { orAborted, throwIfAborted } from "../base/abort.js";
 import { inThisRealm, runJob, runJobWithCallback } from "../native/job.js";
 import type { Prompt } from "../prompt/prompt.js";
 import { OpenedPicture, type PictureInUse } from "./opened-picture.js";
+import { checkFits, leastTokens, type PromptParts } from "./fits.js";
+import type { Preamble, Setting } from "./preamble.js";
 import { type HeadChoice, presetFor } from "./head-choice.js";
 import { modelIdentity } from "./model-identity.js";
 import { SessionCache, type SessionHandle } from "./session-cache.js";
-import type { ImageInput } from "../base/types.js";
+import type { ImageInput, Turn } from "../base/types.js";
 import { type ImageTokens, type Views, viewsOf } from "./views.js";
 
 /** The limits given to `loadModel`. */
@@ -52,20 +55,23 @@ export class Engine {
   readonly calls: CallQueue;
   /** of calls that do not say how many tokens a picture may take */
   readonly views: Views;
+  /** what stands before a picture without a system text */
+  readonly plain: Preamble;
   private refused = false;
 
   constructor(
     readonly native: NativeModel,
     readonly info: NativeModelInfo,
-    private readonly prompt: Prompt,
+    prompt: Prompt,
     /** tokens before the image */
     readonly prefix: Int32Array,
     private readonly limits: EngineLimits,
     /** the attention heads that say where the answer is; null where none were chosen */
     readonly heads: HeadChoice | null = null,
   ) {
+    this.plain = { prompt, tokens: prefix };
     this.views = viewsOf(info, limits.imageTokens);
-    this.cache = new SessionCache(limits.sessionCacheBytes, (view) => this.openSession(view), (id) => this.dropSession(id));
+    this.cache = new SessionCache(limits.sessionCacheBytes, (view, preamble) => this.openSession(view, undefined, preamble), (id) => this.dropSession(id));
     // twice as many as are decoded together, so that pictures are read while answers are written, and two for regions
     this.calls = new CallQueue(2 * limits.parallel + 2, limits.maxQueue);
   }
@@ -101,18 +107,48 @@ export class Engine {
   }
 
   /**
-   * The tokens after the image. Checks before any work on the picture that prefix, question and `looks` second looks leave
-   * room for an answer.
+   * What stands before the picture of a call.
    *
-   * @throws {SdRpnError} CONTEXT_OVERFLOW
+   * @throws {SdRpnError} INVALID_ARGUMENT for a system text that the model's template does not take, or with an opened picture, which
+   *   has its own; CONTEXT_OVERFLOW
    */
-  async tokenize(question: string, looks: number, signal?: AbortSignal, views = this.views): Promise<Int32Array> {
-    // A lower bound on the number of tokens is the length in bytes divided by that of the longest token: a text too long by this
-    // bound is rejected without being tokenized. White space at its ends is not counted: some vocabularies strip it beside control tokens.
-    const least = Math.ceil(Buffer.byteLength(question.trim()) / this.info.longestToken);
-    this.checkFits(least, looks, views, "at least ");
-    const tokens = await runJob(this.native, () => this.native.tokenize(this.prompt.suffix(question), false), signal);
-    this.checkFits(tokens.length, looks, views);
+  async preambleOf(picture: unknown, system: string | undefined, signal?: AbortSignal): Promise<Preamble> {
+    if (picture instanceof OpenedPicture) {
+      if (system !== undefined) {
+        throw new SdRpnError("INVALID_ARGUMENT", "Expected no system text in the calls of a session, which stands before its picture: pass it to open");
+      }
+      return picture.session.preamble;
+    }
+    if (system === undefined) {
+      return this.plain;
+    }
+    this.checkFits({ prefix: leastTokens(this.info, system), system: true });
+    const prompt = this.plain.prompt.withSystem(system);
+    const tokens = await runJob(this.native, () => this.native.tokenize(prompt.prefix, prompt.addBos), signal);
+    this.checkFits({ prefix: tokens.length, system: true });
+    return { prompt, tokens };
+  }
+
+  /**
+   * The tokens after the image. Checks before any work on the picture that prefix, earlier turns, question and `looks` second
+   * looks leave room for an answer.
+   *
+   * @throws {SdRpnError} CONTEXT_OVERFLOW; INVALID_ARGUMENT for a history that the model's template does not take
+   */
+  async tokenize(
+    question: string,
+    looks: number,
+    signal?: AbortSignal,
+    { views = this.views, preamble = this.plain, history = [] }: Partial<Setting> & { history?: readonly Turn[] } = {},
+  ): Promise<Int32Array> {
+    const { prompt } = preamble;
+    const about = { ...this.partsOf(preamble), views, looks, messages: history.length };
+    // a text that is too long by this bound is rejected without being tokenized
+    const least = history.reduce((sum, { text }) => sum + leastTokens(this.info, text), leastTokens(this.info, question));
+    this.checkFits({ ...about, asked: least, what: "at least " });
+    const segments = history.length > 0 ? prompt.conversation(history, question) : prompt.suffix(question);
+    const tokens = await runJob(this.native, () => this.native.tokenize(segments, false), signal);
+    this.checkFits({ ...about, asked: tokens.length });
     return tokens;
   }
 
@@ -121,11 +157,18 @@ export class Engine {
    *
    * @throws {SdRpnError} CONTEXT_OVERFLOW
    */
-  async tokenizeAnswers(texts: readonly string[], asked: Int32Array, looks: number, signal?: AbortSignal, views = this.views): Promise<Int32Array[]> {
-    const [end] = this.prompt.suffix("").slice(-1);
+  async tokenizeAnswers(
+    texts: readonly string[],
+    asked: Int32Array,
+    looks: number,
+    signal?: AbortSignal,
+    { views = this.views, preamble = this.plain }: Partial<Setting> = {},
+  ): Promise<Int32Array[]> {
+    const [end] = preamble.prompt.suffix("").slice(-1);
     const all = await runJob(this.native, () => this.native.tokenizeAnswers(end.text, texts), signal);
     const longest = Math.max(...all.map(({ length }) => length));
-    this.checkFits(asked.length + longest - 1, looks, views, "with its longest choice "); // a prompt leaves room for one token as it is
+    // a prompt leaves room for one token as it is
+    this.checkFits({ ...this.partsOf(preamble), views, looks, asked: asked.length + longest - 1, what: "with its longest choice " });
     return all;
   }
 
@@ -134,13 +177,12 @@ export class Engine {
     return runJob(this.native, () => this.native.checkGrammar(text), signal);
   }
 
-  private checkFits(asked: number, looks: number, { tokens: { min } }: Views, about = ""): void {
-    const { contextSize } = this.info;
-    const tokens = this.prefix.length + min + asked; // what a picture really takes is checked when it has been read
-    if (tokens + looks * min >= contextSize) {
-      const room = looks > 0 ? `, and ${looks * min} are kept free for a second look` : "";
-      throw new SdRpnError("CONTEXT_OVERFLOW", `The prompt has ${about}${tokens} tokens${room}, but the context holds ${contextSize}: use a larger contextSize or a shorter question`);
-    }
+  private partsOf(preamble: Preamble): { prefix: number; system: boolean } {
+    return { prefix: preamble.tokens.length, system: preamble !== this.plain };
+  }
+
+  private checkFits(parts: Omit<PromptParts, "views"> & { views?: Views }): void {
+    checkFits({ views: this.views, ...parts }, this.info.contextSize);
   }
 
   /** @throws {SdRpnError} RPN_NOT_LOADED */
@@ -183,14 +225,14 @@ export class Engine {
   }
 
   /** The picture of a call: that of a session, or the image given with the call, through the session cache. */
-  async usePicture(picture: ImageInput | OpenedPicture, signal?: AbortSignal, views = this.views): Promise<PictureInUse> {
+  async usePicture(picture: ImageInput | OpenedPicture, signal?: AbortSignal, { views = this.views, preamble = this.plain }: Partial<Setting> = {}): Promise<PictureInUse> {
     this.checkUsable(picture);
     if (picture instanceof OpenedPicture) {
       return { picture, decodeMs: 0, visionMs: 0, release: () => {} };
     }
     const { picture: source, layout, view, ms } = await this.read(picture, signal, views);
     this.checkUsable();
-    const acquired = this.cache.acquire(view);
+    const acquired = this.cache.acquire(view, preamble);
     try {
       const { session, fresh, release } = await orAborted(acquired, signal);
       return { picture: new OpenedPicture(source, layout, views, session), decodeMs: ms, visionMs: fresh ? session.visionMs : 0, release };
@@ -200,10 +242,10 @@ export class Engine {
     }
   }
 
-  async openSession(view: NativeView, signal?: AbortSignal): Promise<SessionHandle & { bytes: number }> {
+  async openSession(view: NativeView, signal?: AbortSignal, preamble = this.plain): Promise<SessionHandle & { bytes: number }> {
     this.checkUsable();
-    const opened = await runJob(this.native, () => this.native.open(this.prefix, view), signal);
-    return { id: opened.session, tokens: opened.tokens, visionMs: opened.timings.vision, bytes: opened.bytes };
+    const opened = await runJob(this.native, () => this.native.open(preamble.tokens, view), signal);
+    return { id: opened.session, preamble, tokens: opened.tokens, visionMs: opened.timings.vision, bytes: opened.bytes };
   }
 
   /** A session of the same picture of which only these cells are fed; to be dropped by the caller. */
@@ -241,8 +283,8 @@ export class Engine {
   }
 
   /** How likely each of the choices is as the answer. */
-  choose(session: number, question: Int32Array, views: NativeView[], choices: Int32Array[], signal?: AbortSignal): Promise<NativeChoices> {
-    return runJob(this.native, () => this.native.choose(session, question, views, choices), signal);
+  choose(session: number, question: Int32Array, views: NativeView[], choices: Int32Array[], turn: NativeTurn, signal?: AbortSignal): Promise<NativeChoices> {
+    return runJob(this.native, () => this.native.choose(session, question, views, choices, turn), signal);
   }
 
   /**

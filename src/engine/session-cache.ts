@@ -1,9 +1,11 @@
 import { createHash } from "node:crypto";
 import type { NativeView } from "../native/binding.js";
+import type { Preamble } from "./preamble.js";
 
 /** A native session: the state of one picture in front of the model. */
 export interface SessionHandle {
   id: number;
+  preamble: Preamble;
   /** tokens of [system][image] */
   tokens: number;
   /** milliseconds of the vision tower, spent when it was opened */
@@ -18,7 +20,7 @@ interface Entry {
 }
 
 /**
- * Sessions by the content of their view, least recently used first. A second question about a picture reuses
+ * Sessions by the content of their view and what stands before it, least recently used first. A second question about a picture reuses
  * its state; overlapping calls on the same picture share it. Entries in use are never dropped.
  */
 export class SessionCache {
@@ -26,17 +28,18 @@ export class SessionCache {
 
   constructor(
     private readonly limit: number,
-    private readonly open: (view: NativeView) => Promise<SessionHandle & { bytes: number }>,
+    private readonly open: (view: NativeView, preamble: Preamble) => Promise<SessionHandle & { bytes: number }>,
     private readonly drop: (id: number) => void,
   ) {}
 
   /** The session of a view; the caller releases it and reports its size then. `fresh`: this call has opened it. */
-  async acquire(view: NativeView): Promise<{ session: SessionHandle; fresh: boolean; release: (bytes: number) => void }> {
-    const key = `${view.width}x${view.height} ${createHash("sha256").update(view.rgb).digest("base64")}`;
+  async acquire(view: NativeView, preamble: Preamble): Promise<{ session: SessionHandle; fresh: boolean; release: (bytes: number) => void }> {
+    const { tokens } = preamble;
+    const key = `${view.width}x${view.height} ${createHash("sha256").update(view.rgb).digest("base64")} ${tokens.join(" ")}`;
     let entry = this.entries.get(key);
     const fresh = entry === undefined;
     if (!entry) {
-      const opening = this.open(view);
+      const opening = this.open(view, preamble);
       const made: Entry = { key, opening, bytes: 0, users: 0 };
       opening.then(
         ({ bytes }) => (made.bytes = bytes),

@@ -1,12 +1,12 @@
 import { answerQuestion } from "../answer/answer-question.js";
 import { streamAnswer } from "../answer/answer-stream.js";
-import { type AnswerOptions, parseAnswerOptions, type PredictOptions, predictSchema } from "../answer/options.js";
+import { type AnswerOptions, type CheckedAnswerOptions, parseAnswerOptions, type PredictOptions, predictSchema } from "../answer/options.js";
 import type { AnswerOf, JsonFormat } from "../answer/form/format.js";
 import { predictRegion } from "../answer/predict-region.js";
 import { SdRpnError } from "../base/errors.js";
 import { askedSchema } from "../base/schemas.js";
 import { linkSignals } from "../base/signals.js";
-import type { AnswerEvent, ImageInput, RoI } from "../base/types.js";
+import type { Answer, AnswerEvent, ImageInput, RoI } from "../base/types.js";
 import { parseOptions } from "../base/validate.js";
 import type { Engine } from "../engine/engine.js";
 import { OpenedPicture } from "../engine/opened-picture.js";
@@ -55,15 +55,42 @@ export async function predictRoI(engine: Engine, picture: ImageInput | OpenedPic
   return inTurn(engine, picture, checked.signal, (signal) => predictRegion(engine, picture, asked, { ...checked, signal }));
 }
 
+/** A question with its options, both checked. */
+export interface CheckedQuestion {
+  text: string;
+  options: CheckedAnswerOptions;
+}
+
+/** @throws {SdRpnError} INVALID_ARGUMENT */
+export function checkAnswer(text: unknown, options: AnswerOptions): CheckedQuestion {
+  const checked = parseAnswerOptions(options);
+  return { text: checkQuestion(text, checked), options: checked };
+}
+
+/** An answer, when its turn has come; `onRoI` gets the region before it. */
+export function runAnswer(engine: Engine, picture: ImageInput | OpenedPicture, { text, options }: CheckedQuestion, onRoI?: (roi: RoI) => void): Promise<Answer> {
+  return inTurn(engine, picture, options.signal, (signal) => answerQuestion(engine, picture, text, { ...options, signal }, onRoI));
+}
+
+/** The answer to a checked question as a stream; `run` gives the whole answer. */
+export function streamOf(question: CheckedQuestion, run: (question: CheckedQuestion, onRoI: (roi: RoI) => void) => Promise<Answer>): AsyncGenerator<AnswerEvent, void, undefined> {
+  const { options } = question;
+  return streamAnswer((on, signal) => {
+    const onToken = (piece: string): void => {
+      on.text(piece);
+      options.onToken?.(piece);
+    };
+    return run({ ...question, options: { ...options, onToken, signal } }, on.roi);
+  }, options.signal);
+}
+
 export async function answer<Format extends JsonFormat | undefined>(
   engine: Engine,
   picture: ImageInput | OpenedPicture,
   text: unknown,
   options: AnswerOptions<Format> = {},
 ): Promise<AnswerOf<Format>> {
-  const checked = parseAnswerOptions(options);
-  const asked = checkQuestion(text, checked);
-  return inTurn(engine, picture, checked.signal, (signal) => answerQuestion(engine, picture, asked, { ...checked, signal })) as Promise<AnswerOf<Format>>;
+  return runAnswer(engine, picture, checkAnswer(text, options)) as Promise<AnswerOf<Format>>;
 }
 
 export async function* answerStream<Format extends JsonFormat | undefined>(
@@ -72,13 +99,6 @@ export async function* answerStream<Format extends JsonFormat | undefined>(
   text: unknown,
   options: AnswerOptions<Format> = {},
 ): AsyncGenerator<AnswerEvent<AnswerOf<Format>>, void, undefined> {
-  const checked = parseAnswerOptions(options);
-  const asked = checkQuestion(text, checked);
-  yield* streamAnswer((on, left) => {
-    const onToken = (piece: string): void => {
-      on.text(piece);
-      checked.onToken?.(piece);
-    };
-    return inTurn(engine, picture, left, (signal) => answerQuestion(engine, picture, asked, { ...checked, onToken, signal }, on.roi)) as Promise<AnswerOf<Format>>;
-  }, checked.signal);
+  const question = checkAnswer(text, options);
+  yield* streamOf(question, (asked, onRoI) => runAnswer(engine, picture, asked, onRoI)) as AsyncGenerator<AnswerEvent<AnswerOf<Format>>, void, undefined>;
 }

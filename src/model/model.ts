@@ -11,7 +11,7 @@ import { runJob, runJobWithCallback } from "../native/job.js";
 import type { AnswerOf, JsonFormat } from "../answer/form/format.js";
 import type { AnswerOptions, PredictOptions } from "../answer/options.js";
 import { type LoadOptions, loadSchema } from "./load-options.js";
-import { pictureSchema } from "../base/schemas.js";
+import { openSchema, pictureSchema } from "../base/schemas.js";
 import { makePrompt } from "../prompt/prompt.js";
 import { Session } from "./session.js";
 import { ThreadBound } from "../base/thread-bound.js";
@@ -27,6 +27,12 @@ export interface PictureOptions {
   /** how many tokens the view may take; see the option of `answer` */
   imageTokens?: { min: number; max: number };
   signal?: AbortSignal;
+}
+
+/** Options of `open`. */
+export interface OpenOptions extends PictureOptions {
+  /** stands before the picture in all calls of the session, in the place of the system text that the model's chat template may have */
+  system?: string;
 }
 
 /** Properties of a loaded model. */
@@ -210,14 +216,15 @@ export class Model extends ThreadBound {
   /**
    * Opens a picture for many questions: it is decoded and encoded once.
    *
-   * @throws {SdRpnError} IMAGE_INVALID, IMAGE_TOO_LARGE, CONTEXT_OVERFLOW, ABORTED, DISPOSED
+   * @throws {SdRpnError} INVALID_ARGUMENT, IMAGE_INVALID, IMAGE_TOO_LARGE, CONTEXT_OVERFLOW, ABORTED, DISPOSED
    */
-  async open(image: ImageInput, options: PictureOptions = {}): Promise<Session> {
-    const { imageTokens, signal } = parseOptions(pictureSchema, options);
+  async open(image: ImageInput, options: OpenOptions = {}): Promise<Session> {
+    const { imageTokens, system, signal } = parseOptions(openSchema, options);
     const views = this.engine.viewsFor(imageTokens);
     return calls.inTurn(this.engine, image, signal, async (own) => {
+      const preamble = await this.engine.preambleOf(image, system, own);
       const { picture, layout, view } = await this.engine.read(image, own, views);
-      const handle = await this.engine.openSession(view, own);
+      const handle = await this.engine.openSession(view, own, preamble);
       const closing = new AbortController();
       const opened = new OpenedPicture(picture, layout, views, handle, closing.signal);
       const session = new Session(this.engine, opened, view, closing, (closed) => {

@@ -1,18 +1,19 @@
 import type { AnswerOf, JsonFormat } from "../answer/form/format.js";
-import type { AnswerOptions, PredictOptions } from "../answer/options.js";
-import { signalSchema } from "../base/schemas.js";
+import type { SessionAnswerOptions, SessionPredictOptions } from "../answer/options.js";
+import { chatSchema, signalSchema } from "../base/schemas.js";
 import { ThreadBound } from "../base/thread-bound.js";
-import type { AnswerEvent, RoI } from "../base/types.js";
+import type { AnswerEvent, RoI, Turn } from "../base/types.js";
 import { parseOptions } from "../base/validate.js";
 import type { Engine } from "../engine/engine.js";
 import type { OpenedPicture } from "../engine/opened-picture.js";
 import * as calls from "./calls.js";
+import { Chat } from "./chat.js";
 import { setEngineOf } from "./engine-of.js";
 import type { NativeView } from "../native/binding.js";
 
 /**
  * One picture in front of a model, made by `model.open(image)`: it is decoded and encoded once, and questions reuse the
- * state of [system][image]. Its methods are those of the model without the image argument; results are the same.
+ * state of [system][image]. The system text is that of `open`. Its methods are those of the model without the image argument; results are the same.
  */
 export class Session extends ThreadBound {
   /** @internal */
@@ -29,21 +30,32 @@ export class Session extends ThreadBound {
   }
 
   /** Where the answer to a question can be read; see {@link Model.predictRoI}. */
-  predictRoI(question: string, options?: PredictOptions): Promise<RoI> {
+  predictRoI(question: string, options?: SessionPredictOptions): Promise<RoI> {
     return calls.predictRoI(this.engine, this.picture, question, options);
   }
 
   /** The answer to a question; see {@link Model.answer}. */
-  answer<Format extends JsonFormat | undefined = undefined>(question: string, options?: AnswerOptions<Format>): Promise<AnswerOf<Format>> {
+  answer<Format extends JsonFormat | undefined = undefined>(question: string, options?: SessionAnswerOptions<Format>): Promise<AnswerOf<Format>> {
     return calls.answer(this.engine, this.picture, question, options);
   }
 
   /** The answer as it comes; see {@link Model.answerStream}. */
   answerStream<Format extends JsonFormat | undefined = undefined>(
     question: string,
-    options?: AnswerOptions<Format>,
+    options?: SessionAnswerOptions<Format>,
   ): AsyncGenerator<AnswerEvent<AnswerOf<Format>>, void, undefined> {
     return calls.answerStream(this.engine, this.picture, question, options);
+  }
+
+  /**
+   * A conversation about the picture, which goes on from `history` where that is given. A session may have several.
+   *
+   * @throws {SdRpnError} INVALID_ARGUMENT, DISPOSED
+   */
+  chat(options: { history?: Turn[] } = {}): Chat {
+    const { history } = parseOptions(chatSchema, options);
+    this.engine.checkUsable(this.picture);
+    return new Chat(this.engine, this.picture, history);
   }
 
   /** The projector's output, Float32Array [tokens * n_embd], row-major over the grid. */

@@ -86,6 +86,14 @@ export interface NativeView {
   box: Int32Array | null;
 }
 
+/** What a call leaves to the next one of its conversation, and takes of the last one. */
+export interface NativeTurn {
+  /** leave the state of prompt and answer to the session */
+  keep: boolean;
+  /** begin with what the last turn left, as far as the prompt begins with the same */
+  reuse: boolean;
+}
+
 export interface NativeGenerateParams {
   maxTokens: number;
   temperature: number;
@@ -99,6 +107,7 @@ export interface NativeGenerateParams {
   /** the log-probability of each token, and those of `topLogprobs` of the likeliest in its place */
   logprobs: boolean;
   topLogprobs: number;
+  turn: NativeTurn;
 }
 
 interface NativeCounts {
@@ -134,7 +143,10 @@ export interface NativeAnswer extends NativeCounts {
   finishReason: "stop" | "length" | "aborted";
   promptTokens: number;
   roiTokens: number;
+  /** of [system][image] */
   reusedTokens: number;
+  /** of what follows, left by the turn before */
+  earlierTokens: number;
   completionTokens: number;
   /** null where not asked for */
   logprobs: TokenLogprobs[] | null;
@@ -146,6 +158,7 @@ export interface NativeChoices extends NativeCounts {
   promptTokens: number;
   roiTokens: number;
   reusedTokens: number;
+  earlierTokens: number;
 }
 
 export interface NativeAttentionParams {
@@ -220,7 +233,7 @@ export interface NativeModel extends NativeWorker, NativeTraining {
   roi(session: number, tokens: Int32Array, params: NativeRegionParams): NativeJob<NativeRoI>;
   answer(session: number, tokens: Int32Array, views: NativeView[], params: NativeGenerateParams, onText?: (text: string) => void): NativeJob<NativeAnswer>;
   /** how likely each choice, given by its tokens, is as the answer */
-  choose(session: number, tokens: Int32Array, views: NativeView[], choices: Int32Array[]): NativeJob<NativeChoices>;
+  choose(session: number, tokens: Int32Array, views: NativeView[], choices: Int32Array[], turn: NativeTurn): NativeJob<NativeChoices>;
   attention(session: number, tokens: Int32Array, params: NativeAttentionParams): NativeJob<NativeAttention>;
   labelMaps(session: number, tokens: Int32Array, params: NativeLabelParams): NativeJob<NativeLabelMaps>;
   /** begins a ranking of heads, to be dropped */

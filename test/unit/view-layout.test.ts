@@ -10,6 +10,7 @@ import { viewsOf } from "../../src/engine/views";
 import type { NativeModelInfo } from "../../src/native/binding";
 import { openPicture } from "../../src/image/picture";
 import { cellCount, pixelsOfGrid, type ViewLayout, windowOfView } from "../../src/image/view-layout";
+import { makePrompt } from "../../src/prompt/prompt";
 import { boxesFromMap } from "../../src/roi/boxes-from-map";
 import { viewOfPicture } from "../../src/roi/options";
 import { peakRegion } from "../../src/roi/peak-region";
@@ -34,7 +35,8 @@ function logitsOf({ grid }: ViewLayout, ...rectangles: [number, number, number, 
 
 async function opened(width: number, height: number): Promise<OpenedPicture> {
   const source = await openPicture({ data: new Uint8Array(width * height * 3).fill(128), width, height, channels: 3 });
-  return new OpenedPicture(source, WIDE, VIEWS, { id: 1, tokens: 0, visionMs: 0 });
+  const preamble = { prompt: makePrompt({ chatTemplate: null, pictureMarkup: null, bosText: "", eosText: "", addBos: true }), tokens: new Int32Array(1) };
+  return new OpenedPicture(source, WIDE, VIEWS, { id: 1, tokens: 0, visionMs: 0, preamble });
 }
 
 test("a layout counts its cells row by column, and one view serves every picture of LLaVA", () => {

@@ -48,8 +48,9 @@ export async function relativeAttention(
   { layer, inputSize, suffix }: VicropOptions,
   signal?: AbortSignal,
 ): Promise<RelativeAttention> {
-  const prompt = await engine.tokenize(question.endsWith(suffix) ? question : question + suffix, 0, signal);
-  const describe = await engine.tokenize(GENERIC + suffix, 0, signal);
+  const setting = { views: picture.views, preamble: picture.session.preamble };
+  const prompt = await engine.tokenize(question.endsWith(suffix) ? question : question + suffix, 0, signal, setting);
+  const describe = await engine.tokenize(GENERIC + suffix, 0, signal, setting);
   const own = await lastTokenMap(engine, picture, prompt, layer, signal);
   const generic = await lastTokenMap(engine, picture, describe, layer, signal);
   const map = own.data.map((value, cell) => value / Math.max(generic.data[cell], LEAST));
