@@ -7,9 +7,9 @@ import { addModelOptions, type ModelOptions, withModel } from "./model.js";
 import { checkOverlayPossible, writeOverlay } from "./overlay-file.js";
 import { collect, numberParser, parseRoI } from "./parse.js";
 import { printHint, printJson, printLine } from "./print.js";
-import { addRegionOptions, methodOf, type RegionOptions } from "./region-options.js";
+import { addRegionOptions, methodOf, type RegionOptions, SYSTEM_HELP } from "./region-options.js";
 
-type Options = ModelOptions & RegionOptions & Omit<AnswerOptions, "onToken" | "signal" | "format" | "choices"> & { json?: true; jsonSchema?: string; choice?: string[]; overlay?: string };
+type Options = ModelOptions & RegionOptions & Omit<AnswerOptions, "onToken" | "signal" | "format" | "choices" | "history"> & { json?: true; jsonSchema?: string; choice?: string[]; overlay?: string };
 
 const EXAMPLES = `
 Examples:
@@ -30,6 +30,7 @@ export function answerCommand(signal: AbortSignal): Command {
       "auto: a second look where a region is found; always: at the likeliest place otherwise; never: one view; or boxes to look at: x,y,width,height[;...]",
       parseRoI,
     )
+    .option("--system <text>", SYSTEM_HELP)
     .option("--exact", "keep white space at the ends of the question")
     .option("--max-tokens <n>", "longest answer (default: 128)", numberParser(maxTokens, "--max-tokens"))
     .option("--temperature <t>", "0: greedy, the default", numberParser(temperature, "--temperature"))
@@ -49,7 +50,7 @@ export function answerCommand(signal: AbortSignal): Command {
 }
 
 async function answer(image: string, question: string, options: Options, signal: AbortSignal): Promise<void> {
-  const { roi, heads, threshold, exact, maxTokens, temperature, topP, topK, seed, stop, logprobs, json, overlay } = options;
+  const { roi, heads, threshold, system, exact, maxTokens, temperature, topP, topK, seed, stop, logprobs, json, overlay } = options;
   const method = methodOf(options);
   if (logprobs !== undefined && !json) {
     throw new UsageError("Expected --json with --logprobs, which are part of the document that it prints");
@@ -65,7 +66,7 @@ async function answer(image: string, question: string, options: Options, signal:
       checkOverlayPossible(model, { roi, method });
     }
     const printer = json ? undefined : new TextPrinter();
-    const asked = { roi, method, threshold, exact, maxTokens, temperature, topP, topK, seed, stop, grammar, format, choices: options.choice, logprobs, onToken: printer?.print, signal };
+    const asked = { roi, method, threshold, system, exact, maxTokens, temperature, topP, topK, seed, stop, grammar, format, choices: options.choice, logprobs, onToken: printer?.print, signal };
     const result = await model.answer(image, question, asked).finally(() => printer?.end());
     if (json) {
       printJson(result);
@@ -95,7 +96,7 @@ async function readSchema(path: string | undefined): Promise<JsonFormat | undefi
 }
 
 /** Prints text to stdout as it arrives, followed by a line end; prints no line end where a call failed before any text. */
-class TextPrinter {
+export class TextPrinter {
   private started = false;
 
   readonly print = (text: string): void => {

@@ -7,6 +7,8 @@ import { choiceParser, numberParser } from "./parse.js";
 /** How a region is found, of the commands that look for one. */
 export type RegionOptions = Pick<PredictOptions, "method" | "threshold"> & { heads?: string };
 
+export const SYSTEM_HELP = "stands before the picture, in the place of the system text that the model's chat template may have";
+
 export function addRegionOptions(command: Command): Command {
   const { method, threshold } = predictSchema.shape;
   return command

@@ -4,9 +4,9 @@ import { checkOutput } from "./exit.js";
 import { addModelOptions, type ModelOptions, withModel } from "./model.js";
 import { writeOverlay } from "./overlay-file.js";
 import { formatBox, formatRegion, formatTimings, printJson, printTable } from "./print.js";
-import { addRegionOptions, methodOf, type RegionOptions } from "./region-options.js";
+import { addRegionOptions, methodOf, type RegionOptions, SYSTEM_HELP } from "./region-options.js";
 
-type Options = ModelOptions & RegionOptions & Pick<PredictOptions, "exact"> & { json?: true; overlay?: string };
+type Options = ModelOptions & RegionOptions & Pick<PredictOptions, "exact" | "system"> & { json?: true; overlay?: string };
 
 export function roiCommand(signal: AbortSignal): Command {
   const command = new Command("roi");
@@ -14,6 +14,7 @@ export function roiCommand(signal: AbortSignal): Command {
     .description("show where in a picture the answer to a question can be read, without answering it")
     .argument("<image>", "path of the picture")
     .argument("<question>", "the question")
+    .option("--system <text>", SYSTEM_HELP)
     .option("--exact", "keep white space at the ends of the question")
     .option("--json", "print one JSON document, the map included")
     .option("--overlay <png>", "write the picture with heat map and boxes to this file");
@@ -23,11 +24,11 @@ export function roiCommand(signal: AbortSignal): Command {
 }
 
 async function roi(image: string, question: string, options: Options, signal: AbortSignal): Promise<void> {
-  const { heads, threshold, exact, json, overlay } = options;
+  const { heads, threshold, system, exact, json, overlay } = options;
   const method = methodOf(options);
   await checkOutput("write the overlay", overlay);
   await withModel(options, signal, async (model) => {
-    const result = await model.predictRoI(image, question, { method, threshold, exact, signal });
+    const result = await model.predictRoI(image, question, { method, threshold, system, exact, signal });
     if (json) {
       printJson(result);
     } else {

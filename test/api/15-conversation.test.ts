@@ -75,6 +75,9 @@ test("a history is read as the template writes it: the same probabilities as fro
   expect(answer.usage.promptTokens).toBe(expected.promptTokens);
   expect(answer.text).toBe(expected.text);
   expect(difference(answer, expected)).toBeLessThan(1e-4);
+  const spaced = HISTORY.map(({ role, text }) => ({ role, text: ` ${text}\n` }));
+  expect((await model.answer(image, Q1, { ...PLAIN, history: spaced })).usage.promptTokens).toBe(expected.promptTokens);
+  expect((await model.answer(image, Q1, { ...PLAIN, history: spaced, exact: true })).usage.promptTokens).toBeGreaterThan(expected.promptTokens);
   // and it matters
   const alone = await model.answer(image, Q1, PLAIN);
   expect(alone.usage.promptTokens).toBeLessThan(answer.usage.promptTokens);
@@ -198,6 +201,15 @@ describe("a chat", () => {
       const { text, usage } = await again.answer(question);
       expect([text, usage.promptTokens]).toEqual([answers[i].text, answers[i].usage.promptTokens]);
     }
+    // one that is aborted while it waits lets none pass that has to wait for those before it
+    const third = session.chat();
+    const stop = new AbortController();
+    const calls = [third.answer(Q1), third.answer(Q3, { signal: stop.signal }), third.answer(Q2)];
+    const settled = Promise.allSettled(calls);
+    stop.abort();
+    expect((await settled).map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
+    expect((await calls[2]).usage.promptTokens).toBe(answers[1].usage.promptTokens);
+    expect(third.history.map(({ text }) => text)).toEqual([Q1, answers[0].text, Q2, answers[1].text]);
   });
 
   test("streams; a turn is part of it when it is done, and not where the reader leaves", async () => {

@@ -5,6 +5,7 @@ import {
   type AnswerEvent,
   anls,
   boxesFromMap,
+  type Chat,
   choiceLetter,
   demoModel,
   loadModel,
@@ -17,6 +18,7 @@ import {
   RoIPredictor,
   SdRpnError,
   type Session,
+  type Turn,
   vqaAccuracy,
   type ZodSchema,
 } from "sd-rpn";
@@ -110,6 +112,28 @@ export async function typed(model: Model, session: Session, schema: ZodSchema<{ 
   await model.answer("a.png", "What?", { format: { type: "xml", schema } });
   const { confidence }: Answer = await model.answer("a.png", "What?", { logprobs: true, grammar: "root ::= [0-9]+" });
   return total ?? logprobs?.[0].top[0].logprob ?? confidence;
+}
+
+/** What was said before, and what stands before the picture. */
+export async function talk(model: Model): Promise<Turn[]> {
+  await using session = await model.open("a.png", { system: "Be brief." });
+  const chat: Chat = session.chat({ history: [{ role: "user", text: "What?" }, { role: "assistant", text: "That." }] });
+  const answer: Answer = await chat.answer("And then?", { maxTokens: 5, roi: "never" });
+  for await (const event of chat.answerStream("And then?", { choices: ["yes", "no"] })) {
+    if (event.type === "done") answer.text = event.answer.text;
+  }
+  await session.answer("What?", { history: chat.history });
+  await model.answer("a.png", "What?", { history: [], system: "Be brief." });
+  await model.predictRoI("a.png", "What?", { system: "Be brief." });
+  // @ts-expect-error a session has that of open
+  await session.answer("What?", { system: "Be brief." });
+  // @ts-expect-error a chat keeps its own
+  await chat.answer("What?", { history: [] });
+  // @ts-expect-error no such role
+  session.chat({ history: [{ role: "system", text: "Be brief." }] });
+  // @ts-expect-error a copy cannot be put back
+  chat.history = [];
+  return chat.history;
 }
 
 export async function misuse(model: Model): Promise<void> {
