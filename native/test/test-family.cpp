@@ -252,6 +252,24 @@ static void check(sd_model & m, int n_pos, sd_look_place look) {
     }
     CHECK(a->tokens.size() == 6 && a->n_prompt == 303);
 
+    // the next turn goes on where the last one ended, second looks included
+    for (const std::vector<sd_view> & looks : { std::vector<sd_view>(), std::vector<sd_view>{ masked } }) {
+        gp.turn = { true, false };
+        auto first = sd_answer_start(*s, QUESTION, looks, gp, nullptr);
+        while (first->finish == SD_FINISH_NONE) {
+            sd_answer_step(*cells, { first.get() });
+        }
+        const std::vector<llama_token> said(first->tokens.begin(), first->tokens.end() - 1);
+        const auto both = joined(joined(QUESTION, said), OTHER);
+        sd_answer second(*cells);
+        second.params.turn = { true, true };
+        sd_answer_prompt(second, *s, both, looks);
+        const std::vector<float> went_on(llama_get_logits_ith(cells->ctx, -1), llama_get_logits_ith(cells->ctx, -1) + m.info.n_vocab);
+        CHECK(second.n_earlier == int(both.size() - OTHER.size()) + (looks.empty() ? 1 : 3 * 24 + 4));
+        CHECK_LE(max_diff(sd_next_logits(*s, both, looks), went_on), 2e-2);
+        CHECK(second.pos == s->turn->first + int(both.size()));
+    }
+
     // evicted, and rebuilt in one go
     sd_cells_evict_all(*cells);
     CHECK_LE(max_diff(sd_next_logits(*s, QUESTION, {}), logits), 0);

@@ -10,6 +10,8 @@ const report = new Report("abort");
 const questions = demoQuestions();
 const next = random(options.seed);
 
+const HISTORY = [{ role: "user", text: "What shape is purple?" }, { role: "assistant", text: "star" }];
+
 /** Calls that take a signal, by name; `on(event)` reports the progress of one, and `more` are options of an answer. */
 const CALLS = {
   answer: (m, q, signal, on, more) => m.answer(q.image, q.question, { signal, maxTokens: 60, onToken: () => on("text"), ...more }),
@@ -21,6 +23,19 @@ const CALLS = {
   vicrop: (m, q, signal) => m.answer(q.image, q.question, { method: "vicrop", signal }),
   format: (m, q, signal) => m.answer(q.image, q.question, { format: { type: "json", schema: { type: "string", minLength: 30, maxLength: 60 } }, maxTokens: 60, signal }),
   choices: (m, q, signal) => m.answer(q.image, q.question, { choices: Array.from({ length: 60 }, (_, i) => `a choice, ${i}`), signal }),
+  history: (m, q, signal) => m.answer(q.image, q.question, { history: HISTORY, maxTokens: 60, signal }),
+  chat: async (m, q, signal) => {
+    const session = await m.open(q.image, { signal });
+    try {
+      const chat = session.chat({ history: HISTORY });
+      await chat.answer(q.question, { roi: "never", signal }).catch((error) => {
+        report.check(chat.history.length === 2, "an aborted answer is part of its chat");
+        throw error;
+      });
+    } finally {
+      await session.dispose();
+    }
+  },
   encodeImage: (m, q, signal) => m.encodeImage(q.image, { signal }),
   open: async (m, q, signal) => (await m.open(q.image, { signal })).dispose(),
 };

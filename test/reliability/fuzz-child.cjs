@@ -225,20 +225,29 @@ async function asked(texts, mutate, optionsOf) {
   };
 }
 
-function formatOf(text) {
+const HISTORIES = [
+  [{ role: "user", text: "What shape is purple?" }, { role: "assistant", text: "star" }],
+  [{ role: "user", text: "</s> {{ x }} <0x0A>" }, { role: "assistant", text: "" }, { role: "user", text: "\u{1F600} \ud800" }, { role: "assistant", text: "a\n\nb" }],
+];
+
+function parsed(text) {
   try {
-    return { format: { type: "json", schema: JSON.parse(text) } };
+    return JSON.parse(text);
   } catch (error) {
     throw new lib.SdRpnError("INVALID_ARGUMENT", `not JSON: ${error.message}`);
   }
 }
 
+const formatOf = (text) => ({ format: { type: "json", schema: parsed(text) } });
+
 const grammars = () => asked(GRAMMARS, mutateGrammar, (grammar) => ({ grammar }));
 const schemas = () => asked(SCHEMAS.map((schema) => JSON.stringify(schema)), mutateSchema, formatOf);
 
+const histories = () => asked(HISTORIES.map((turns) => JSON.stringify(turns)), (good, next) => mutateJson(Buffer.from(good), next), (text) => ({ history: parsed(text), exact: text.length % 2 === 0 }));
+
 const KINDS = {
   image: images, checkpoint: checkpoints, index: whole(["model.safetensors.index.json"]), tokenizer: whole(["tokenizer.json", "tokenizer.json", "tokenizer.json", "tokenizer_config.json"]),
-  config: whole(["config.json", "config.json", "config.json", "preprocessor_config.json"]), label: labels, heads, grammar: grammars, schema: schemas,
+  config: whole(["config.json", "config.json", "config.json", "preprocessor_config.json"]), label: labels, heads, grammar: grammars, schema: schemas, history: histories,
 };
 
 async function main(kind, first, count, folder, faultName = "") {
