@@ -162,4 +162,25 @@ describe.each(["sdrpn-qwen2.5", "qzoom-qwen2.5", "qzoom-qwen3"])("%s", (name) =>
       });
     }
   });
+
+  test("a conversation behind a system text: each turn goes on where the last one ended", async () => {
+    const image = join(folder, cases[0].image);
+    const options = { roi: "never", maxTokens: 6, logprobs: 20 } as const;
+    await using session = await model.open(image, { system: "You are brief." });
+    const chat = session.chat();
+    const first = await chat.answer("What is it?", options);
+    const second = await chat.answer("And where?", options);
+    expect(second.usage.reusedTokens).toBeGreaterThanOrEqual(first.usage.promptTokens); // what such a model writes may be other tokens when it is read
+    const system = "You are brief.";
+    const [alone, fresh] = [await model.answer(image, "What is it?", { ...options, system }), await model.open(image, { system })];
+    expect(alone.text).toBe(first.text);
+    expect(alone.usage.promptTokens).toBe(first.usage.promptTokens);
+    const whole = await fresh.answer("And where?", { ...options, history: chat.history.slice(0, 2) });
+    expect(whole.usage.reusedTokens).toBe(0);
+    expect(whole.usage.promptTokens).toBe(second.usage.promptTokens);
+    for (const [i, { id, logprob }] of whole.logprobs!.entries()) {
+      expect([second.logprobs![i].id, second.logprobs![i].logprob]).toEqual([id, expect.closeTo(logprob, 3)]);
+    }
+    await fresh.dispose();
+  });
 });
