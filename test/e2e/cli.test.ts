@@ -238,6 +238,21 @@ describe("convert", () => {
     expect((await sdRpn(["answer", object.image, object.question, ...files])).stdout).toBe(`${object.answer}\n`);
   });
 
+  test("makes all three files of a whole checkpoint, which info reads; --only rpn makes the last", async () => {
+    const golden = join("test", "fixtures", "golden", "qwen", "qzoom-qwen3");
+    const out = temporary("whole");
+    const { code, stdout, stderr } = await sdRpn(["convert", "--checkpoint", golden, "--base", golden, "--out", out, "--type", "q8_0"]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    const [model, mmproj, rpn] = ["model", "mmproj", "rpn"].map((name) => join(out, `${name}.gguf`));
+    expect(stdout.split("\n").slice(0, 3)).toEqual([model, mmproj, rpn].map((file) => `wrote    ${file}`));
+    const info = JSON.parse((await sdRpn(["info", "--json", "--model", model, "--mmproj", mmproj, "--rpn", rpn])).stdout) as { architecture: string; rpn: { type: string } };
+    expect(info).toMatchObject({ architecture: "qwen3vl", rpn: { type: "q8_0", branchLayer: 3 } });
+    const alone = temporary("alone");
+    expect((await sdRpn(["convert", "--checkpoint", golden, "--out", alone, "--only", "rpn", "--type", "q8_0"])).code).toBe(0);
+    expect(readFileSync(alone).equals(readFileSync(rpn))).toBe(true);
+    expect((await sdRpn(["convert", "--checkpoint", golden, "--out", alone, "--only", "model"])).stderr).toContain("Allowed choices are rpn");
+  });
+
   test("leaves no file behind where it fails", async () => {
     const out = temporary("none.gguf");
     expect((await sdRpn(["convert", "--checkpoint", folder, "--out", out])).code).toBe(1);
