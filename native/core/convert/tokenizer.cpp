@@ -2,195 +2,20 @@
 
 #include "config-reader.h"
 #include "file.h"
+#include "tokenizer-builder.h"
 
 #include "gguf.h"
 
 #include <algorithm>
-#include <unordered_map>
 
 namespace fs = std::filesystem;
 using json = nlohmann::json;
 
 static const uint64_t MAX_BYTES = 128u << 20; // of tokenizer.json
 
-enum { NORMAL = 1, UNKNOWN = 2, CONTROL = 3, USER_DEFINED = 4, UNUSED = 5, BYTE = 6 };
-
-// How Qwen's tokenizers cut text before they merge bytes; llama.cpp knows it as "qwen2".
-static const char * const QWEN2_PATTERN = R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-
 namespace {
 
-// collects tokens by id
-struct builder {
-    std::string path; // for messages
-    convert_tokenizer t;
-    std::vector<bool> known;
-    std::unordered_map<std::string, int> ids;
-
-    builder(const std::string & path, int n_vocab) : path(path), known(size_t(n_vocab)) {
-        t.tokens.resize(size_t(n_vocab));
-        t.types.assign(size_t(n_vocab), UNUSED);
-    }
-
-    int check_id(const json & id, const std::string & text) const {
-        if (!id.is_number_integer() || id.get<double>() < 0 || id.get<double>() >= double(known.size())) {
-            throw checkpoint_invalid(path,
-                "has " + checkpoint_shown(id) + " as number of the token " + text.substr(0, 60)
-                    + sd_format(": expected one below the %zu of vocab_size in config.json", known.size()));
-        }
-        return id.get<int>();
-    }
-
-    void add(int id, const std::string & text, int type) {
-        if (known[size_t(id)] && t.tokens[size_t(id)] != text) {
-            throw checkpoint_invalid(
-                path, "has two tokens of the number " + std::to_string(id) + ": " + t.tokens[size_t(id)].substr(0, 60) + " and " + text.substr(0, 60));
-        }
-        const auto [at, fresh] = ids.emplace(text, id);
-        if (!fresh && at->second != id) {
-            throw checkpoint_invalid(path, "has the token " + text.substr(0, 60) + " twice");
-        }
-        if (text.empty() || text.find('\0') != std::string::npos) { // GGUF's texts end at a zero
-            throw checkpoint_invalid(path, "has a token without text, or with a zero in it, number " + std::to_string(id));
-        }
-        known[size_t(id)] = true;
-        t.tokens[size_t(id)] = text;
-        t.types[size_t(id)] = type;
-    }
-
-    // rows that the embedding has more than the tokenizer
-    void pad() {
-        for (size_t id = 0; id < known.size(); id++) {
-            if (!known[id]) {
-                add(int(id), "[PAD" + std::to_string(id) + "]", UNUSED);
-            }
-        }
-    }
-
-    int find(const std::string & text) const {
-        const auto it = ids.find(text);
-        return it == ids.end() ? -1 : it->second;
-    }
-};
-
-const json & need(const json & j, const char * key, json::value_t type, const std::string & path, const char * what) {
-    const auto it = j.find(key);
-    if (it == j.end() || it->type() != type) {
-        throw checkpoint_invalid(path, std::string("lacks the ") + what + " " + key + ": download it again");
-    }
-    return *it;
-}
-
-void add_added(builder & b, const json & list) {
-    for (const json & a : list) {
-        if (!a.is_object() || !a.contains("content") || !a["content"].is_string() || !a.contains("id")) {
-            throw checkpoint_invalid(b.path, "has an entry of added_tokens without id or content");
-        }
-        const std::string text = a["content"].get<std::string>();
-        const auto special = a.find("special");
-        b.add(b.check_id(a["id"], text), text, special != a.end() && *special == true ? CONTROL : USER_DEFINED);
-    }
-}
-
-// "a b", or ["a", "b"] in newer files
-std::pair<std::string, std::string> merge_of(const json & m, const std::string & path) {
-    std::pair<std::string, std::string> out;
-    if (m.is_string()) {
-        const std::string text = m.get<std::string>();
-        const size_t space = text.find(' ', 1);
-        out = { text.substr(0, space), space == std::string::npos ? "" : text.substr(space + 1) };
-    } else if (m.is_array() && m.size() == 2 && m[0].is_string() && m[1].is_string()) {
-        out = { m[0].get<std::string>(), m[1].get<std::string>() };
-    }
-    if (out.first.empty() || out.second.empty() || out.first.find(' ') != std::string::npos || out.second.find(' ') != std::string::npos) {
-        throw checkpoint_invalid(path, "has a merge that is not two pieces of text: download it again");
-    }
-    return out;
-}
-
-// whether some part of a pre_tokenizer or decoder has the type; they come alone or in a sequence
-const json * find_part(const json & j, const std::string & type, int depth = 0) {
-    if (!j.is_object() || depth > 4) {
-        return nullptr;
-    }
-    const auto own = j.find("type");
-    if (own != j.end() && *own == type) {
-        return &j;
-    }
-    for (const char * list : { "pretokenizers", "decoders", "normalizers" }) {
-        const auto parts = j.find(list);
-        for (size_t i = 0; parts != j.end() && parts->is_array() && i < parts->size(); i++) {
-            if (const json * found = find_part((*parts)[i], type, depth + 1)) {
-                return found;
-            }
-        }
-    }
-    return nullptr;
-}
-
-void check_qwen2(const json & j, const std::string & path) {
-    static const json none;
-    const auto it = j.find("pre_tokenizer");
-    const json & pre = it == j.end() ? none : *it;
-    const json * split = find_part(pre, "Split");
-    const json::json_pointer regex("/pattern/Regex");
-    if (!split || !find_part(pre, "ByteLevel") || !split->contains(regex) || split->at(regex) != QWEN2_PATTERN) {
-        throw checkpoint_invalid(path, "cuts text otherwise than Qwen's tokenizers do (pre_tokenizer): only theirs is supported");
-    }
-}
-
-// tokenizer.json of byte-level BPE, or of SentencePiece's BPE in the form of the tokenizers library
-void read_json(builder & b, const json & j, convert_family family) {
-    const json & model = need(j, "model", json::value_t::object, b.path, "object");
-    if (checkpoint_given(model, "type") && model["type"] != "BPE") {
-        throw checkpoint_invalid(b.path, "has a tokenizer of type " + checkpoint_shown(model["type"]) + ": expected \"BPE\"");
-    }
-    const bool spm = family == CONVERT_LLAVA;
-    if (!spm) {
-        check_qwen2(j, b.path);
-    }
-    for (const auto & [text, id] : need(model, "vocab", json::value_t::object, b.path, "object").items()) {
-        const bool byte = spm && text.size() == 6 && text.rfind("<0x", 0) == 0 && text[5] == '>';
-        b.add(b.check_id(id, text), text, byte ? BYTE : NORMAL);
-    }
-    const auto added = j.find("added_tokens");
-    if (added != j.end() && added->is_array()) {
-        add_added(b, *added);
-    }
-
-    const json & merges = need(model, "merges", json::value_t::array, b.path, "array");
-    std::vector<float> scores(b.known.size(), -float(merges.size()) - 1); // of pieces that no merge makes
-    std::vector<bool> scored(b.known.size());
-    b.t.merges.reserve(spm ? 0 : merges.size());
-    for (size_t rank = 0; rank < merges.size(); rank++) {
-        const auto [first, second] = merge_of(merges[rank], b.path);
-        const int id = b.find(first + second);
-        if (id < 0 || b.find(first) < 0 || b.find(second) < 0) {
-            throw checkpoint_invalid(
-                b.path, "has a merge of " + first.substr(0, 60) + " and " + second.substr(0, 60) + ", which are not tokens: download it again");
-        }
-        if (!spm) {
-            b.t.merges.push_back(first + " " + second);
-        } else if (!scored[size_t(id)]) {
-            scores[size_t(id)] = -float(rank); // SentencePiece merges what scores best first
-            scored[size_t(id)] = true;
-        }
-    }
-    if (spm) {
-        const auto unk = model.find("unk_token");
-        const int id = unk != model.end() && unk->is_string() ? b.find(unk->get<std::string>()) : -1;
-        if (id >= 0) {
-            b.t.types[size_t(id)] = UNKNOWN;
-            scores[size_t(id)] = 0;
-        }
-        for (size_t i = 0; i < scores.size(); i++) {
-            scores[i] = b.t.types[i] == NORMAL ? scores[i] : 0.0f;
-        }
-        b.t.scores = std::move(scores);
-    }
-}
-
-void read_sentencepiece(builder & b, const fs::path & file) {
+void read_sentencepiece(tokenizer_builder & b, const fs::path & file) {
     const std::vector<sentencepiece> pieces = sentencepiece_read(file, b.known.size());
     b.t.scores.assign(b.known.size(), 0.0f);
     for (size_t id = 0; id < pieces.size(); id++) {
@@ -200,11 +25,11 @@ void read_sentencepiece(builder & b, const fs::path & file) {
 }
 
 // text that is no token comes as bytes, and llama.cpp has no answer where one is missing
-void check_bytes(const builder & b) {
+void check_bytes(const tokenizer_builder & b) {
     for (int byte = 0; byte < 256; byte++) {
         const std::string text = sd_format("<0x%02X>", byte);
         const int id = b.find(text);
-        if (id < 0 || b.t.types[size_t(id)] != BYTE) {
+        if (id < 0 || b.t.types[size_t(id)] != TOKEN_BYTE) {
             throw checkpoint_invalid(b.path, "lacks the token " + text + ": only tokenizers that fall back to bytes are supported");
         }
     }
@@ -221,7 +46,7 @@ std::string token_text(const json & config, const char * key) {
 }
 
 // what tokenizer_config.json and added_tokens.json add to a SentencePiece file
-void add_more(builder & b, const json & config, const fs::path & dir) {
+void add_more(tokenizer_builder & b, const json & config, const fs::path & dir) {
     const auto decoder = config.find("added_tokens_decoder");
     if (decoder != config.end() && decoder->is_object()) {
         for (const auto & [id, a] : decoder->items()) {
@@ -229,7 +54,7 @@ void add_more(builder & b, const json & config, const fs::path & dir) {
             const json number = json::parse(id, nullptr, false);
             if (!text.empty() && b.find(text) < 0) {
                 const auto special = a.find("special");
-                b.add(b.check_id(number, text), text, special != a.end() && *special == true ? CONTROL : USER_DEFINED);
+                b.add(b.check_id(number, text), text, special != a.end() && *special == true ? TOKEN_CONTROL : TOKEN_USER_DEFINED);
             }
         }
     }
@@ -238,7 +63,7 @@ void add_more(builder & b, const json & config, const fs::path & dir) {
         const json added = checkpoint_json(dir / "added_tokens.json");
         for (const auto & [text, id] : added.items()) {
             if (b.find(text) < 0) {
-                b.add(b.check_id(id, text), text, CONTROL); // questions cannot say it
+                b.add(b.check_id(id, text), text, TOKEN_CONTROL); // questions cannot say it
             }
         }
     }
@@ -285,12 +110,12 @@ convert_tokenizer convert_tokenizer_read(const convert_config & c, const std::ve
             continue;
         }
         const json config = fs::exists(own, ec) ? checkpoint_json(own) : json::object();
-        builder b((pieces ? spm : file).u8string(), n_vocab);
+        tokenizer_builder b((pieces ? spm : file).u8string(), n_vocab);
         if (pieces) {
             read_sentencepiece(b, spm);
             add_more(b, config, dir);
         } else {
-            read_json(b, checkpoint_json(file, MAX_BYTES), c.family);
+            tokenizer_read_json(b, checkpoint_json(file, MAX_BYTES), c.family);
         }
         b.pad();
 
@@ -305,7 +130,7 @@ convert_tokenizer convert_tokenizer_read(const convert_config & c, const std::ve
         t.eos = special("eos_token", c.eos_token);
         t.pad = special("pad_token", c.pad_token);
         if (c.family == CONVERT_LLAVA) {
-            t.unk = special("unk_token", int(std::find(t.types.begin(), t.types.end(), int32_t(UNKNOWN)) - t.types.begin()));
+            t.unk = special("unk_token", int(std::find(t.types.begin(), t.types.end(), int32_t(TOKEN_UNKNOWN)) - t.types.begin()));
         }
         if (t.eos < 0) {
             throw checkpoint_invalid(
