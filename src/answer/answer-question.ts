@@ -1,10 +1,11 @@
 import { randomInt } from "node:crypto";
 import { abortError } from "../base/errors.js";
 import { withJson } from "../base/json.js";
-import type { Answer, ImageInput, RoI, Turn } from "../base/types.js";
+import type { Answer, RoI, Turn } from "../base/types.js";
 import type { Engine } from "../engine/engine.js";
 import type { OpenedPicture } from "../engine/opened-picture.js";
 import type { NativeTurn, NativeView } from "../native/binding.js";
+import type { TakenPicture } from "../image/taken-picture.js";
 import { cellCount } from "../image/view-layout.js";
 import { choose } from "./choose.js";
 import { Clock } from "./clock.js";
@@ -19,7 +20,7 @@ import { cutViews, type Look, looksAtBoxes, looksOfRegion } from "./second-look.
 /** An answer, with a second look if `options.roi` and the map ask for one: its tokens follow those of the picture, as in the reference. */
 export async function answerQuestion(
   engine: Engine,
-  picture: ImageInput | OpenedPicture,
+  picture: TakenPicture | OpenedPicture,
   question: string,
   options: CheckedAnswerOptions,
   onRoI?: (roi: RoI) => void,
@@ -28,7 +29,7 @@ export async function answerQuestion(
   const method = methodOfAnswer(engine, options);
   const gate = gateOf(engine, options.gate, method, options.roi);
   const aligned = alignedOf(engine, options.roiPositions, options.roi);
-  const views = viewsOfCall(engine, picture, options.imageTokens);
+  const views = viewsOfCall(engine, picture, options);
   const clock = new Clock();
   if (options.grammar !== undefined) {
     await engine.checkGrammar(options.grammar, signal);
@@ -99,7 +100,7 @@ export async function answerQuestion(
       ...(options.form && { value }),
       ...result.sureness,
       image: { ...opened.source.info },
-      hints: [...(roi?.hints ?? []), ...hints],
+      hints: [...(roi?.hints ?? opened.source.hints), ...hints],
       timings: clock.stop(),
     });
     if (result.finishReason === "aborted") {

@@ -1,12 +1,14 @@
 import { z } from "zod";
 import { SdRpnError } from "../base/errors.js";
 import { abortSignal as signal, callback, historySchema, imageTokensSchema, systemSchema } from "../base/schemas.js";
-import type { Box, RegionMethod, Turn } from "../base/types.js";
+import type { Box, ImageOptions, RegionMethod, Turn } from "../base/types.js";
 import { invalidArgument, parseOptions } from "../base/validate.js";
+import { imageOptionsShape } from "../image/taken-picture.js";
 import type { JsonFormat } from "./form/format.js";
 import { type Form, jsonForm } from "./form/json-form.js";
 
-const box = z.strictObject({ x: z.number(), y: z.number(), width: z.number().positive(), height: z.number().positive() });
+// boxes of results have a score, and can be given as they are
+const box = z.strictObject({ x: z.number(), y: z.number(), width: z.number().positive(), height: z.number().positive(), score: z.number().optional() });
 
 const schema = z
   .custom<object>((value) => typeof value === "object" && value !== null && !Array.isArray(value))
@@ -27,6 +29,7 @@ export const predictSchema = z.strictObject({
   gate,
   imageTokens: imageTokensSchema.optional(),
   system: systemSchema.optional(),
+  ...imageOptionsShape,
   exact: z.boolean().default(false),
   signal,
 });
@@ -43,6 +46,7 @@ export const answerSchema = z.strictObject({
   imageTokens: imageTokensSchema.optional(),
   system: systemSchema.optional(),
   history: historySchema.optional(),
+  ...imageOptionsShape,
   maxTokens: z.int().min(1).max(1 << 20).default(128),
   temperature: z.number().min(0).max(100).default(0),
   topP: z.number().gt(0).max(1).default(1),
@@ -102,7 +106,7 @@ function checkChoices(choices: readonly string[], options: AnswerOptions): void 
 }
 
 /** Options of `predictRoI`. */
-export interface PredictOptions {
+export interface PredictOptions extends ImageOptions {
   /**
    * "rpn": the region proposal network, the default where one was loaded. "attention": the attention of the model's own answer in the heads
    * that were loaded, the default where there are heads and no network. "vicrop": ViCrop's relative attention, which needs
@@ -141,7 +145,7 @@ export type SessionAnswerOptions<Format extends JsonFormat | undefined = JsonFor
 export type ChatAnswerOptions<Format extends JsonFormat | undefined = JsonFormat | undefined> = Omit<AnswerOptions<Format>, "system" | "history">;
 
 /** Options of `answer` and `answerStream`. */
-export interface AnswerOptions<Format extends JsonFormat | undefined = JsonFormat | undefined> {
+export interface AnswerOptions<Format extends JsonFormat | undefined = JsonFormat | undefined> extends ImageOptions {
   /**
    * "auto" (default): a second look if a region is found, the plain answer without an RPN unless a method is named. "always": the 3x3 cells around
    * the map's maximum where nothing passes the threshold; `roi.region` of the answer is what was read then. "never": one view. Boxes in source pixels: each is cut out and

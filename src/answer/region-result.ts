@@ -1,6 +1,7 @@
 import { withJson } from "../base/json.js";
-import type { ImageInfo, RegionMethod, RoI, ScoredBox, Timings, ViewInfo } from "../base/types.js";
+import type { Box, ImageInfo, RegionMethod, RoI, ScoredBox, Timings, ViewInfo } from "../base/types.js";
 import type { OpenedPicture } from "../engine/opened-picture.js";
+import { turnBoxBack, turnGridBack } from "../image/turned.js";
 import { cellCount, type ViewLayout } from "../image/view-layout.js";
 import { normalizedBox } from "../roi/normalized-box.js";
 import type { Proposed } from "./methods/method.js";
@@ -17,17 +18,22 @@ export function regionResult(
   timings: Timings,
   region = found,
 ): RoI {
+  // the model saw the picture turned; results are about the picture as given
+  const { rotated } = source.info;
+  const back = <B extends Box>(box: B): B => turnBoxBack(box, source.info, rotated);
+  const { values, ...grid } = turnGridBack(map, layout.grid, rotated);
+  const given = boxes.map(back);
   return withJson({
     method,
     found: found.kind !== "none",
-    boxes,
-    boxesNormalized: normalizedBoxes(boxes, source.info),
-    region: { ...region, view: region.crop && viewInfo(views.planCrop(region.crop)) },
-    map: withJson({ ...layout.grid, data: map }), // also where only the map is kept
+    boxes: given,
+    boxesNormalized: normalizedBoxes(given, source.info),
+    region: { ...region, crop: region.crop && back(region.crop), view: region.crop && viewInfo(views.planCrop(region.crop)) },
+    map: withJson({ ...grid, data: values }), // also where only the map is kept
     gate,
     view: viewInfo(layout),
     image: { ...source.info },
-    hints: [],
+    hints: [...source.hints],
     timings,
   });
 }

@@ -3,6 +3,7 @@ import type { Box, Region, Size } from "../base/types.js";
 import type { OpenedPicture } from "../engine/opened-picture.js";
 import type { NativeView } from "../native/binding.js";
 import { throwIfAborted } from "../base/abort.js";
+import { turnBox } from "../image/turned.js";
 import type { GridBox } from "../roi/components.js";
 
 /** One region of a picture for a second look. */
@@ -25,7 +26,8 @@ export function looksOfRegion({ crop, keep }: Region, cells: GridBox | null = nu
  * @throws {SdRpnError} INVALID_ARGUMENT where one lies outside
  */
 export function looksAtBoxes(boxes: readonly Box[], { source }: OpenedPicture): Look[] {
-  return boxes.map((box) => ({ box: inside(box, source), keep: null, cells: null }));
+  const { info } = source;
+  return boxes.map((box) => ({ box: turnBox(inside(box, info), info, info.rotated), keep: null, cells: null }));
 }
 
 /**

@@ -1,5 +1,5 @@
 import { SdRpnError } from "../base/errors.js";
-import type { Box, RegionMethod } from "../base/types.js";
+import type { Box, ImageOptions, RegionMethod } from "../base/types.js";
 import type { Engine } from "../engine/engine.js";
 import { OpenedPicture } from "../engine/opened-picture.js";
 import type { ImageTokens, Views } from "../engine/views.js";
@@ -47,10 +47,11 @@ export function alignedOf({ info: { vision, rpn } }: Engine, positions: "fresh" 
  *
  * @throws {SdRpnError} INVALID_ARGUMENT where that is fixed
  */
-export function viewsOfCall(engine: Engine, picture: unknown, imageTokens: ImageTokens | undefined): Views {
+export function viewsOfCall(engine: Engine, picture: unknown, { imageTokens, background, rotate }: ImageOptions & { imageTokens?: ImageTokens }): Views {
   if (picture instanceof OpenedPicture) {
-    if (imageTokens) {
-      throw new SdRpnError("INVALID_ARGUMENT", "Expected no imageTokens for a session, whose view was made when it was opened: pass them to open");
+    const [given] = Object.entries({ imageTokens, background, rotate }).filter(([, value]) => value !== undefined);
+    if (given) {
+      throw new SdRpnError("INVALID_ARGUMENT", `Expected no ${given[0]} for a session, whose picture was read when it was opened: pass it to open`);
     }
     return picture.views;
   }

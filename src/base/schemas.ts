@@ -19,9 +19,6 @@ export const imageTokensSchema = z
   .refine(({ min, max }) => min <= max)
   .describe("{ min, max }, min at most max");
 
-/** Options of calls about a picture alone. */
-export const pictureSchema = z.strictObject({ imageTokens: imageTokensSchema.optional(), signal: abortSignal });
-
 export const signalSchema = z.strictObject({ signal: abortSignal });
 
 /** White space alone is not a question. */
@@ -32,8 +29,6 @@ export const questionSchema = z
 
 /** A text that stands before the picture; white space at its ends is taken off. */
 export const systemSchema = questionSchema.transform((text) => text.trim());
-
-export const openSchema = pictureSchema.extend({ system: systemSchema.optional() });
 
 const turnSchema = z
   .strictObject({ role: z.enum(["user", "assistant"]), text: z.string() })

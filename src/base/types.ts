@@ -39,6 +39,20 @@ export interface RawImage extends Size {
 /** A path, a file URL, an encoded picture in memory, or raw pixels. */
 export type ImageInput = string | URL | Uint8Array | ArrayBuffer | RawImage;
 
+/** How a picture is read. */
+export interface ImageOptions {
+  /**
+   * What lies under transparent pixels, "#rrggbb"; default white. "drop": alpha is dropped and the colours stay, as in the reference's
+   * preprocessing. An alpha of 0 everywhere counts as none.
+   */
+  background?: string;
+  /**
+   * Degrees clockwise by which the picture, after EXIF rotation, is turned before it is read; default 0. Boxes, crops and maps of results are in
+   * the picture that was not turned; `region.keep` and `view` are the model's.
+   */
+  rotate?: 0 | 90 | 180 | 270;
+}
+
 /**
  * What the second look reads: nothing, one rectangle whole, or one rectangle of which only some tokens are fed.
  * `keep` holds row-major indexes into the cells of the crop's own grid.

@@ -5,11 +5,11 @@ import { readTextFile } from "../base/regular-file.js";
 import { checkOutput, UsageError, withIoError } from "./exit.js";
 import { addModelOptions, type ModelOptions, withModel } from "./model.js";
 import { checkOverlayPossible, writeOverlay } from "./overlay-file.js";
-import { collect, numberParser, parseRoI } from "./parse.js";
+import { choiceParser, collect, numberParser, parseRoI } from "./parse.js";
 import { printHint, printJson, printLine } from "./print.js";
-import { addRegionOptions, methodOf, type RegionOptions, SYSTEM_HELP } from "./region-options.js";
+import { addReadingOptions, addRegionOptions, methodOf, type ReadingOptions, readingOf, type RegionOptions, SYSTEM_HELP } from "./region-options.js";
 
-type Options = ModelOptions & RegionOptions & Omit<AnswerOptions, "onToken" | "signal" | "format" | "choices" | "history"> & { json?: true; jsonSchema?: string; choice?: string[]; overlay?: string };
+type Options = ModelOptions & RegionOptions & ReadingOptions & Omit<AnswerOptions, "onToken" | "signal" | "format" | "choices" | "history"> & { json?: true; jsonSchema?: string; choice?: string[]; overlay?: string };
 
 const EXAMPLES = `
 Examples:
@@ -19,9 +19,9 @@ Examples:
   sd-rpn answer plan.png "Which room is this?" --model llava.gguf --mmproj mmproj.gguf --heads heads.json`;
 
 export function answerCommand(signal: AbortSignal): Command {
-  const { maxTokens, temperature, topP, topK, seed, logprobs } = answerSchema.shape;
+  const { roiPositions, maxTokens, temperature, topP, topK, seed, logprobs } = answerSchema.shape;
   const command = new Command("answer");
-  addRegionOptions(command)
+  addReadingOptions(addRegionOptions(command))
     .description("answer a question about a picture; the text is printed as it comes")
     .argument("<image>", "path of the picture")
     .argument("<question>", "the question")
@@ -30,6 +30,7 @@ export function answerCommand(signal: AbortSignal): Command {
       "auto: a second look where a region is found; always: at the likeliest place otherwise; never: one view; or boxes to look at: x,y,width,height[;...]",
       parseRoI,
     )
+    .option("--roi-positions <kind>", "positions of the second look's tokens, of Q-Zoom: fresh or aligned (default: the RPN file's)", choiceParser(roiPositions, "--roi-positions"))
     .option("--system <text>", SYSTEM_HELP)
     .option("--exact", "keep white space at the ends of the question")
     .option("--max-tokens <n>", "longest answer (default: 128)", numberParser(maxTokens, "--max-tokens"))
@@ -50,7 +51,7 @@ export function answerCommand(signal: AbortSignal): Command {
 }
 
 async function answer(image: string, question: string, options: Options, signal: AbortSignal): Promise<void> {
-  const { roi, heads, threshold, system, exact, maxTokens, temperature, topP, topK, seed, stop, logprobs, json, overlay } = options;
+  const { roi, heads, threshold, gate, roiPositions, system, exact, maxTokens, temperature, topP, topK, seed, stop, logprobs, json, overlay } = options;
   const method = methodOf(options);
   if (logprobs !== undefined && !json) {
     throw new UsageError("Expected --json with --logprobs, which are part of the document that it prints");
@@ -66,7 +67,7 @@ async function answer(image: string, question: string, options: Options, signal:
       checkOverlayPossible(model, { roi, method });
     }
     const printer = json ? undefined : new TextPrinter();
-    const asked = { roi, method, threshold, system, exact, maxTokens, temperature, topP, topK, seed, stop, grammar, format, choices: options.choice, logprobs, onToken: printer?.print, signal };
+    const asked = { ...readingOf(options), roi, method, threshold, gate, roiPositions, system, exact, maxTokens, temperature, topP, topK, seed, stop, grammar, format, choices: options.choice, logprobs, onToken: printer?.print, signal };
     const result = await model.answer(image, question, asked).finally(() => printer?.end());
     if (json) {
       printJson(result);

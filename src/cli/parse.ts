@@ -1,6 +1,7 @@
 import type { z } from "zod";
 import { SdRpnError } from "../base/errors.js";
 import { type AnswerOptions, answerSchema } from "../answer/options.js";
+import { imageTokensSchema } from "../base/schemas.js";
 import { parseOptions } from "../base/validate.js";
 import { UsageError } from "./exit.js";
 
@@ -52,6 +53,25 @@ export function parseRoI(text: string): AnswerOptions["roi"] {
   }
   const named = boxes.map(([x, y, width, height]) => ({ x, y, width, height }));
   return check(answerSchema.shape.roi, named, "--roi");
+}
+
+/**
+ * A budget of tokens, as one number or as `min-max`.
+ *
+ * @throws {UsageError}
+ */
+export function parseImageTokens(text: string): { min: number; max: number } {
+  const [min, max = min] = text.split("-").map(numberOrText);
+  return check(imageTokensSchema, { min, max }, "--image-tokens");
+}
+
+/**
+ * `auto`, `off` or a score.
+ *
+ * @throws {UsageError}
+ */
+export function parseGate(text: string): AnswerOptions["gate"] {
+  return check(answerSchema.shape.gate, text === "off" ? false : numberOrText(text), "--gate");
 }
 
 /** For commander: gathers the values of an option that may be given several times. */

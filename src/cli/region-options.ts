@@ -1,11 +1,27 @@
 import type { Command } from "commander";
 import { type PredictOptions, predictSchema } from "../answer/options.js";
 import { HEAD_PRESETS } from "../engine/head-choice.js";
+import { imageOptionsShape } from "../image/taken-picture.js";
 import { UsageError } from "./exit.js";
-import { choiceParser, numberParser } from "./parse.js";
+import { choiceParser, numberParser, parseGate, parseImageTokens } from "./parse.js";
+
+export function addReadingOptions(command: Command): Command {
+  const { background, rotate } = imageOptionsShape;
+  return command
+    .option("--background <color>", 'what lies under transparent pixels, "#rrggbb" (default: white), or "drop" to ignore transparency', choiceParser(background, "--background"))
+    .option("--rotate <degrees>", "turn the picture clockwise by 90, 180 or 270 before it is read; boxes stay those of the file", numberParser(rotate, "--rotate"))
+    .option("--image-tokens <n|min-max>", "tokens of a view, for models whose views differ in size (default: the RPN file's)", parseImageTokens);
+}
+
+export function readingOf({ background, rotate, imageTokens }: ReadingOptions): ReadingOptions {
+  return { background, rotate, imageTokens };
+}
 
 /** How a region is found, of the commands that look for one. */
-export type RegionOptions = Pick<PredictOptions, "method" | "threshold"> & { heads?: string };
+export type RegionOptions = Pick<PredictOptions, "method" | "threshold" | "gate"> & { heads?: string };
+
+/** How a picture is read, and how much of it the model sees. */
+export type ReadingOptions = Pick<PredictOptions, "background" | "rotate" | "imageTokens">;
 
 export const SYSTEM_HELP = "stands before the picture, in the place of the system text that the model's chat template may have";
 
@@ -18,7 +34,8 @@ export function addRegionOptions(command: Command): Command {
       "--threshold <t>",
       "what makes a region. rpn: probability, -1 to 1, below 0 relative to the largest (default: the RPN file's); attention: part of the greatest (default: 0.2)",
       numberParser(threshold, "--threshold"),
-    );
+    )
+    .option("--gate <score>", "networks with a gate: the least score with which the region is looked for, auto (the RPN file's, the default) or off", parseGate);
 }
 
 /**

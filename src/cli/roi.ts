@@ -4,13 +4,13 @@ import { checkOutput } from "./exit.js";
 import { addModelOptions, type ModelOptions, withModel } from "./model.js";
 import { writeOverlay } from "./overlay-file.js";
 import { formatBox, formatRegion, formatTimings, printJson, printTable } from "./print.js";
-import { addRegionOptions, methodOf, type RegionOptions, SYSTEM_HELP } from "./region-options.js";
+import { addReadingOptions, addRegionOptions, methodOf, type ReadingOptions, readingOf, type RegionOptions, SYSTEM_HELP } from "./region-options.js";
 
-type Options = ModelOptions & RegionOptions & Pick<PredictOptions, "exact" | "system"> & { json?: true; overlay?: string };
+type Options = ModelOptions & RegionOptions & ReadingOptions & Pick<PredictOptions, "exact" | "system"> & { json?: true; overlay?: string };
 
 export function roiCommand(signal: AbortSignal): Command {
   const command = new Command("roi");
-  addRegionOptions(command)
+  addReadingOptions(addRegionOptions(command))
     .description("show where in a picture the answer to a question can be read, without answering it")
     .argument("<image>", "path of the picture")
     .argument("<question>", "the question")
@@ -24,11 +24,11 @@ export function roiCommand(signal: AbortSignal): Command {
 }
 
 async function roi(image: string, question: string, options: Options, signal: AbortSignal): Promise<void> {
-  const { heads, threshold, system, exact, json, overlay } = options;
+  const { heads, threshold, gate, system, exact, json, overlay } = options;
   const method = methodOf(options);
   await checkOutput("write the overlay", overlay);
   await withModel(options, signal, async (model) => {
-    const result = await model.predictRoI(image, question, { method, threshold, system, exact, signal });
+    const result = await model.predictRoI(image, question, { ...readingOf(options), method, threshold, gate, system, exact, signal });
     if (json) {
       printJson(result);
     } else {

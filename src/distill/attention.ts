@@ -1,13 +1,14 @@
 import { z } from "zod";
 import type { Engine } from "../engine/engine.js";
-import type { OpenedPicture } from "../engine/opened-picture.js";
+import { OpenedPicture } from "../engine/opened-picture.js";
 import { engineOf, pictureOf } from "../model/engine-of.js";
 import type { Model } from "../model/model.js";
 import type { NativeTimings } from "../native/binding.js";
 import { askedSchema, signalSchema } from "../base/schemas.js";
 import type { Session } from "../model/session.js";
 import { type Json, withJson } from "../base/json.js";
-import type { ImageInput, Size } from "../base/types.js";
+import type { ImageInput, ImageOptions, Size } from "../base/types.js";
+import { imageOptionsShape, takePicture } from "../image/taken-picture.js";
 import { invalidArgument, parseOptions } from "../base/validate.js";
 
 const schema = z.strictObject({
@@ -15,10 +16,11 @@ const schema = z.strictObject({
   maxTokens: z.int().min(1).max(1 << 20).default(128),
   question: z.boolean().default(false),
   exact: z.boolean().default(false),
+  background: imageOptionsShape.background,
   signal: signalSchema.shape.signal,
 });
 
-export interface AttentionOptions {
+export interface AttentionOptions extends Pick<ImageOptions, "background"> {
   /** layers to read, from 0, without duplicates; by default all. Data of other layers is not copied. */
   layers?: number[];
   /** of the greedy answer; default 128. With 1 the maps are those of the prompt's last token. */
@@ -78,12 +80,16 @@ export async function attention(owner: Model | Session, ...rest: unknown[]): Pro
 }
 
 async function captureAttention(engine: Engine, picture: ImageInput | OpenedPicture, question: unknown, options: AttentionOptions = {}): Promise<Attention> {
-  const { layers: asked, maxTokens, question: withQuestion, exact, signal } = parseOptions(schema, options);
+  const { layers: asked, maxTokens, question: withQuestion, exact, background, signal } = parseOptions(schema, options);
   const text = parseOptions(askedSchema, { question, exact });
   const layers = checkLayers(asked, engine.info.layers);
+  if (picture instanceof OpenedPicture && background !== undefined) {
+    throw invalidArgument("no background for a session, whose picture was read when it was opened,", "background", background);
+  }
+  const taken = picture instanceof OpenedPicture ? picture : takePicture(picture, { background });
   const start = performance.now();
   const prompt = await engine.tokenize(text, 0, signal);
-  const used = await engine.usePicture(picture, signal);
+  const used = await engine.usePicture(taken, signal);
   try {
     const { grid } = used.picture.layout;
     const result = await engine.attention(used.picture.session.id, prompt, { layers, maxTokens, question: withQuestion }, signal);

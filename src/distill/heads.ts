@@ -13,6 +13,7 @@ import { type HeadChoice, HEADS_FORMAT } from "../engine/head-choice.js";
 import { isItemError } from "./item-error.js";
 import { type ModelIdentity, modelIdentity } from "../engine/model-identity.js";
 import { type CheckedPair, type Pairs, readPairs } from "./pairs.js";
+import { asReference } from "../image/taken-picture.js";
 
 export const headsSchema = z.strictObject({
   images: z.string().min(1).optional(),
@@ -150,7 +151,7 @@ async function readPixels(engine: Engine, { pair, other }: { pair: CheckedPair; 
   try {
     const question = await engine.tokenize(pair.question, 1, signal);
     const second = other === undefined ? new Int32Array() : await engine.tokenize(other, 0, signal);
-    const { picture } = await engine.read(pair.image, signal);
+    const { picture } = await engine.read(asReference(pair.image), signal);
     return { pair, question, other: second, pixels: picture.pixels() };
   } catch (error) {
     if (isItemError(error)) {

@@ -11,6 +11,7 @@ import { isItemError } from "./item-error.js";
 import { modelIdentity } from "../engine/model-identity.js";
 import { type CheckedPair, groupPairs, type Pairs, readPairs } from "./pairs.js";
 import { type PseudoLabel, pseudoLabels } from "../roi/pseudo-labels.js";
+import { asReference } from "../image/taken-picture.js";
 
 /** Questions of one picture that are handed to the model together. */
 const GROUP = 64;
@@ -123,7 +124,7 @@ export async function* labelPairs(engine: Engine, pairs: AsyncIterable<CheckedPa
 async function labelGroup(engine: Engine, group: CheckedPair[], options: CheckedLabelOptions, signal: AbortSignal): Promise<LabelResult[]> {
   let session: number | undefined;
   try {
-    const { view } = await engine.read(group[0].image, signal);
+    const { view } = await engine.read(asReference(group[0].image), signal);
     const { id } = await engine.openSession(view, signal);
     session = id;
     return await Promise.all(group.map((pair) => labelOne(engine, id, pair, options, signal).catch((error: unknown) => failureOf(pair, error))));

@@ -3,6 +3,7 @@ import { SdRpnError } from "../base/errors.js";
 import { runJob } from "../native/job.js";
 import type { LabelEntry } from "./label-file.js";
 import { atPlace } from "./train-labels.js";
+import { asReference } from "../image/taken-picture.js";
 
 interface Entry {
   ready: Promise<void>;
@@ -81,7 +82,7 @@ export class TrainFeed {
       const tokens = await toldWithPlace(pair, () => this.engine.tokenize(pair.question, 0, this.signal));
       return { id, tokens, labels: pair.labels };
     }));
-    const { view } = await toldWithPlace(this.pairs[ids[0]], () => this.engine.read(path, this.signal));
+    const { view } = await toldWithPlace(this.pairs[ids[0]], () => this.engine.read(asReference(path), this.signal));
     const bytes = await runJob(native, () => native.trainAdd(this.training, prefix, view, questions), this.signal);
     if (kept) {
       this.bytes += bytes;

@@ -1,6 +1,7 @@
 import { CallQueue } from "../base/call-queue.js";
 import { SdRpnError } from "../base/errors.js";
 import { openPicture, type Picture } from "../image/picture.js";
+import type { TakenPicture } from "../image/taken-picture.js";
 import type { ViewLayout } from "../image/view-layout.js";
 import type {
   NativeAnswer,
@@ -212,7 +213,7 @@ export class Engine {
   }
 
   /** Decodes a picture and scales it to the model's view. */
-  async read(image: ImageInput, signal?: AbortSignal, views = this.views): Promise<ReadPicture> {
+  async read(image: ImageInput | TakenPicture, signal?: AbortSignal, views = this.views): Promise<ReadPicture> {
     throwIfAborted(signal);
     const start = performance.now();
     const { maxImagePixels } = this.limits;
@@ -225,7 +226,7 @@ export class Engine {
   }
 
   /** The picture of a call: that of a session, or the image given with the call, through the session cache. */
-  async usePicture(picture: ImageInput | OpenedPicture, signal?: AbortSignal, { views = this.views, preamble = this.plain }: Partial<Setting> = {}): Promise<PictureInUse> {
+  async usePicture(picture: ImageInput | TakenPicture | OpenedPicture, signal?: AbortSignal, { views = this.views, preamble = this.plain }: Partial<Setting> = {}): Promise<PictureInUse> {
     this.checkUsable(picture);
     if (picture instanceof OpenedPicture) {
       return { picture, decodeMs: 0, visionMs: 0, release: () => {} };

@@ -5,6 +5,7 @@ import { OpenedPicture } from "../engine/opened-picture.js";
 import type { Method, MethodAnswer } from "./methods/method.js";
 import { failedPrediction, type Prediction, type TimingLine, toPrediction } from "./prediction.js";
 import type { EvalItem, ScoreOptions, Task } from "./task.js";
+import { asReference } from "../image/taken-picture.js";
 
 export interface AskOptions extends ScoreOptions {
   engine: Engine;
@@ -68,7 +69,7 @@ export async function askItems({ engine, task, methods, items, strict, maxTokens
 
 async function readItem(engine: Engine, { image, id }: EvalItem, skipMissing: boolean, signal?: AbortSignal): Promise<ReadPicture | Failed> {
   try {
-    return await engine.read(typeof image === "string" ? image : await image(), signal);
+    return await engine.read(asReference(typeof image === "string" ? image : await image()), signal);
   } catch (error) {
     if (!(error instanceof SdRpnError) || !["IMAGE_INVALID", "IMAGE_TOO_LARGE"].includes(error.code)) {
       throw error;

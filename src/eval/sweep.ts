@@ -10,6 +10,7 @@ import { failedPrediction, type Prediction, toPrediction } from "./prediction.js
 import { bootstrap, mean } from "./statistics.js";
 import type { EvalItem, Figure, ScoredItem, Task } from "./task.js";
 import { lineKey } from "./ask-items.js";
+import { asReference } from "../image/taken-picture.js";
 
 export interface SweepPoint {
   threshold: number;
@@ -95,7 +96,7 @@ async function askThresholds(engine: Engine, asked: Asked, thresholds: readonly 
 }
 
 async function withSession(engine: Engine, { id, image, prompt, boxes = [] }: EvalItem, maxTokens: number, signal: AbortSignal | undefined, ask: (asked: Asked) => Promise<Answers>): Promise<Answers> {
-  const { picture: source, layout, view } = await engine.read(typeof image === "string" ? image : await image(), signal);
+  const { picture: source, layout, view } = await engine.read(asReference(typeof image === "string" ? image : await image()), signal);
   const session = await engine.openSession(view, signal);
   try {
     return await ask({ id, picture: new OpenedPicture(source, layout, engine.views, session), prompt, boxes, maxTokens, signal });

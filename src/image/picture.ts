@@ -1,17 +1,23 @@
 import sharp from "sharp";
 import { SdRpnError } from "../base/errors.js";
+import type { Hint } from "../base/hints.js";
 import type { Box, ImageInfo, ImageInput, RawImage, Size } from "../base/types.js";
 import { DEFAULT_MAX_IMAGE_PIXELS, checkImageSize } from "./limits.js";
+import { withLevels } from "./levels.js";
+import { type Decoded, toOpaque } from "./opaque.js";
 import { resample, type Color, type Filter, type RgbPixels } from "./resample.js";
 import { scaleAxes } from "./scale-axes.js";
 import { runSharp } from "./sharp-queue.js";
 import { readSource } from "./source.js";
+import { TakenPicture, takePicture } from "./taken-picture.js";
 import { windowOfView } from "./view-layout.js";
 
-/** A decoded picture at full resolution; its size is the one after EXIF rotation. */
+/** A decoded picture at full resolution; its size is the one after EXIF rotation and the turn that was asked for. */
 export interface Picture extends Size {
-  /** what results say of it */
+  /** what results say of it; its size is the one before that turn */
   readonly info: ImageInfo;
+  /** what makes wrong answers about it likely */
+  readonly hints: readonly Hint[];
   /**
    * The whole picture, scaled bicubically, in the middle of a view of `size`; the rest of the view has the colour `fill`:
    * the model's first look (with a square view LLaVA's expand2square and CLIP's resize).
@@ -40,23 +46,25 @@ export interface Picture extends Size {
 
 /**
  * Reads and decodes a picture once, to RGB at full resolution, on libuv's thread pool, in turn with other pictures (see
- * {@link runSharp}). As in the reference's preprocessing, EXIF orientation is applied, alpha is dropped (not composited) and colour profiles are ignored; of
- * animations and multi-page files the first picture counts; 16 bits a channel become 8.
+ * {@link runSharp}). EXIF orientation is applied, transparency laid on white unless the options say otherwise, and colour profiles are ignored; of animations and
+ * multi-page files the first picture counts; 16 bits a channel become 8, and floats of 0..1 become 0..255.
  *
  * @throws SdRpnError `INVALID_ARGUMENT` if `input` is no ImageInput; `IMAGE_INVALID` for a missing file, bytes that cannot
  * be decoded completely, and raw pixels whose length is not width x height x channels; `IMAGE_TOO_LARGE` over
  * `maxImagePixels` (default 100 million) or with a side over 32,768; both are checked in the header before anything is decoded;
  * `ABORTED` at once while it waits for its turn, and after the decoding where that has begun
  */
-export async function openPicture(input: ImageInput, options: { maxImagePixels?: number; signal?: AbortSignal } = {}): Promise<Picture> {
+export async function openPicture(picture: ImageInput | TakenPicture, options: { maxImagePixels?: number; signal?: AbortSignal } = {}): Promise<Picture> {
   const maxPixels = options.maxImagePixels ?? DEFAULT_MAX_IMAGE_PIXELS;
+  const { input, options: reading } = picture instanceof TakenPicture ? picture : takePicture(picture);
   const source = await readSource(input);
-  const { pixels, pages } = await runSharp(
-    () => (source.kind === "raw" ? copyRaw(source.image, maxPixels) : decode(source.bytes, source.name, maxPixels)),
-    options.signal,
-  );
-  const { width, height } = pixels;
-  return new DecodedPicture(pixels, { width, height, page: 0, pages, rotated: 0 });
+  const work = async () => {
+    const decoded = source.kind === "raw" ? checkRaw(source.image, maxPixels) : await decode(source.bytes, source.name, maxPixels);
+    return { decoded, pixels: await toOpaque(decoded.pixels, reading) };
+  };
+  const { decoded, pixels } = await runSharp(work, options.signal);
+  const { width, height } = decoded.pixels;
+  return new DecodedPicture(pixels, { width, height, page: 0, pages: decoded.pages, rotated: reading.rotate ?? 0 }, decoded.hints);
 }
 
 class DecodedPicture implements Picture {
@@ -66,6 +74,7 @@ class DecodedPicture implements Picture {
   constructor(
     private readonly rgb: RgbPixels,
     readonly info: ImageInfo,
+    readonly hints: readonly Hint[],
   ) {
     this.width = rgb.width;
     this.height = rgb.height;
@@ -108,12 +117,13 @@ function clip(from: number, to: number, limit: number): [from: number, to: numbe
   return [Math.trunc(Math.min(limit, Math.max(0, from))), Math.trunc(Math.min(limit, Math.max(0, to)))];
 }
 
-interface Decoded {
-  pixels: RgbPixels;
+interface Read {
+  pixels: Decoded;
   pages: number;
+  hints: Hint[];
 }
 
-async function copyRaw({ data, width, height, channels }: RawImage, maxPixels: number): Promise<Decoded> {
+function checkRaw({ data, width, height, channels }: RawImage, maxPixels: number): Read {
   checkImageSize({ width, height }, maxPixels);
   if (data.length !== width * height * channels) {
     throw new SdRpnError(
@@ -121,21 +131,21 @@ async function copyRaw({ data, width, height, channels }: RawImage, maxPixels: n
       `Expected width x height x channels = ${width * height * channels} bytes for image.data but received ${data.length}`,
     );
   }
-  // A copy, since a picture may be read long after the call; made by sharp so that it does not block the event loop.
-  const rgb = await sharp(data, { raw: { width, height, channels }, limitInputPixels: false }).removeAlpha().raw().toBuffer();
-  return { pixels: { data: rgb, width, height, channels: 3 }, pages: 1 };
+  return { pixels: { data: new Uint8Array(data.buffer, data.byteOffset, data.length), width, height, channels }, pages: 1, hints: [] };
 }
 
-async function decode(bytes: Buffer, name: string, maxPixels: number): Promise<Decoded> {
+async function decode(bytes: Buffer, name: string, maxPixels: number): Promise<Read> {
   try {
     // "error" accepts files about which decoders only warn, but none that end early. The limit is checked here rather
     // than by sharp, whose message would not name the option to change.
-    const image = sharp(bytes, { failOn: "error", limitInputPixels: false, ignoreIcc: true });
-    const header = await image.metadata();
+    const open = () => sharp(bytes, { failOn: "error", limitInputPixels: false, ignoreIcc: true });
+    const header = await open().metadata();
     checkImageSize(header, maxPixels);
-    const { data, info } = await image.autoOrient().removeAlpha().toColourspace("srgb").raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
-    if (info.channels !== 3) throw new Error(`${info.channels} channels after conversion to RGB`);
-    return { pixels: { data, width: info.width, height: info.height, channels: 3 }, pages: header.pages ?? 1 };
+    const { image, hints } = await withLevels(open, header, bytes);
+    const { data, info } = await image.autoOrient().raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
+    const { width, height, channels } = info;
+    if (channels !== 3 && channels !== 4) throw new Error(`${channels} channels after conversion to RGB`);
+    return { pixels: { data, width, height, channels }, pages: header.pages ?? 1, hints };
   } catch (error) {
     if (error instanceof SdRpnError) throw error;
     const reason = (error as Error).message.split("\n")[0].replace(/[:\s]+$/, "");

@@ -6,13 +6,19 @@ import { predictRegion } from "../answer/predict-region.js";
 import { SdRpnError } from "../base/errors.js";
 import { askedSchema } from "../base/schemas.js";
 import { linkSignals } from "../base/signals.js";
-import type { Answer, AnswerEvent, ImageInput, RoI } from "../base/types.js";
+import type { Answer, AnswerEvent, ImageInput, ImageOptions, RoI } from "../base/types.js";
 import { parseOptions } from "../base/validate.js";
 import type { Engine } from "../engine/engine.js";
 import { OpenedPicture } from "../engine/opened-picture.js";
+import { type TakenPicture, takePicture } from "../image/taken-picture.js";
 
 // The calls that models and sessions share. A model passes the image given by the caller, a session its opened picture; the
 // functions here accept either.
+
+/** The picture of a call, which does not change any more. That of a session was taken when it was opened. */
+export function takeForCall(picture: ImageInput | OpenedPicture, options: ImageOptions | null | undefined): TakenPicture | OpenedPicture {
+  return picture instanceof OpenedPicture ? picture : takePicture(picture, options ?? {});
+}
 
 function checkQuestion(question: unknown, { exact }: { exact: boolean }): string {
   return parseOptions(askedSchema, { question, exact });
@@ -52,7 +58,8 @@ export async function inTurn<T>(
 export async function predictRoI(engine: Engine, picture: ImageInput | OpenedPicture, text: unknown, options: PredictOptions = {}): Promise<RoI> {
   const checked = parseOptions(predictSchema, options);
   const asked = checkQuestion(text, checked);
-  return inTurn(engine, picture, checked.signal, (signal) => predictRegion(engine, picture, asked, { ...checked, signal }));
+  const taken = takeForCall(picture, checked);
+  return inTurn(engine, picture, checked.signal, (signal) => predictRegion(engine, taken, asked, { ...checked, signal }));
 }
 
 /** A question with its options, both checked. */
@@ -67,9 +74,15 @@ export function checkAnswer(text: unknown, options: AnswerOptions): CheckedQuest
   return { text: checkQuestion(text, checked), options: checked };
 }
 
-/** An answer, when its turn has come; `onRoI` gets the region before it. */
-export function runAnswer(engine: Engine, picture: ImageInput | OpenedPicture, { text, options }: CheckedQuestion, onRoI?: (roi: RoI) => void): Promise<Answer> {
-  return inTurn(engine, picture, options.signal, (signal) => answerQuestion(engine, picture, text, { ...options, signal }, onRoI));
+/** An answer, when its turn has come, about `taken`, which was taken of `picture`; `onRoI` gets the region before it. */
+export function runAnswer(
+  engine: Engine,
+  picture: ImageInput | OpenedPicture,
+  taken: TakenPicture | OpenedPicture,
+  { text, options }: CheckedQuestion,
+  onRoI?: (roi: RoI) => void,
+): Promise<Answer> {
+  return inTurn(engine, picture, options.signal, (signal) => answerQuestion(engine, taken, text, { ...options, signal }, onRoI));
 }
 
 /** The answer to a checked question as a stream; `run` gives the whole answer. */
@@ -90,15 +103,29 @@ export async function answer<Format extends JsonFormat | undefined>(
   text: unknown,
   options: AnswerOptions<Format> = {},
 ): Promise<AnswerOf<Format>> {
-  return runAnswer(engine, picture, checkAnswer(text, options)) as Promise<AnswerOf<Format>>;
+  const question = checkAnswer(text, options);
+  return runAnswer(engine, picture, takeForCall(picture, question.options), question) as Promise<AnswerOf<Format>>;
 }
 
-export async function* answerStream<Format extends JsonFormat | undefined>(
+export function answerStream<Format extends JsonFormat | undefined>(
   engine: Engine,
   picture: ImageInput | OpenedPicture,
   text: unknown,
   options: AnswerOptions<Format> = {},
 ): AsyncGenerator<AnswerEvent<AnswerOf<Format>>, void, undefined> {
-  const question = checkAnswer(text, options);
-  yield* streamOf(question, (asked, onRoI) => runAnswer(engine, picture, asked, onRoI)) as AsyncGenerator<AnswerEvent<AnswerOf<Format>>, void, undefined>;
+  // the picture is taken now, not when the first event is asked for; what is wrong is told then
+  let taken: TakenPicture | OpenedPicture | undefined;
+  let fault: unknown;
+  try {
+    taken = takeForCall(picture, options);
+  } catch (error) {
+    fault = error;
+  }
+  return (async function* () {
+    const question = checkAnswer(text, options);
+    if (!taken) {
+      throw fault;
+    }
+    yield* streamOf(question, (asked, onRoI) => runAnswer(engine, picture, taken, asked, onRoI)) as AsyncGenerator<AnswerEvent<AnswerOf<Format>>, void, undefined>;
+  })();
 }

@@ -35,7 +35,7 @@ export class Chat extends ThreadBound {
 
   /** The answer to the next question; see {@link Session.answer}. */
   async answer<Format extends JsonFormat | undefined = undefined>(question: string, options: ChatAnswerOptions<Format> = {}): Promise<AnswerOf<Format>> {
-    return this.next(check(question, options), calls.runAnswer) as Promise<AnswerOf<Format>>;
+    return this.next(check(question, options), (engine, picture, now) => calls.runAnswer(engine, picture, picture, now)) as Promise<AnswerOf<Format>>;
   }
 
   /** The answer to the next question as it comes; see {@link Session.answerStream}. It is part of the conversation once its `done` is there. */
@@ -43,7 +43,7 @@ export class Chat extends ThreadBound {
     question: string,
     options: ChatAnswerOptions<Format> = {},
   ): AsyncGenerator<AnswerEvent<AnswerOf<Format>>, void, undefined> {
-    const stream = calls.streamOf(check(question, options), (asked, onRoI) => this.next(asked, (engine, picture, now) => calls.runAnswer(engine, picture, now, onRoI)));
+    const stream = calls.streamOf(check(question, options), (asked, onRoI) => this.next(asked, (engine, picture, now) => calls.runAnswer(engine, picture, picture, now, onRoI)));
     yield* stream as AsyncGenerator<AnswerEvent<AnswerOf<Format>>, void, undefined>;
   }
 

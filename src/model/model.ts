@@ -1,3 +1,4 @@
+import { z } from "zod";
 import * as calls from "./calls.js";
 import { demoModel } from "./demo-model.js";
 import { Engine } from "../engine/engine.js";
@@ -11,11 +12,12 @@ import { runJob, runJobWithCallback } from "../native/job.js";
 import type { AnswerOf, JsonFormat } from "../answer/form/format.js";
 import type { AnswerOptions, PredictOptions } from "../answer/options.js";
 import { type LoadOptions, loadSchema } from "./load-options.js";
-import { openSchema, pictureSchema } from "../base/schemas.js";
+import { abortSignal, imageTokensSchema, systemSchema } from "../base/schemas.js";
+import { imageOptionsShape, takePicture } from "../image/taken-picture.js";
 import { makePrompt } from "../prompt/prompt.js";
 import { Session } from "./session.js";
 import { ThreadBound } from "../base/thread-bound.js";
-import type { AnswerEvent, ImageInput, RoI, Size } from "../base/types.js";
+import type { AnswerEvent, ImageInput, ImageOptions, RoI, Size } from "../base/types.js";
 import { invalidArgument, parseOptions } from "../base/validate.js";
 import { version } from "../base/version.js";
 
@@ -23,7 +25,7 @@ import { version } from "../base/version.js";
 const QWEN_PICTURE = "<|vision_start|><|image_pad|><|vision_end|>";
 
 /** Options of calls about a picture alone. */
-export interface PictureOptions {
+export interface PictureOptions extends ImageOptions {
   /** how many tokens the view may take; see the option of `answer` */
   imageTokens?: { min: number; max: number };
   signal?: AbortSignal;
@@ -34,6 +36,9 @@ export interface OpenOptions extends PictureOptions {
   /** stands before the picture in all calls of the session, in the place of the system text that the model's chat template may have */
   system?: string;
 }
+
+const pictureSchema = z.strictObject({ imageTokens: imageTokensSchema.optional(), ...imageOptionsShape, signal: abortSignal });
+const openSchema = pictureSchema.extend({ system: systemSchema.optional() });
 
 /** Properties of a loaded model. */
 export interface ModelInfo {
@@ -219,11 +224,12 @@ export class Model extends ThreadBound {
    * @throws {SdRpnError} INVALID_ARGUMENT, IMAGE_INVALID, IMAGE_TOO_LARGE, CONTEXT_OVERFLOW, ABORTED, DISPOSED
    */
   async open(image: ImageInput, options: OpenOptions = {}): Promise<Session> {
-    const { imageTokens, system, signal } = parseOptions(openSchema, options);
+    const { imageTokens, system, signal, ...reading } = parseOptions(openSchema, options);
     const views = this.engine.viewsFor(imageTokens);
+    const taken = takePicture(image, reading);
     return calls.inTurn(this.engine, image, signal, async (own) => {
       const preamble = await this.engine.preambleOf(image, system, own);
-      const { picture, layout, view } = await this.engine.read(image, own, views);
+      const { picture, layout, view } = await this.engine.read(taken, own, views);
       const handle = await this.engine.openSession(view, own, preamble);
       const closing = new AbortController();
       const opened = new OpenedPicture(picture, layout, views, handle, closing.signal);
@@ -243,10 +249,11 @@ export class Model extends ThreadBound {
    * that times (1 + number of deepstack layers) for Qwen3-VL.
    */
   async encodeImage(image: ImageInput, options: PictureOptions = {}): Promise<Float32Array> {
-    const { imageTokens, signal } = parseOptions(pictureSchema, options);
+    const { imageTokens, signal, ...reading } = parseOptions(pictureSchema, options);
     const views = this.engine.viewsFor(imageTokens);
+    const taken = takePicture(image, reading);
     return calls.inTurn(this.engine, image, signal, async (own) => {
-      const { view } = await this.engine.read(image, own, views);
+      const { view } = await this.engine.read(taken, own, views);
       return this.engine.encode(view, own);
     });
   }

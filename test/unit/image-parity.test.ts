@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { openPicture } from "../../src/image/picture.js";
+import { asReference } from "../../src/image/taken-picture.js";
 
 interface Case {
   source: string;
@@ -17,7 +18,7 @@ const cases = JSON.parse(readFileSync(join(directory, "cases.json"), "utf8")) as
 const square = (side: number) => ({ width: side, height: side });
 
 async function scale({ source, op, size, fill, box }: Case): Promise<Uint8Array> {
-  const picture = await openPicture(join(directory, source));
+  const picture = await openPicture(asReference(join(directory, source)));
   if (op === "pad") return picture.view(square(size), fill!);
   const [left, top, right, bottom] = box!;
   return picture.crop({ x: left, y: top, width: right - left, height: bottom - top }, square(size));

@@ -5,6 +5,7 @@ import { renderOverlay } from "../../image/overlay.js";
 import { runSharp } from "../../image/sharp-queue.js";
 import type { Box, HeatMap, Size } from "../../base/types.js";
 import type { EvalItem } from "../task.js";
+import { asReference } from "../../image/taken-picture.js";
 
 /** Longest sides in pixels of what the page shows. */
 const PICTURE_SIDE = 360;
@@ -19,7 +20,7 @@ export class ItemPicture {
 
   /** @throws {SdRpnError} IMAGE_INVALID, IMAGE_TOO_LARGE */
   static async open({ image }: EvalItem): Promise<ItemPicture> {
-    const picture = await openPicture(typeof image === "string" ? image : await image());
+    const picture = await openPicture(asReference(typeof image === "string" ? image : await image()));
     const { data, width, height } = picture.pixels();
     const size = fit({ width, height }, PICTURE_SIDE);
     const whole = sharp(data, { raw: { width, height, channels: 3 }, limitInputPixels: false });
