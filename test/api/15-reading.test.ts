@@ -54,7 +54,8 @@ describe("rotate", () => {
     const expected = await (await under(sharp(scene), upright.boxes[0])).raw().toBuffer();
     expect((await sharp(part).rotate(rotate).raw().toBuffer()).equals(expected)).toBe(true);
     expect(roi.boxesNormalized[0].x).toBeCloseTo(found.x / info.width);
-    expect([...roi.map.data].sort()).toEqual([...upright.map.data].sort());
+    const ascending = ({ map }: RoI): number[] => [...map.data].sort((a, b) => a - b);
+    for (const [i, value] of ascending(roi).entries()) expect(value).toBeCloseTo(ascending(upright)[i], 3);
     expect(roi.region.crop).toEqual({ x: found.x, y: found.y, width: found.width, height: found.height });
 
     // answers read the same crop, found by the network or given by the caller in the scan's own pixels
