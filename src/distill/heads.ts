@@ -10,7 +10,7 @@ import { signalSchema } from "../base/schemas.js";
 import { parseOptions } from "../base/validate.js";
 import { chooseHeads } from "./grounding-and-sink-heads.js";
 import { type HeadChoice, HEADS_FORMAT } from "../engine/head-choice.js";
-import { isItemError } from "./item-error.js";
+import { isItemError } from "../data/item-error.js";
 import { type ModelIdentity, modelIdentity } from "../engine/model-identity.js";
 import { type CheckedPair, type Pairs, readPairs } from "./pairs.js";
 import { asReference } from "../image/taken-picture.js";

@@ -1,6 +1,7 @@
 import { dirname, resolve } from "node:path";
 import { z } from "zod";
 import { AppendLog } from "../data/append-log.js";
+import { continueLog } from "../data/continue-log.js";
 import { mergeLogs } from "../data/merge.js";
 import { groupByPicture, type QuestionItem, readQuestions } from "../data/questions.js";
 import { type Shard, takeShard } from "../data/shard.js";
@@ -58,18 +59,24 @@ export async function labelFile(model: Model, options: LabelFileOptions): Promis
   const items = takeShard(groupByPicture(await readQuestions(run.data, checked)), run.shard).flat();
   const header = headerOf(engine, run, checked);
   await using log = await AppendLog.open(run.out, { header: { ...header }, name: "label file", signal });
-  const todo = items.filter(({ id }) => !log.ids.has(id));
-  const progress: LabelProgress = { done: items.length - todo.length, total: items.length, kept: 0, ignored: 0, failed: 0 };
-  run.onProgress?.({ ...progress });
-
-  const byId = new Map(todo.map((item) => [item.id, item]));
-  for await (const result of labelPairs(engine, pairsOf(todo), checked)) {
-    await log.append(lineOf(byId.get(result.id)!, result));
-    progress.done++;
-    progress[result.error ? "failed" : result.kept ? "kept" : "ignored"]++;
+  const progress: LabelProgress = { done: 0, total: items.length, kept: 0, ignored: 0, failed: 0 };
+  const tell = (done: number): void => {
+    progress.done = done;
     run.onProgress?.({ ...progress });
-  }
+  };
+  const onEntry = ({ error, kept }: LabelLine, done: number): void => {
+    progress[error ? "failed" : kept ? "kept" : "ignored"]++;
+    tell(done);
+  };
+  await continueLog({ log, items, idOf: ({ id }) => id, work: (todo) => linesOf(engine, todo, checked), onEntry }, tell);
   return progress;
+}
+
+async function* linesOf(engine: Engine, items: readonly QuestionItem[], options: CheckedLabelOptions): AsyncGenerator<LabelLine, void, undefined> {
+  const byId = new Map(items.map((item) => [item.id, item]));
+  for await (const result of labelPairs(engine, pairsOf(items), options)) {
+    yield lineOf(byId.get(result.id)!, result);
+  }
 }
 
 async function* pairsOf(items: readonly QuestionItem[]) {

@@ -7,7 +7,7 @@ import type { Model } from "../model/model.js";
 import { signalSchema } from "../base/schemas.js";
 import { parseOptions } from "../base/validate.js";
 import { checkHeads, type HeadChoice, headChoiceSchema, type HeadPreset, headPreset } from "../engine/head-choice.js";
-import { isItemError } from "./item-error.js";
+import { isItemError } from "../data/item-error.js";
 import { modelIdentity } from "../engine/model-identity.js";
 import { type CheckedPair, groupPairs, type Pairs, readPairs } from "./pairs.js";
 import { type PseudoLabel, pseudoLabels } from "../roi/pseudo-labels.js";

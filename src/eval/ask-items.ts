@@ -1,4 +1,6 @@
 import type { AppendLog } from "../data/append-log.js";
+import { continueLog } from "../data/continue-log.js";
+import { isPictureError } from "../data/item-error.js";
 import type { Engine, ReadPicture } from "../engine/engine.js";
 import { SdRpnError } from "../base/errors.js";
 import { OpenedPicture } from "../engine/opened-picture.js";
@@ -33,37 +35,46 @@ export function lineKey({ index, method }: { index?: unknown; method?: unknown }
   return `${String(index)} ${String(method)}`;
 }
 
+/** A question to a method. */
+interface Job {
+  index: number;
+  item: EvalItem;
+  method: Method;
+}
+
 /**
  * Asks what the logs do not have yet, item by item in order, each method in turn. Every answer starts from the decoded
  * picture alone, so that no method uses state computed for another one, and a resumed run gives the same answers. The
  * prediction is written after its timing, so that every prediction has one.
  */
-export async function askItems({ engine, task, methods, items, strict, maxTokens, skipMissing, predictions, timings, onPrediction, signal }: AskOptions): Promise<void> {
-  let first = true;
-  for (const { index, item } of items) {
-    const waiting = methods.filter(({ name }) => !predictions.ids.has(lineKey({ index, method: name })));
-    if (waiting.length === 0) {
+export async function askItems(options: AskOptions): Promise<void> {
+  const { methods, items, predictions: log, onPrediction } = options;
+  const jobs = items.flatMap((at) => methods.map((method): Job => ({ ...at, method })));
+  const idOf = ({ index, method }: Job): string => lineKey({ index, method: method.name });
+  await continueLog({ log, items: jobs, idOf, work: (todo) => askJobs(todo, options), onEntry: onPrediction });
+}
+
+async function* askJobs(jobs: readonly Job[], { engine, task, strict, maxTokens, skipMissing, timings, signal }: AskOptions): AsyncGenerator<Prediction, void, undefined> {
+  let last: { index: number; read: ReadPicture | Failed } | undefined;
+  const first = jobs[0]?.index;
+  for (const { index, item, method } of jobs) {
+    if (last?.index !== index) {
+      last = { index, read: await readItem(engine, item, skipMissing, signal) };
+    }
+    const { read } = last;
+    const at = { index, id: item.id, method: method.name };
+    const result = "error" in read ? read : await askOnce(engine, method, item, read, maxTokens, signal);
+    const scorable = item.answers.length > 0;
+    if ("error" in result) {
+      yield failedPrediction(at, result.error, scorable);
       continue;
     }
-    const read = await readItem(engine, item, skipMissing, signal);
-    for (const method of waiting) {
-      const at = { index, id: item.id, method: method.name };
-      const result = "error" in read ? read : await askOnce(engine, method, item, read, maxTokens, signal);
-      const scorable = item.answers.length > 0;
-      let prediction: Prediction;
-      if ("error" in result) {
-        prediction = failedPrediction(at, result.error, scorable);
-      } else {
-        const { answer } = result;
-        prediction = toPrediction(at, answer, scorable ? task.score(item, answer.text, { strict }) : null);
-        if (!timings.ids.has(lineKey(at))) {
-          await timings.append({ ...at, first, timings: answer.timings } satisfies TimingLine);
-        }
-      }
-      await predictions.append(prediction);
-      onPrediction(prediction);
+    const { answer } = result;
+    const prediction = toPrediction(at, answer, scorable ? task.score(item, answer.text, { strict }) : null);
+    if (!timings.ids.has(lineKey(at))) {
+      await timings.append({ ...at, first: index === first, timings: answer.timings } satisfies TimingLine);
     }
-    first = false;
+    yield prediction;
   }
 }
 
@@ -71,7 +82,7 @@ async function readItem(engine: Engine, { image, id }: EvalItem, skipMissing: bo
   try {
     return await engine.read(asReference(typeof image === "string" ? image : await image()), signal);
   } catch (error) {
-    if (!(error instanceof SdRpnError) || !["IMAGE_INVALID", "IMAGE_TOO_LARGE"].includes(error.code)) {
+    if (!isPictureError(error)) {
       throw error;
     }
     if (skipMissing) {

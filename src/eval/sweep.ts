@@ -1,4 +1,5 @@
 import type { AppendLog } from "../data/append-log.js";
+import { continueLog } from "../data/continue-log.js";
 import type { Engine } from "../engine/engine.js";
 import { mapOf, regionOfMap } from "../answer/methods/rpn.js";
 import { cellCount } from "../image/view-layout.js";
@@ -58,23 +59,32 @@ export function sweepMethod(threshold: number): string {
  *
  * @throws {SdRpnError} DATA_INVALID for an item without answers
  */
-export async function askSweep({ engine, task, items, thresholds, maxTokens, strict, log, onPrediction, signal }: SweepOptions): Promise<void> {
-  for (const [index, item] of items.entries()) {
-    const waiting = thresholds.filter((threshold) => !log.ids.has(lineKey({ index, method: sweepMethod(threshold) })));
-    if (waiting.length === 0) {
-      continue;
+export async function askSweep(options: SweepOptions): Promise<void> {
+  const { items, thresholds, log, onPrediction } = options;
+  const jobs = [...items.entries()].flatMap(([index, item]) => thresholds.map((threshold): Job => ({ index, item, threshold })));
+  const idOf = ({ index, threshold }: Job): string => lineKey({ index, method: sweepMethod(threshold) });
+  await continueLog({ log, items: jobs, idOf, work: (todo) => askJobs(todo, options), onEntry: onPrediction });
+}
+
+interface Job {
+  index: number;
+  item: EvalItem;
+  threshold: number;
+}
+
+async function* askJobs(jobs: readonly Job[], { engine, task, thresholds, maxTokens, strict, signal }: SweepOptions): AsyncGenerator<Prediction, void, undefined> {
+  let last: { index: number; answers: Answers } | undefined;
+  for (const [at, { index, item, threshold }] of jobs.entries()) {
+    if (last?.index !== index) {
+      if (item.answers.length === 0) {
+        throw new SdRpnError("DATA_INVALID", `Expected answers in the development part but item ${item.id} has none: sweep on a part whose answers are public`);
+      }
+      const waiting = jobs.slice(at, at + thresholds.length).filter((job) => job.index === index).map((job) => job.threshold);
+      last = { index, answers: await withSession(engine, item, maxTokens, signal, (asked) => askThresholds(engine, asked, waiting)) };
     }
-    if (item.answers.length === 0) {
-      throw new SdRpnError("DATA_INVALID", `Expected answers in the development part but item ${item.id} has none: sweep on a part whose answers are public`);
-    }
-    const predictions = await withSession(engine, item, maxTokens, signal, (asked) => askThresholds(engine, asked, waiting));
-    for (const threshold of waiting) {
-      const at = { index, id: item.id, method: sweepMethod(threshold) };
-      const answer = predictions.get(threshold);
-      const prediction = answer ? toPrediction(at, answer, task.score(item, answer.text, { strict })) : failedPrediction(at, "CONTEXT_OVERFLOW", true);
-      await log.append(prediction);
-      onPrediction(prediction);
-    }
+    const key = { index, id: item.id, method: sweepMethod(threshold) };
+    const answer = last.answers.get(threshold);
+    yield answer ? toPrediction(key, answer, task.score(item, answer.text, { strict })) : failedPrediction(key, "CONTEXT_OVERFLOW", true);
   }
 }
 
