@@ -3,6 +3,7 @@
 #include "model_job.h"
 
 #include "args.h"
+#include "joined.h"
 #include "logprobs_wrap.h"
 
 namespace {
@@ -24,16 +25,19 @@ static Napi::Value opened_object(Napi::Env env, const opened & out) {
     return o;
 }
 
+static void check_room(const sd_session & s) {
+    if (s.n_prefix() >= s.model.info.context_size) {
+        throw sd_error("CONTEXT_OVERFLOW",
+            sd_format("The image%s and the text before it take %d tokens but the context holds %d: use a larger contextSize", s.prefix.pictures.size() > 1 ? "s" : "",
+                s.n_prefix(), s.model.info.context_size));
+    }
+}
+
 // open(tokens, view) -> { session, tokens, bytes, timings }; tokens are those before the image
 Napi::Value model_wrap::open(const Napi::CallbackInfo & info) {
     auto run = [tokens = args::int32s(info[0], "tokens"), view = read_view(info[1])](core & c, worker_job & j) mutable {
-        sd_model & m = *c.model;
         auto s = sd_session_open(*c.cells, c.checked(tokens), std::move(view));
-        if (s->n_prefix() >= m.info.context_size) {
-            throw sd_error("CONTEXT_OVERFLOW",
-                sd_format(
-                    "The image and the text before it take %d tokens but the context holds %d: use a larger contextSize", s->n_prefix(), m.info.context_size));
-        }
+        check_room(*s);
         opened out;
         sd_session_features(*s, out.t);
         check_cancel(j); // nobody would drop this session
@@ -48,6 +52,29 @@ Napi::Value model_wrap::prune(const Napi::CallbackInfo & info) {
     auto run = [id = args::integer(info[0], "session"), keep = args::int32s(info[1], "keep")](core & c, worker_job & j) {
         opened out;
         auto s = sd_session_pruned(c.session(id), keep, out.t);
+        check_cancel(j);
+        out.id = c.add(std::move(s), out.tokens, out.bytes);
+        return out;
+    };
+    return on_model(std::move(run), opened_object);
+}
+
+// join(tokens, sessions, between) -> as open: a session of all their pictures, for answers; `tokens` are those before the first one, `between`
+// those between one and the next
+Napi::Value model_wrap::join(const Napi::CallbackInfo & info) {
+    std::vector<std::vector<llama_token>> between;
+    args::for_each(info[2], "between", [&](const Napi::Value & tokens) { between.push_back(args::int32s(tokens, "tokens")); });
+    auto run = [tokens = args::int32s(info[0], "tokens"), ids = args::int32s(info[1], "sessions"), between = std::move(between)](core & c, worker_job & j) {
+        std::vector<sd_session *> pictures;
+        for (int32_t id : ids) {
+            pictures.push_back(&c.session(id));
+        }
+        for (const auto & text : between) {
+            c.checked(text);
+        }
+        opened out;
+        auto s = sd_session_joined(pictures, c.checked(tokens), between, out.t);
+        check_room(*s);
         check_cancel(j);
         out.id = c.add(std::move(s), out.tokens, out.bytes);
         return out;
@@ -145,6 +172,7 @@ sd_view read_view(const Napi::Value & v) {
         }
         view.aligned = true;
         view.box = { b[0], b[1], b[2], b[3] };
+        view.picture = args::integer(o.Get("picture"), "picture", 0);
     }
     return view;
 }

@@ -55,7 +55,7 @@ inline Napi::Object timings_object(Napi::Env env, const sd_timings & t) {
     return o;
 }
 
-// { rgb, width, height, keep, box }: `keep` are the cells that are fed, null for all, `box` the cells [x0, y0, x1, y1] of the
+// { rgb, width, height, keep, box, picture }: `keep` are the cells that are fed, null for all, `box` the cells [x0, y0, x1, y1] of the
 // picture that a second look is aligned with, null for none
 sd_view read_view(const Napi::Value & v);
 std::vector<sd_view> read_views(const Napi::Value & v);

@@ -18,6 +18,7 @@ Napi::Function model_wrap::define(Napi::Env env) {
             method_of<&model_wrap::open>("open"),
             method_of<&model_wrap::drop>("drop"),
             method_of<&model_wrap::prune>("prune"),
+            method_of<&model_wrap::join>("join"),
             method_of<&model_wrap::encode>("encode"),
             method_of<&model_wrap::roi>("roi"),
             method_of<&model_wrap::answer>("answer"),

@@ -55,6 +55,7 @@ private:
     Napi::Value open(const Napi::CallbackInfo & info);
     Napi::Value drop(const Napi::CallbackInfo & info);
     Napi::Value prune(const Napi::CallbackInfo & info);
+    Napi::Value join(const Napi::CallbackInfo & info);
     Napi::Value encode(const Napi::CallbackInfo & info);
     Napi::Value roi(const Napi::CallbackInfo & info);
     Napi::Value answer(const Napi::CallbackInfo & info);

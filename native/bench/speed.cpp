@@ -180,7 +180,7 @@ static void answer_with_roi(bench & b, sd_session & s, sd_timings & t) {
 static void reference(bench & b, sd_timings & t) {
     sd_model & m = *b.model;
     const auto question = b.question();
-    const sd_layout prefix = sd_layout_prefix(*m.family, b.system, sd_part{ m.family->grid, false, {}, false, {} }),
+    const sd_layout prefix = sd_layout_prefix(*m.family, b.system, sd_part{ m.family->grid, false, {}, false, {}, 0 }),
                     rest = sd_layout_question(*m.family, prefix, {}, question);
     const int n = prefix.size() + rest.size();
 

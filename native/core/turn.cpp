@@ -20,7 +20,7 @@ bool sd_turn_forget(sd_turn & t) {
 
 static bool same(const sd_view & a, const sd_view & b) {
     const auto &x = a.box, &y = b.box;
-    const bool placed = a.aligned == b.aligned && (!a.aligned || (x.x0 == y.x0 && x.y0 == y.y0 && x.x1 == y.x1 && x.y1 == y.y1));
+    const bool placed = a.aligned == b.aligned && (!a.aligned || (a.picture == b.picture && x.x0 == y.x0 && x.y0 == y.y0 && x.x1 == y.x1 && x.y1 == y.y1));
     return placed && a.width == b.width && a.height == b.height && a.masked == b.masked && a.keep == b.keep && a.rgb == b.rgb;
 }
 

@@ -53,6 +53,7 @@ struct sd_view {
     std::vector<int32_t> keep; // with `masked`: the cells whose tokens are fed, ascending
     bool aligned = false;      // of a second look: its cells share positions with the picture's cells in `box`
     sd_cell_box box;
+    int picture = 0; // with `aligned`: which of the session's
 
     sd_size size() const { return { width, height }; }
 };

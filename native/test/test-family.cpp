@@ -6,6 +6,7 @@
 #include "demo-model.h"
 #include "error.h"
 #include "generate.h"
+#include "joined.h"
 #include "test.h"
 #include "tiny-model.h"
 
@@ -28,6 +29,13 @@ struct family_wide : sd_family {
             }
         }
         return first + (n_pos == 4 ? std::max(grid.width, grid.height) : 1);
+    }
+    // where the picture begins
+    llama_pos place_aligned(llama_pos first, sd_size, const std::vector<int32_t> & kept, const sd_placed & picture, const sd_cell_box &, sd_cell * cells) const override {
+        for (size_t i = 0; i < kept.size(); i++) {
+            cells[i].pos[0] = picture.first;
+        }
+        return first;
     }
     void check_rpn(const rpn_hparams &, const std::string &) const override {}
 };
@@ -151,7 +159,7 @@ struct plain {
     }
 };
 
-static std::vector<llama_token> joined(std::vector<llama_token> a, const std::vector<llama_token> & b) {
+static std::vector<llama_token> joined_tokens(std::vector<llama_token> a, const std::vector<llama_token> & b) {
     a.insert(a.end(), b.begin(), b.end());
     return a;
 }
@@ -161,15 +169,15 @@ static const std::vector<llama_token> QUESTION = { 30, 31, 32, 33, 34, 35, 36 },
 
 // the whole prompt, with a second look where y1 > 0, of which just the rows y0..y1-1 are fed
 static void feed_prompt(plain & p, const std::vector<llama_token> & question, bool inside, int look_seed = 0, int y0 = 0, int y1 = 0) {
-    p.feed(joined(SYSTEM, { 11, 12 }));
+    p.feed(joined_tokens(SYSTEM, { 11, 12 }));
     p.feed(p.m.vision->encode(view(1)));
     if (y1 == 0) {
-        p.feed(joined({ 13 }, question));
+        p.feed(joined_tokens({ 13 }, question));
         return;
     }
     p.feed(inside ? std::vector<llama_token>{ 14 } : std::vector<llama_token>{ 13, 14 });
     p.feed(p.m.vision->encode(view(look_seed)), y0, y1);
-    p.feed(joined(inside ? std::vector<llama_token>{ 15, 16, 13 } : std::vector<llama_token>{ 15, 16 }, question));
+    p.feed(joined_tokens(inside ? std::vector<llama_token>{ 15, 16, 13 } : std::vector<llama_token>{ 15, 16 }, question));
 }
 
 static double max_diff(const std::vector<float> & a, const std::vector<float> & b) {
@@ -260,7 +268,7 @@ static void check(sd_model & m, int n_pos, sd_look_place look) {
             sd_answer_step(*cells, { first.get() });
         }
         const std::vector<llama_token> said(first->tokens.begin(), first->tokens.end() - 1);
-        const auto both = joined(joined(QUESTION, said), OTHER);
+        const auto both = joined_tokens(joined_tokens(QUESTION, said), OTHER);
         sd_answer second(*cells);
         second.params.turn = { true, true };
         sd_answer_prompt(second, *s, both, looks);
@@ -275,6 +283,69 @@ static void check(sd_model & m, int n_pos, sd_look_place look) {
     CHECK_LE(max_diff(sd_next_logits(*s, QUESTION, {}), logits), 0);
 }
 
+// several pictures, each with the family's tokens around it
+static void check_joined(sd_model & m, int n_pos, sd_look_place look) {
+    const bool inside = look == SD_LOOK_INSIDE;
+    auto cells = sd_cells_init(m);
+    auto a = sd_session_open(*cells, SYSTEM, view(1)), b = sd_session_open(*cells, SYSTEM, view(2));
+    const auto map = roi(*a, QUESTION);
+    sd_timings t;
+    auto joined = sd_session_joined({ a.get(), b.get() }, SYSTEM, { { 50, 51 } }, t);
+    CHECK(joined->n_prefix() == 5 + 2 * (2 + 288) + 1 + 2);
+
+    auto prefix = [&](plain & p) {
+        p.feed(joined_tokens(SYSTEM, { 11, 12 }));
+        p.feed(m.vision->encode(view(1)));
+        p.feed(std::vector<llama_token>{ 13, 50, 51, 11, 12 });
+        p.feed(m.vision->encode(view(2)));
+    };
+    plain p(m, n_pos);
+    prefix(p);
+    p.feed(joined_tokens({ 13 }, QUESTION));
+    CHECK_LE(max_diff(sd_next_logits(*joined, QUESTION, {}), p.logits), 2e-2);
+    CHECK(joined->n_prefix() + 8 == p.n_tokens());
+
+    // second looks come behind the last picture, whichever they are of
+    plain q(m, n_pos);
+    prefix(q);
+    q.feed(inside ? std::vector<llama_token>{ 14 } : std::vector<llama_token>{ 13, 14 });
+    q.feed(m.vision->encode(view(3)));
+    q.feed(std::vector<llama_token>{ 15, 16, 14 });
+    q.feed(m.vision->encode(view(4)), 2, 5);
+    q.feed(joined_tokens(inside ? std::vector<llama_token>{ 15, 16, 13 } : std::vector<llama_token>{ 15, 16 }, QUESTION));
+    sd_view masked = view(4);
+    masked.masked = true;
+    for (int i = 2 * 24; i < 5 * 24; i++) {
+        masked.keep.push_back(i);
+    }
+    CHECK_LE(max_diff(sd_next_logits(*joined, QUESTION, { view(3), masked }), q.logits), 2e-2);
+    CHECK(max_diff(p.logits, q.logits) > 0.1);
+
+    // in the other order they are another prompt; one alone is the same as its own session; the regions stay those of each
+    auto turned = sd_session_joined({ b.get(), a.get() }, SYSTEM, { { 50, 51 } }, t);
+    CHECK(max_diff(sd_next_logits(*turned, QUESTION, {}), p.logits) > 0.1);
+    auto single = sd_session_joined({ b.get() }, SYSTEM, {}, t);
+    CHECK_LE(max_diff(sd_next_logits(*single, QUESTION, {}), sd_next_logits(*b, QUESTION, {})), 2e-2);
+    CHECK_LE(rel_l2(roi(*a, QUESTION), map), 1e-3);
+    sd_cells_evict_all(*cells);
+    CHECK_LE(max_diff(sd_next_logits(*joined, QUESTION, {}), p.logits), 2e-2);
+
+    // a second look may share positions with any of them
+    sd_view aligned = view(3);
+    aligned.aligned = true;
+    aligned.picture = 1;
+    const sd_layout l = sd_layout_question(*m.family, joined->prefix, { sd_part_of(aligned, GRID) }, QUESTION);
+    const auto cell = std::find_if(l.cells.begin(), l.cells.end(), [](const sd_cell & c) { return c.picture >= 0; });
+    CHECK(cell->picture == 2 && cell->pos[0] == joined->prefix.pictures[1].first);
+    aligned.picture = 2;
+    CHECK_CODE(sd_layout_question(*m.family, joined->prefix, { sd_part_of(aligned, GRID) }, QUESTION), "INVALID_ARGUMENT");
+
+    CHECK_CODE(roi(*joined, QUESTION), "INVALID_ARGUMENT");
+    CHECK_CODE(sd_session_joined({ a.get(), joined.get() }, SYSTEM, { {} }, t), "INVALID_ARGUMENT");
+    CHECK_CODE(sd_session_joined({ a.get(), b.get() }, SYSTEM, {}, t), "INVALID_ARGUMENT");
+    CHECK_CODE(sd_session_joined({}, SYSTEM, {}, t), "INVALID_ARGUMENT");
+}
+
 int main() {
     return test_main("family", [] {
         for (const sd_look_place look : { SD_LOOK_INSIDE, SD_LOOK_BEHIND }) {
@@ -284,6 +355,7 @@ int main() {
             vision->n_embd = llama_model_n_embd_inp(m->lm);
             m->vision = std::move(vision);
             check(*m, 1, look);
+            check_joined(*m, 1, look);
         }
         for (const char * arch : { "qwen2vl", "qwen3vl" }) {
             printf(" four positions a cell, architecture %s\n", arch);
@@ -292,6 +364,7 @@ int main() {
             vision->n_embd = llama_model_n_embd_inp(m->lm);
             m->vision = std::move(vision);
             check(*m, 4, SD_LOOK_BEHIND);
+            check_joined(*m, 4, SD_LOOK_BEHIND);
         }
     });
 }

@@ -163,7 +163,7 @@ void sd_attention_set_image(sd_attention_context & c, const std::vector<llama_to
     check_tokens(c, system, "system");
     check_fits(c, system.size() + family.before.size() + n_img, "The text before the image and the image are");
 
-    sd_layout prefix = sd_layout_prefix(family, system, sd_part{ family.grid, false, {}, false, {} });
+    sd_layout prefix = sd_layout_prefix(family, system, sd_part{ family.grid, false, {}, false, {}, 0 });
     c.prefix = sd_layout(); // until all of it is there
     c.n_cells = 0;
     llama_memory_clear(llama_get_memory(c.ctx), false);

@@ -6,7 +6,7 @@
 #include <numeric>
 
 sd_part sd_part_of(const sd_view & v, sd_size grid) {
-    return { grid, v.masked, v.keep, v.aligned, v.box };
+    return { grid, v.masked, v.keep, v.aligned, v.box, v.picture };
 }
 
 static void add_tokens(sd_layout & l, const sd_family & f, const std::vector<llama_token> & tokens) {
@@ -38,17 +38,31 @@ static void add_picture(sd_layout & l, const sd_family & f, const sd_part & part
         l.cells[first + i].picture = int(l.pictures.size());
         l.cells[first + i].row = l.n_rows++;
     }
+    if (part.aligned && (part.picture < 0 || size_t(part.picture) >= l.pictures.size())) {
+        throw sd_error("INVALID_ARGUMENT", sd_format("Expected a picture between 0 and %zu for a second look but received %d", l.pictures.size() - 1, part.picture));
+    }
     const sd_placed here = { l.next, part.grid };
     sd_cell * cells = l.cells.data() + first;
-    l.next = part.aligned ? f.place_aligned(l.next, part.grid, kept, l.pictures.at(0), part.box, cells) : f.place(l.next, part.grid, kept, cells);
+    l.next = part.aligned ? f.place_aligned(l.next, part.grid, kept, l.pictures[part.picture], part.box, cells) : f.place(l.next, part.grid, kept, cells);
     l.pictures.push_back(here);
 }
 
 sd_layout sd_layout_prefix(const sd_family & f, const std::vector<llama_token> & system, const sd_part & picture) {
+    return sd_layout_prefix(f, system, std::vector<sd_part>{ picture }, {});
+}
+
+sd_layout sd_layout_prefix(const sd_family & f, const std::vector<llama_token> & system, const std::vector<sd_part> & pictures,
+    const std::vector<std::vector<llama_token>> & between) {
     sd_layout l;
     add_tokens(l, f, system);
-    add_tokens(l, f, f.before);
-    add_picture(l, f, picture);
+    for (size_t i = 0; i < pictures.size(); i++) {
+        if (i > 0) {
+            add_tokens(l, f, f.after);
+            add_tokens(l, f, between[i - 1]);
+        }
+        add_tokens(l, f, f.before);
+        add_picture(l, f, pictures[i]);
+    }
     return l;
 }
 

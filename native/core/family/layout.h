@@ -11,8 +11,9 @@ struct sd_part {
     sd_size grid;
     bool masked = false;
     std::vector<int32_t> keep; // with `masked`: the cells that are fed, ascending
-    bool aligned = false;      // a second look whose cells share positions with those of the picture in `box`
+    bool aligned = false;      // a second look whose cells share positions with those of a picture in `box`
     sd_cell_box box;
+    int picture = 0; // with `aligned`: which one
 
     int n_cells() const { return masked ? int(keep.size()) : grid.area(); }
 };
@@ -30,6 +31,11 @@ struct sd_layout {
 
 // [system][before][picture]
 sd_layout sd_layout_prefix(const sd_family & family, const std::vector<llama_token> & system, const sd_part & picture);
+
+// The same with several pictures, each with the family's tokens around it: [system][before][picture][after][between][before][picture]...
+// `between` has one element fewer than `pictures`.
+sd_layout sd_layout_prefix(const sd_family & family, const std::vector<llama_token> & system, const std::vector<sd_part> & pictures,
+    const std::vector<std::vector<llama_token>> & between);
 
 // What follows a prefix: second looks and question. Throws INVALID_ARGUMENT where a part's cells are not ascending or not in its grid, and
 // where it cannot be aligned.
