@@ -1,84 +1,58 @@
 import { randomInt } from "node:crypto";
 import { abortError } from "../base/errors.js";
 import { withJson } from "../base/json.js";
-import type { Answer, RoI, Turn } from "../base/types.js";
+import type { Answer, Turn } from "../base/types.js";
 import type { Engine } from "../engine/engine.js";
-import type { OpenedPicture } from "../engine/opened-picture.js";
+import { isSeveral, type Subject } from "../engine/opened-picture.js";
+import { usePictures } from "../engine/pictures-in-use.js";
 import type { NativeTurn, NativeView } from "../native/binding.js";
-import type { TakenPicture } from "../image/taken-picture.js";
-import { cellCount } from "../image/view-layout.js";
 import { choose } from "./choose.js";
 import { Clock } from "./clock.js";
 import { confidenceOf } from "./confidence.js";
-import { METHODS, methodOfAnswer } from "./methods/choose-method.js";
+import { methodOfAnswer } from "./methods/choose-method.js";
 import { readForm } from "./form/read-form.js";
+import { lookAt, type Looked } from "./look.js";
 import type { CheckedAnswerOptions } from "./options.js";
-import { regionResult } from "./region-result.js";
 import { alignedOf, gateOf, viewsOfCall } from "./settings.js";
-import { cutViews, type Look, looksAtBoxes, looksOfRegion } from "./second-look.js";
+import { countOf, hintsOfPictures, type OnRoI, partsOf } from "./several.js";
 
 /** An answer, with a second look if `options.roi` and the map ask for one: its tokens follow those of the picture, as in the reference. */
-export async function answerQuestion(
-  engine: Engine,
-  picture: TakenPicture | OpenedPicture,
-  question: string,
-  options: CheckedAnswerOptions,
-  onRoI?: (roi: RoI) => void,
-): Promise<Answer> {
-  const { signal } = options;
+export async function answerQuestion(engine: Engine, subject: Subject, question: string, options: CheckedAnswerOptions, onRoI?: OnRoI): Promise<Answer> {
+  const { signal, history } = options;
+  const several = isSeveral(subject);
   const method = methodOfAnswer(engine, options);
   const gate = gateOf(engine, options.gate, method, options.roi);
   const aligned = alignedOf(engine, options.roiPositions, options.roi);
-  const views = viewsOfCall(engine, picture, options);
+  const views = viewsOfCall(engine, subject, options);
   const clock = new Clock();
   if (options.grammar !== undefined) {
     await engine.checkGrammar(options.grammar, signal);
   }
-  const { history } = options;
-  const mostLooks = Array.isArray(options.roi) ? options.roi.length : method ? 1 : 0;
-  const preamble = await engine.preambleOf(picture, options.system, signal);
+  const count = countOf(subject, options.roi);
+  const mostLooks = Array.isArray(options.roi) ? options.roi.length : method ? count : 0;
+  const preamble = await engine.preambleOf(subject, options.system, signal);
   const setting = { views, preamble };
-  const prompt = await engine.tokenize(question, mostLooks, signal, { ...setting, history });
-  // the region is looked for with the question alone, as networks are trained
-  const tokens = history?.length && method ? await engine.tokenize(question, mostLooks, signal, setting) : prompt;
-  const choices = options.choices && { texts: options.choices, tokens: await engine.tokenizeAnswers(options.choices, prompt, mostLooks, signal, setting) };
-  const used = await engine.usePicture(picture, signal, setting);
+  const all = { views, preamble: await engine.preambleOfAll(preamble, count, views, signal) };
+  const prompt = await engine.tokenize(question, mostLooks, signal, { ...all, history });
+  // a region is looked for with the question and one picture alone, as networks are trained
+  const tokens = method && (several || history?.length) ? await engine.tokenize(question, 1, signal, setting) : prompt;
+  const choices = options.choices && { texts: options.choices, tokens: await engine.tokenizeAnswers(options.choices, prompt, mostLooks, signal, all) };
+  const used = await usePictures(engine, subject, signal, setting, all.preamble);
   clock.add(used);
-  const opened = used.picture;
+  const looked: Looked[] = [];
   let bytes = 0;
-  let pruned: number | null = null;
   try {
-    let session = opened.session.id;
-    let imageTokens = cellCount(opened.layout);
-    let roi: RoI | null = null;
-    let looks: Look[] = [];
-    let reused = 0;
-    if (method) {
-      const asked = { picture: opened, question, tokens, threshold: options.threshold, reserve: views.tokens.max, gate, forAnswer: true, signal };
-      const proposed = await METHODS[method](engine, asked);
-      bytes = proposed.bytes;
-      reused = proposed.reused;
-      clock.addNative(proposed.timings);
-      const { region, cells } = options.roi === "always" && proposed.region.kind === "none" ? proposed.likeliest() : proposed;
-      roi = regionResult(method, proposed, opened, clock.stop(), region);
-      looks = looksOfRegion(region, cells);
-      if (proposed.pruned) {
-        session = pruned = await engine.prunedSession(session, proposed.pruned, signal);
-        imageTokens = proposed.pruned.length;
-      }
-      onRoI?.(roi);
-    } else if (Array.isArray(options.roi)) {
-      looks = looksAtBoxes(options.roi, opened);
+    const asked = { method, aligned, roi: options.roi, question, tokens, threshold: options.threshold, reserve: views.tokens.max, gate, forAnswer: !several, signal };
+    for (const [index, picture] of used.pictures.entries()) {
+      looked.push(await lookAt(engine, picture, { ...asked, onRoI: onRoI && ((roi) => onRoI(roi, several ? index : undefined)) }, clock));
     }
-
-    const cropStart = performance.now();
-    const cut = await cutViews(opened, looks, aligned, signal);
-    clock.timings.crop += performance.now() - cropStart;
-
+    const [{ roi, pruned, reused }] = looked;
+    const looks = looked.flatMap((each, picture) => each.views.map((view) => ({ ...view, picture })));
+    const session = pruned ?? used.session.id;
     const result = choices
-      ? await choose(engine, session, prompt, cut, choices, turnOf(history), signal)
-      : await write(engine, session, prompt, cut, options);
-    bytes = pruned === null ? result.bytes : bytes;
+      ? await choose(engine, session, prompt, looks, choices, turnOf(history), signal)
+      : await write(engine, session, prompt, looks, options);
+    bytes = pruned === null ? result.bytes : looked[0].bytes;
     clock.addNative(result.timings);
     if (choices) {
       options.onToken?.(result.text);
@@ -87,20 +61,21 @@ export async function answerQuestion(
     const answer: Answer = withJson({
       text: result.text,
       roi,
-      usedRoI: cut.length > 0,
+      usedRoI: looks.length > 0,
       finishReason: result.finishReason,
       usage: {
         promptTokens: result.promptTokens,
-        imageTokens,
+        imageTokens: looked.reduce((sum, { imageTokens }) => sum + imageTokens, 0),
         roiTokens: result.roiTokens,
         completionTokens: result.completionTokens,
         // where the network was asked first, that pass computed or reused the prefix for this call
-        reusedTokens: (method === "rpn" ? reused : result.reusedTokens) + result.earlierTokens,
+        reusedTokens: (method === "rpn" && !several ? reused : result.reusedTokens) + result.earlierTokens,
       },
       ...(options.form && { value }),
       ...result.sureness,
-      image: { ...opened.source.info },
-      hints: [...(roi?.hints ?? opened.source.hints), ...hints],
+      image: { ...used.pictures[0].source.info },
+      ...(several && { pictures: partsOf(used, looked) }),
+      hints: [...looked.flatMap((each, index) => each.roi?.hints ?? used.pictures[index].source.hints), ...hintsOfPictures(engine, count), ...hints],
       timings: clock.stop(),
     });
     if (result.finishReason === "aborted") {
@@ -108,10 +83,10 @@ export async function answerQuestion(
     }
     return answer;
   } finally {
-    if (pruned !== null) {
-      engine.dropSession(pruned);
+    for (const { pruned } of looked) {
+      if (pruned !== null) engine.dropSession(pruned);
     }
-    used.release(bytes);
+    used.release(looked.map((each) => each.bytes), bytes);
   }
 }
 

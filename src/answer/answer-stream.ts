@@ -2,7 +2,7 @@ import type { Answer, AnswerEvent, RoI } from "../base/types.js";
 import { linkSignals } from "../base/signals.js";
 
 /** Starts an answer, with callbacks for its events and a signal that aborts it. */
-export type StartAnswer<Whole extends Answer> = (on: { roi: (roi: RoI) => void; text: (text: string) => void }, signal: AbortSignal) => Promise<Whole>;
+export type StartAnswer<Whole extends Answer> = (on: { roi: (roi: RoI, picture?: number) => void; text: (text: string) => void }, signal: AbortSignal) => Promise<Whole>;
 
 /**
  * An answer as a stream of events. Work begins with the first `next()`; leaving the loop early ends it.
@@ -25,7 +25,7 @@ export async function* streamAnswer<Whole extends Answer>(
   let ended = false;
   let failure: { error: unknown } | undefined;
   const answer = start(
-    { roi: (roi) => push({ type: "roi", roi }), text: (text) => push({ type: "text", text }) },
+    { roi: (roi, picture) => push({ type: "roi", roi, ...(picture !== undefined && { picture }) }), text: (text) => push({ type: "text", text }) },
     either.signal,
   );
   const end = answer.then(

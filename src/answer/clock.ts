@@ -1,5 +1,5 @@
 import type { Timings } from "../base/types.js";
-import type { PictureInUse } from "../engine/opened-picture.js";
+import type { PicturesInUse } from "../engine/opened-picture.js";
 import type { NativeTimings } from "../native/binding.js";
 
 /** Measures the phases of one call. */
@@ -7,7 +7,7 @@ export class Clock {
   readonly timings: Timings = { decode: 0, vision: 0, prefill: 0, rpn: 0, crop: 0, generate: 0, total: 0 };
   private readonly start = performance.now();
 
-  add({ decodeMs, visionMs }: PictureInUse): void {
+  add({ decodeMs, visionMs }: Pick<PicturesInUse, "decodeMs" | "visionMs">): void {
     this.timings.decode += decodeMs;
     this.timings.vision += visionMs;
   }
@@ -17,6 +17,14 @@ export class Clock {
     this.timings.prefill += prefill;
     this.timings.rpn += rpn;
     this.timings.generate += generate;
+  }
+
+  /** Work of the phase `crop`. */
+  async crop<T>(work: () => Promise<T>): Promise<T> {
+    const start = performance.now();
+    const result = await work();
+    this.timings.crop += performance.now() - start;
+    return result;
   }
 
   /** The phases so far, with the time since the call began as total. */

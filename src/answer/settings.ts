@@ -1,7 +1,7 @@
 import { SdRpnError } from "../base/errors.js";
 import type { Box, ImageOptions, RegionMethod } from "../base/types.js";
 import type { Engine } from "../engine/engine.js";
-import { OpenedPicture } from "../engine/opened-picture.js";
+import { OpenedPicture, OpenedPictures } from "../engine/opened-picture.js";
 import type { ImageTokens, Views } from "../engine/views.js";
 
 // What options mean for a loaded model. Each has an effect, or is refused in words.
@@ -47,13 +47,14 @@ export function alignedOf({ info: { vision, rpn } }: Engine, positions: "fresh" 
  *
  * @throws {SdRpnError} INVALID_ARGUMENT where that is fixed
  */
-export function viewsOfCall(engine: Engine, picture: unknown, { imageTokens, background, rotate }: ImageOptions & { imageTokens?: ImageTokens }): Views {
-  if (picture instanceof OpenedPicture) {
+export function viewsOfCall(engine: Engine, subject: unknown, { imageTokens, background, rotate }: ImageOptions & { imageTokens?: ImageTokens }): Views {
+  const opened = subject instanceof OpenedPictures ? subject.pictures[0] : subject;
+  if (opened instanceof OpenedPicture) {
     const [given] = Object.entries({ imageTokens, background, rotate }).filter(([, value]) => value !== undefined);
     if (given) {
       throw new SdRpnError("INVALID_ARGUMENT", `Expected no ${given[0]} for a session, whose picture was read when it was opened: pass it to open`);
     }
-    return picture.views;
+    return opened.views;
   }
   return engine.viewsFor(imageTokens);
 }

@@ -157,7 +157,7 @@ export type FinishReason = "stop" | "length" | "aborted";
 export interface Usage {
   /** all tokens of the prompt, those of images included */
   promptTokens: number;
-  /** tokens of the whole picture */
+  /** tokens of the whole picture; of several, of all of them */
   imageTokens: number;
   /** tokens of the second look */
   roiTokens: number;
@@ -189,9 +189,21 @@ export interface Choice {
   logprob: number;
 }
 
+/** What an answer about several pictures says of one of them. */
+export interface PicturePart {
+  /** its region, which is looked for as if it were alone; null where none was looked for */
+  roi: RoI | null;
+  /** whether the answer was given with a second look at it */
+  usedRoI: boolean;
+  /** tokens of its whole view */
+  imageTokens: number;
+  /** its size, and which of a file's pages it is */
+  image: ImageInfo;
+}
+
 interface AnswerFields {
   text: string;
-  /** where the network looked, or null where it was not asked */
+  /** where the network looked, or null where it was not asked; of several pictures in the first one */
   roi: RoI | null;
   /** whether the answer was given with a second look */
   usedRoI: boolean;
@@ -211,8 +223,10 @@ interface AnswerFields {
    * probability of the one that was taken.
    */
   confidence?: number;
-  /** the picture's size, and which of a file's pages it is */
+  /** the picture's size, and which of a file's pages it is; of several the first one's */
   image: ImageInfo;
+  /** of a call with a list of images, be it of one: each of them, in order */
+  pictures?: PicturePart[];
   hints: Hint[];
   timings: Timings;
 }
@@ -224,6 +238,7 @@ export interface Answer extends AnswerFields {
 }
 
 export type AnswerEvent<Whole extends Answer = Answer> =
-  | { type: "roi"; roi: RoI }
+  /** `picture`: of a list of images, which one the region is in, from 0 */
+  | { type: "roi"; roi: RoI; picture?: number }
   | { type: "text"; text: string }
   | { type: "done"; answer: Whole };

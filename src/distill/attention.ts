@@ -88,7 +88,8 @@ async function captureAttention(engine: Engine, picture: ImageInput | OpenedPict
   }
   const taken = picture instanceof OpenedPicture ? picture : takePicture(picture, { background });
   const start = performance.now();
-  const prompt = await engine.tokenize(text, 0, signal);
+  const preamble = await engine.preambleOf(taken, undefined, signal);
+  const prompt = await engine.tokenize(text, 0, signal, { preamble });
   const used = await engine.usePicture(taken, signal);
   try {
     const { grid } = used.picture.layout;

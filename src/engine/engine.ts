@@ -20,7 +20,7 @@ import type {
 import { orAborted, throwIfAborted } from "../base/abort.js";
 import { inThisRealm, runJob, runJobWithCallback } from "../native/job.js";
 import type { Prompt } from "../prompt/prompt.js";
-import { OpenedPicture, type PictureInUse } from "./opened-picture.js";
+import { OpenedPicture, OpenedPictures, type PictureInUse } from "./opened-picture.js";
 import { checkFits, leastTokens, type PromptParts } from "./fits.js";
 import type { Preamble, Setting } from "./preamble.js";
 import { type HeadChoice, presetFor } from "./head-choice.js";
@@ -70,7 +70,7 @@ export class Engine {
     /** the attention heads that say where the answer is; null where none were chosen */
     readonly heads: HeadChoice | null = null,
   ) {
-    this.plain = { prompt, tokens: prefix };
+    this.plain = { prompt, tokens: prefix, between: [], system: false };
     this.views = viewsOf(info, limits.imageTokens);
     this.cache = new SessionCache(limits.sessionCacheBytes, (view, preamble) => this.openSession(view, undefined, preamble), (id) => this.dropSession(id));
     // twice as many as are decoded together, so that pictures are read while answers are written, and two for regions
@@ -89,7 +89,7 @@ export class Engine {
    * @throws {SdRpnError} DISPOSED
    */
   checkUsable(picture?: unknown): void {
-    if (picture instanceof OpenedPicture && picture.closing?.aborted) {
+    if ((picture instanceof OpenedPicture || picture instanceof OpenedPictures) && picture.closing?.aborted) {
       throw new SdRpnError("DISPOSED", "The session was disposed: open the image again");
     }
     if (this.refused) {
@@ -108,17 +108,18 @@ export class Engine {
   }
 
   /**
-   * What stands before the picture of a call.
+   * What stands before each picture of a call.
    *
    * @throws {SdRpnError} INVALID_ARGUMENT for a system text that the model's template does not take, or with an opened picture, which
    *   has its own; CONTEXT_OVERFLOW
    */
-  async preambleOf(picture: unknown, system: string | undefined, signal?: AbortSignal): Promise<Preamble> {
-    if (picture instanceof OpenedPicture) {
+  async preambleOf(subject: unknown, system: string | undefined, signal?: AbortSignal): Promise<Preamble> {
+    const opened = subject instanceof OpenedPictures ? subject.pictures[0] : subject;
+    if (opened instanceof OpenedPicture) {
       if (system !== undefined) {
         throw new SdRpnError("INVALID_ARGUMENT", "Expected no system text in the calls of a session, which stands before its picture: pass it to open");
       }
-      return picture.session.preamble;
+      return opened.session.preamble;
     }
     if (system === undefined) {
       return this.plain;
@@ -127,7 +128,30 @@ export class Engine {
     const prompt = this.plain.prompt.withSystem(system);
     const tokens = await runJob(this.native, () => this.native.tokenize(prompt.prefix, prompt.addBos), signal);
     this.checkFits({ prefix: tokens.length, system: true });
-    return { prompt, tokens };
+    return { prompt, tokens, between: [], system: true };
+  }
+
+  /**
+   * What stands before and between `count` pictures in one prompt.
+   *
+   * @param single what stands before one
+   * @throws {SdRpnError} CONTEXT_OVERFLOW; INVALID_ARGUMENT where there is none, or the model's template does not take so many
+   */
+  async preambleOfAll(single: Preamble, count: number, views: Views, signal?: AbortSignal): Promise<Preamble> {
+    if (count === 0) {
+      throw new SdRpnError("INVALID_ARGUMENT", "Expected at least one image but received an empty list");
+    }
+    if (count === 1) {
+      return single;
+    }
+    this.checkFits({ ...partsOf(single), views, pictures: count });
+    const prompt = single.prompt.withPictures(count);
+    const tokens = await runJob(this.native, () => this.native.tokenize(prompt.prefix, prompt.addBos), signal);
+    const between = [];
+    for (const segments of prompt.between) {
+      between.push(await runJob(this.native, () => this.native.tokenize(segments, false), signal));
+    }
+    return { prompt, tokens, between, system: single.system };
   }
 
   /**
@@ -143,7 +167,7 @@ export class Engine {
     { views = this.views, preamble = this.plain, history = [] }: Partial<Setting> & { history?: readonly Turn[] } = {},
   ): Promise<Int32Array> {
     const { prompt } = preamble;
-    const about = { ...this.partsOf(preamble), views, looks, messages: history.length };
+    const about = { ...partsOf(preamble), views, looks, messages: history.length };
     // a text that is too long by this bound is rejected without being tokenized
     const least = history.reduce((sum, { text }) => sum + leastTokens(this.info, text), leastTokens(this.info, question));
     this.checkFits({ ...about, asked: least, what: "at least " });
@@ -169,17 +193,13 @@ export class Engine {
     const all = await runJob(this.native, () => this.native.tokenizeAnswers(end.text, texts), signal);
     const longest = Math.max(...all.map(({ length }) => length));
     // a prompt leaves room for one token as it is
-    this.checkFits({ ...this.partsOf(preamble), views, looks, asked: asked.length + longest - 1, what: "with its longest choice " });
+    this.checkFits({ ...partsOf(preamble), views, looks, asked: asked.length + longest - 1, what: "with its longest choice " });
     return all;
   }
 
   /** @throws {SdRpnError} INVALID_ARGUMENT with the line of the fault */
   checkGrammar(text: string, signal?: AbortSignal): Promise<void> {
     return runJob(this.native, () => this.native.checkGrammar(text), signal);
-  }
-
-  private partsOf(preamble: Preamble): { prefix: number; system: boolean } {
-    return { prefix: preamble.tokens.length, system: preamble !== this.plain };
   }
 
   private checkFits(parts: Omit<PromptParts, "views"> & { views?: Views }): void {
@@ -229,14 +249,14 @@ export class Engine {
   async usePicture(picture: ImageInput | TakenPicture | OpenedPicture, signal?: AbortSignal, { views = this.views, preamble = this.plain }: Partial<Setting> = {}): Promise<PictureInUse> {
     this.checkUsable(picture);
     if (picture instanceof OpenedPicture) {
-      return { picture, decodeMs: 0, visionMs: 0, release: () => {} };
+      return { picture, key: "", decodeMs: 0, visionMs: 0, release: () => {} };
     }
     const { picture: source, layout, view, ms } = await this.read(picture, signal, views);
     this.checkUsable();
     const acquired = this.cache.acquire(view, preamble);
     try {
-      const { session, fresh, release } = await orAborted(acquired, signal);
-      return { picture: new OpenedPicture(source, layout, views, session), decodeMs: ms, visionMs: fresh ? session.visionMs : 0, release };
+      const { session, key, fresh, release } = await orAborted(acquired, signal);
+      return { picture: new OpenedPicture(source, layout, views, session), key, decodeMs: ms, visionMs: fresh ? session.visionMs : 0, release };
     } catch (error) {
       acquired.then(({ release }) => release(0)).catch(() => {});
       throw error;
@@ -247,6 +267,14 @@ export class Engine {
     this.checkUsable();
     const opened = await runJob(this.native, () => this.native.open(preamble.tokens, view), signal);
     return { id: opened.session, preamble, tokens: opened.tokens, visionMs: opened.timings.vision, bytes: opened.bytes };
+  }
+
+  /** A session of all these pictures, for answers; to be dropped by itself. */
+  async joinSessions(sessions: readonly SessionHandle[], preamble: Preamble, signal?: AbortSignal): Promise<SessionHandle & { bytes: number }> {
+    this.checkUsable();
+    const ids = Int32Array.from(sessions, ({ id }) => id);
+    const joined = await runJob(this.native, () => this.native.join(preamble.tokens, ids, preamble.between), signal);
+    return { id: joined.session, preamble, tokens: joined.tokens, visionMs: joined.timings.vision, bytes: joined.bytes };
   }
 
   /** A session of the same picture of which only these cells are fed; to be dropped by the caller. */
@@ -319,4 +347,8 @@ export class Engine {
     const result = await runJob(this.native, () => this.native.labelMaps(session, question, { grounding, sink, maxTokens }), signal);
     return { ...result, grounding: inThisRealm(result.grounding), sink: inThisRealm(result.sink) };
   }
+}
+
+function partsOf({ tokens, between, system }: Preamble): { prefix: number; system: boolean; pictures: number } {
+  return { prefix: tokens.length + between.reduce((sum, { length }) => sum + length, 0), system, pictures: between.length + 1 };
 }

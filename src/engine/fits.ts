@@ -8,7 +8,9 @@ export interface PromptParts {
   prefix: number;
   /** whether a system text is part of that */
   system: boolean;
-  /** after the picture */
+  /** how many there are; default 1 */
+  pictures?: number;
+  /** after the pictures */
   asked?: number;
   views: Views;
   /** second looks that may come */
@@ -24,16 +26,18 @@ export interface PromptParts {
  *
  * @throws {SdRpnError} CONTEXT_OVERFLOW
  */
-export function checkFits({ prefix, system, asked = 0, views, looks = 0, messages = 0, what = "" }: PromptParts, contextSize: number): void {
+export function checkFits({ prefix, system, pictures = 1, asked = 0, views, looks = 0, messages = 0, what = "" }: PromptParts, contextSize: number): void {
   const { min } = views.tokens;
-  const tokens = prefix + min + asked;
+  const tokens = prefix + pictures * min + asked;
   if (tokens + looks * min < contextSize) {
     return;
   }
+  const several = pictures > 1 ? `, ${pictures * min} of them for ${pictures} pictures` : "";
   const turns = messages > 0 ? ` with the ${messages} messages before the question` : "";
-  const room = looks > 0 ? `, and ${looks * min} are kept free for a second look` : "";
+  const room = looks > 0 ? `, and ${looks * min} are kept free for ${looks > 1 ? `${looks} second looks` : "a second look"}` : "";
+  const fewer = pictures > 1 ? ", fewer pictures" : "";
   const shorter = ["question", ...(messages > 0 ? ["history"] : []), ...(system ? ["system text"] : [])].join(" or ");
-  throw new SdRpnError("CONTEXT_OVERFLOW", `The prompt has ${what}${tokens} tokens${turns}${room}, but the context holds ${contextSize}: use a larger contextSize or a shorter ${shorter}`);
+  throw new SdRpnError("CONTEXT_OVERFLOW", `The prompt has ${what}${tokens} tokens${turns}${several}${room}, but the context holds ${contextSize}: use a larger contextSize${fewer} or a shorter ${shorter}`);
 }
 
 /**

@@ -12,6 +12,14 @@ export interface SessionHandle {
   visionMs: number;
 }
 
+/** A session of the cache during one call. */
+export interface SessionInUse {
+  session: SessionHandle;
+  key: string;
+  fresh: boolean;
+  release: (bytes: number) => void;
+}
+
 interface Entry {
   key: string;
   opening: Promise<SessionHandle>;
@@ -33,13 +41,17 @@ export class SessionCache {
   ) {}
 
   /** The session of a view; the caller releases it and reports its size then. `fresh`: this call has opened it. */
-  async acquire(view: NativeView, preamble: Preamble): Promise<{ session: SessionHandle; fresh: boolean; release: (bytes: number) => void }> {
-    const { tokens } = preamble;
-    const key = `${view.width}x${view.height} ${createHash("sha256").update(view.rgb).digest("base64")} ${tokens.join(" ")}`;
+  acquire(view: NativeView, preamble: Preamble): Promise<SessionInUse> {
+    const key = `${view.width}x${view.height} ${createHash("sha256").update(view.rgb).digest("base64")} ${preamble.tokens.join(" ")}`;
+    return this.get(key, () => this.open(view, preamble));
+  }
+
+  /** The session of a key, which `open` makes where there is none. */
+  async get(key: string, open: () => Promise<SessionHandle & { bytes: number }>): Promise<SessionInUse> {
     let entry = this.entries.get(key);
     const fresh = entry === undefined;
     if (!entry) {
-      const opening = this.open(view, preamble);
+      const opening = open();
       const made: Entry = { key, opening, bytes: 0, users: 0 };
       opening.then(
         ({ bytes }) => (made.bytes = bytes),
@@ -58,7 +70,7 @@ export class SessionCache {
       this.trim();
     };
     try {
-      return { session: await entry.opening, fresh, release };
+      return { session: await entry.opening, key, fresh, release };
     } catch (error) {
       entry.users--;
       throw error;

@@ -1,5 +1,6 @@
 import { answerQuestion } from "../answer/answer-question.js";
 import { streamAnswer } from "../answer/answer-stream.js";
+import type { OnRoI } from "../answer/several.js";
 import { type AnswerOptions, type CheckedAnswerOptions, parseAnswerOptions, type PredictOptions, predictSchema } from "../answer/options.js";
 import type { AnswerOf, JsonFormat } from "../answer/form/format.js";
 import { predictRegion } from "../answer/predict-region.js";
@@ -9,15 +10,18 @@ import { linkSignals } from "../base/signals.js";
 import type { Answer, AnswerEvent, ImageInput, ImageOptions, RoI } from "../base/types.js";
 import { parseOptions } from "../base/validate.js";
 import type { Engine } from "../engine/engine.js";
-import { OpenedPicture } from "../engine/opened-picture.js";
-import { type TakenPicture, takePicture } from "../image/taken-picture.js";
+import { type Given, OpenedPicture, OpenedPictures, type Subject, takeSubject } from "../engine/opened-picture.js";
+import { takePicture } from "../image/taken-picture.js";
 
-// The calls that models and sessions share. A model passes the image given by the caller, a session its opened picture; the
+// The calls that models and sessions share. A model passes the image or images given by the caller, a session what it has opened; the
 // functions here accept either.
 
-/** The picture of a call, which does not change any more. That of a session was taken when it was opened. */
-export function takeForCall(picture: ImageInput | OpenedPicture, options: ImageOptions | null | undefined): TakenPicture | OpenedPicture {
-  return picture instanceof OpenedPicture ? picture : takePicture(picture, options ?? {});
+/** What a call is about: what its caller gives, or what a session has opened. */
+type Owned = Given | OpenedPicture | OpenedPictures;
+
+/** The pictures of a call, which do not change any more. Those of a session were taken when it was opened. */
+function takeForCall(given: Owned, options: ImageOptions | null | undefined): Subject {
+  return given instanceof OpenedPicture || given instanceof OpenedPictures ? given : takeSubject(given, options ?? {});
 }
 
 function checkQuestion(question: unknown, { exact }: { exact: boolean }): string {
@@ -32,19 +36,19 @@ function checkQuestion(question: unknown, { exact }: { exact: boolean }): string
  */
 export async function inTurn<T>(
   engine: Engine,
-  picture: ImageInput | OpenedPicture,
+  given: Owned,
   signal: AbortSignal | undefined,
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  engine.checkUsable(picture);
-  const closing = picture instanceof OpenedPicture ? picture.closing : undefined;
+  engine.checkUsable(given);
+  const closing = given instanceof OpenedPicture || given instanceof OpenedPictures ? given.closing : undefined;
   const { signal: either, release } = linkSignals(signal, closing);
   const start = async (): Promise<T> => {
-    engine.checkUsable(picture);
+    engine.checkUsable(given);
     return work(either);
   };
   try {
-    return await engine.calls.run(either, start, picture);
+    return await engine.calls.run(either, start, given);
   } catch (error) {
     if (closing?.aborted && !signal?.aborted && error instanceof SdRpnError && error.code === "ABORTED") {
       throw new SdRpnError("DISPOSED", "The session was disposed while the call was under way");
@@ -58,7 +62,7 @@ export async function inTurn<T>(
 export async function predictRoI(engine: Engine, picture: ImageInput | OpenedPicture, text: unknown, options: PredictOptions = {}): Promise<RoI> {
   const checked = parseOptions(predictSchema, options);
   const asked = checkQuestion(text, checked);
-  const taken = takeForCall(picture, checked);
+  const taken = picture instanceof OpenedPicture ? picture : takePicture(picture, checked);
   return inTurn(engine, picture, checked.signal, (signal) => predictRegion(engine, taken, asked, { ...checked, signal }));
 }
 
@@ -74,19 +78,13 @@ export function checkAnswer(text: unknown, options: AnswerOptions): CheckedQuest
   return { text: checkQuestion(text, checked), options: checked };
 }
 
-/** An answer, when its turn has come, about `taken`, which was taken of `picture`; `onRoI` gets the region before it. */
-export function runAnswer(
-  engine: Engine,
-  picture: ImageInput | OpenedPicture,
-  taken: TakenPicture | OpenedPicture,
-  { text, options }: CheckedQuestion,
-  onRoI?: (roi: RoI) => void,
-): Promise<Answer> {
-  return inTurn(engine, picture, options.signal, (signal) => answerQuestion(engine, taken, text, { ...options, signal }, onRoI));
+/** An answer, when its turn has come, about `taken`, which was taken of `given`; `onRoI` gets the region before it. */
+export function runAnswer(engine: Engine, given: Owned, taken: Subject, { text, options }: CheckedQuestion, onRoI?: OnRoI): Promise<Answer> {
+  return inTurn(engine, given, options.signal, (signal) => answerQuestion(engine, taken, text, { ...options, signal }, onRoI));
 }
 
 /** The answer to a checked question as a stream; `run` gives the whole answer. */
-export function streamOf(question: CheckedQuestion, run: (question: CheckedQuestion, onRoI: (roi: RoI) => void) => Promise<Answer>): AsyncGenerator<AnswerEvent, void, undefined> {
+export function streamOf(question: CheckedQuestion, run: (question: CheckedQuestion, onRoI: OnRoI) => Promise<Answer>): AsyncGenerator<AnswerEvent, void, undefined> {
   const { options } = question;
   return streamAnswer((on, signal) => {
     const onToken = (piece: string): void => {
@@ -99,25 +97,25 @@ export function streamOf(question: CheckedQuestion, run: (question: CheckedQuest
 
 export async function answer<Format extends JsonFormat | undefined>(
   engine: Engine,
-  picture: ImageInput | OpenedPicture,
+  given: Owned,
   text: unknown,
   options: AnswerOptions<Format> = {},
 ): Promise<AnswerOf<Format>> {
   const question = checkAnswer(text, options);
-  return runAnswer(engine, picture, takeForCall(picture, question.options), question) as Promise<AnswerOf<Format>>;
+  return runAnswer(engine, given, takeForCall(given, question.options), question) as Promise<AnswerOf<Format>>;
 }
 
 export function answerStream<Format extends JsonFormat | undefined>(
   engine: Engine,
-  picture: ImageInput | OpenedPicture,
+  given: Owned,
   text: unknown,
   options: AnswerOptions<Format> = {},
 ): AsyncGenerator<AnswerEvent<AnswerOf<Format>>, void, undefined> {
   // the picture is taken now, not when the first event is asked for; what is wrong is told then
-  let taken: TakenPicture | OpenedPicture | undefined;
+  let taken: Subject | undefined;
   let fault: unknown;
   try {
-    taken = takeForCall(picture, options);
+    taken = takeForCall(given, options);
   } catch (error) {
     fault = error;
   }
@@ -126,6 +124,6 @@ export function answerStream<Format extends JsonFormat | undefined>(
     if (!taken) {
       throw fault;
     }
-    yield* streamOf(question, (asked, onRoI) => runAnswer(engine, picture, taken, asked, onRoI)) as AsyncGenerator<AnswerEvent<AnswerOf<Format>>, void, undefined>;
+    yield* streamOf(question, (asked, onRoI) => runAnswer(engine, given, taken, asked, onRoI)) as AsyncGenerator<AnswerEvent<AnswerOf<Format>>, void, undefined>;
   })();
 }

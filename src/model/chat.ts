@@ -5,7 +5,7 @@ import { SdRpnError } from "../base/errors.js";
 import { ThreadBound } from "../base/thread-bound.js";
 import type { Answer, AnswerEvent, Turn } from "../base/types.js";
 import type { Engine } from "../engine/engine.js";
-import type { OpenedPicture } from "../engine/opened-picture.js";
+import type { OpenedPicture, OpenedPictures } from "../engine/opened-picture.js";
 import * as calls from "./calls.js";
 
 /**
@@ -21,7 +21,7 @@ export class Chat extends ThreadBound {
   /** @internal */
   constructor(
     private readonly engine: Engine,
-    private readonly picture: OpenedPicture,
+    private readonly opened: OpenedPicture | OpenedPictures,
     history: readonly Turn[],
   ) {
     super("chat");
@@ -43,16 +43,16 @@ export class Chat extends ThreadBound {
     question: string,
     options: ChatAnswerOptions<Format> = {},
   ): AsyncGenerator<AnswerEvent<AnswerOf<Format>>, void, undefined> {
-    const stream = calls.streamOf(check(question, options), (asked, onRoI) => this.next(asked, (engine, picture, now) => calls.runAnswer(engine, picture, picture, now, onRoI)));
+    const stream = calls.streamOf(check(question, options), (asked, onRoI) => this.next(asked, (engine, opened, now) => calls.runAnswer(engine, opened, opened, now, onRoI)));
     yield* stream as AsyncGenerator<AnswerEvent<AnswerOf<Format>>, void, undefined>;
   }
 
   /** Runs a call when those before it have ended, with what was said by then. */
-  private next(question: calls.CheckedQuestion, run: (engine: Engine, picture: OpenedPicture, question: calls.CheckedQuestion) => Promise<Answer>): Promise<Answer> {
+  private next(question: calls.CheckedQuestion, run: (engine: Engine, opened: OpenedPicture | OpenedPictures, question: calls.CheckedQuestion) => Promise<Answer>): Promise<Answer> {
     const before = this.last;
     const call = async (): Promise<Answer> => {
       await orAborted(before, question.options.signal);
-      const answer = await run(this.engine, this.picture, { ...question, options: { ...question.options, history: this.history } });
+      const answer = await run(this.engine, this.opened, { ...question, options: { ...question.options, history: this.history } });
       this.turns.push({ role: "user", text: question.text }, { role: "assistant", text: answer.text });
       return answer;
     };

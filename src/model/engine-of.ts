@@ -1,11 +1,11 @@
 import { invalidArgument } from "../base/validate.js";
 import type { Engine } from "../engine/engine.js";
-import type { OpenedPicture } from "../engine/opened-picture.js";
+import { OpenedPicture, type OpenedPictures } from "../engine/opened-picture.js";
 
 interface Behind {
   engine: Engine;
   /** of a session */
-  picture?: OpenedPicture;
+  opened?: OpenedPicture | OpenedPictures;
 }
 
 /**
@@ -16,20 +16,28 @@ interface Behind {
 const behind = new WeakMap<object, Behind>();
 
 /** To be called by the constructors of Model and Session. */
-export function setEngineOf(owner: object, engine: Engine, picture?: OpenedPicture): void {
-  behind.set(owner, { engine, picture });
+export function setEngineOf(owner: object, engine: Engine, opened?: OpenedPicture | OpenedPictures): void {
+  behind.set(owner, { engine, opened });
 }
 
 /** @throws {SdRpnError} INVALID_ARGUMENT where `owner` is not a model or session of this library; DISPOSED */
 export function engineOf(owner: unknown): Engine {
-  const { engine, picture } = lookUp(owner);
-  engine.checkUsable(picture);
+  const { engine, opened } = lookUp(owner);
+  engine.checkUsable(opened);
   return engine;
 }
 
-/** The picture that a session holds; undefined for a model. */
+/**
+ * The picture that a session holds; undefined for a model.
+ *
+ * @throws {SdRpnError} INVALID_ARGUMENT for a session of several
+ */
 export function pictureOf(owner: unknown): OpenedPicture | undefined {
-  return lookUp(owner).picture;
+  const { opened } = lookUp(owner);
+  if (opened !== undefined && !(opened instanceof OpenedPicture)) {
+    throw invalidArgument("a model, or a session of one image,", "model", owner);
+  }
+  return opened;
 }
 
 function lookUp(owner: unknown): Behind {

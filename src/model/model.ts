@@ -4,7 +4,8 @@ import { demoModel } from "./demo-model.js";
 import { Engine } from "../engine/engine.js";
 import { type HeadChoice, headPreset, headsOfFile, isHeadPreset, readHeadsFile } from "../engine/head-choice.js";
 import { type ModelIdentity, modelIdentity } from "../engine/model-identity.js";
-import { OpenedPicture } from "../engine/opened-picture.js";
+import { takeSubject } from "../engine/opened-picture.js";
+import { dropOpened, openSubject } from "../engine/open-subject.js";
 import { setEngineOf } from "./engine-of.js";
 import { binding } from "../native/binding.js";
 import { throwIfAborted } from "../base/abort.js";
@@ -200,18 +201,18 @@ export class Model extends ThreadBound {
 
   /**
    * The answer to a question about a picture; by default with a second look, at full resolution, at the region that the
-   * network proposes (see {@link AnswerOptions.roi}). An aborted call rejects; the error's `answer` has the text so far,
+   * network proposes (see {@link AnswerOptions.roi}). Of a list of images all are read, in order, and each may get a second look. An aborted call rejects; the error's `answer` has the text so far,
    * with finishReason "aborted".
    *
    * @throws {SdRpnError} as {@link predictRoI}, RPN_NOT_LOADED for roi "always" and method "rpn" only
    */
-  answer<Format extends JsonFormat | undefined = undefined>(image: ImageInput, question: string, options?: AnswerOptions<Format>): Promise<AnswerOf<Format>> {
+  answer<Format extends JsonFormat | undefined = undefined>(image: ImageInput | readonly ImageInput[], question: string, options?: AnswerOptions<Format>): Promise<AnswerOf<Format>> {
     return calls.answer(this.engine, image, question, options);
   }
 
   /** The answer as it comes: the region (where one was looked for), pieces of text, and the whole answer last. */
   answerStream<Format extends JsonFormat | undefined = undefined>(
-    image: ImageInput,
+    image: ImageInput | readonly ImageInput[],
     question: string,
     options?: AnswerOptions<Format>,
   ): AsyncGenerator<AnswerEvent<AnswerOf<Format>>, void, undefined> {
@@ -219,24 +220,22 @@ export class Model extends ThreadBound {
   }
 
   /**
-   * Opens a picture for many questions: it is decoded and encoded once.
+   * Opens a picture, or several, for many questions: it is decoded and encoded once.
    *
    * @throws {SdRpnError} INVALID_ARGUMENT, IMAGE_INVALID, IMAGE_TOO_LARGE, CONTEXT_OVERFLOW, ABORTED, DISPOSED
    */
-  async open(image: ImageInput, options: OpenOptions = {}): Promise<Session> {
+  async open(image: ImageInput | readonly ImageInput[], options: OpenOptions = {}): Promise<Session> {
     const { imageTokens, system, signal, ...reading } = parseOptions(openSchema, options);
     const views = this.engine.viewsFor(imageTokens);
-    const taken = takePicture(image, reading);
+    const taken = takeSubject(image, reading);
     return calls.inTurn(this.engine, image, signal, async (own) => {
       const preamble = await this.engine.preambleOf(image, system, own);
-      const { picture, layout, view } = await this.engine.read(taken, own, views);
-      const handle = await this.engine.openSession(view, own, preamble);
       const closing = new AbortController();
-      const opened = new OpenedPicture(picture, layout, views, handle, closing.signal);
+      const { opened, view } = await openSubject(this.engine, taken, { views, preamble }, closing.signal, own);
       const session = new Session(this.engine, opened, view, closing, (closed) => {
         this.sessions.delete(closed);
         if (!this.disposing) {
-          this.engine.dropSession(handle.id);
+          dropOpened(this.engine, opened);
         }
       });
       this.sessions.add(session);

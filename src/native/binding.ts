@@ -84,6 +84,8 @@ export interface NativeView {
   keep: Int32Array | null;
   /** of a second look: the cells [x0, y0, x1, y1] of the picture whose positions its own are spread over; null: positions of its own */
   box: Int32Array | null;
+  /** with `box`: which picture of the session's; default 0 */
+  picture?: number;
 }
 
 /** What a call leaves to the next one of its conversation, and takes of the last one. */
@@ -227,6 +229,8 @@ export interface NativeModel extends NativeWorker, NativeTraining {
   open(tokens: Int32Array, view: NativeView): NativeJob<NativeCounts & { session: number; tokens: number }>;
   /** a session of the same picture of which only these cells are fed, for answers; to be dropped by itself */
   prune(session: number, keep: Int32Array): NativeJob<NativeCounts & { session: number; tokens: number }>;
+  /** a session of all pictures of these, for answers; `tokens`: those before the first one, `between`: those between one and the next */
+  join(tokens: Int32Array, sessions: Int32Array, between: Int32Array[]): NativeJob<NativeCounts & { session: number; tokens: number }>;
   drop(session: number): NativeJob<void>;
   encode(view: NativeView): NativeJob<Float32Array>;
   /** `tokens` here and below: those after the image */

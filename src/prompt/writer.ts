@@ -16,11 +16,12 @@ export interface Message {
   text: string;
 }
 
-/** Writes a conversation as a model expects it, up to where its answer begins; the picture is in the first message of the user. */
-export type Writer = (messages: readonly Message[]) => string;
+/** Writes a conversation as a model expects it, up to where its answer begins; the pictures are in the first message of the user. */
+export type Writer = (messages: readonly Message[], pictures: number) => string;
 
-/** Where the picture is; occurs in no template. */
-export const IMAGE = "\u{F0000}image\u{F0000}";
+/** Where a picture is; occurs in no template. */
+export const imageMark = (index: number): string => `\u{F0000}image ${index}\u{F0000}`;
+const marksOf = (pictures: number): string[] => Array.from({ length: pictures }, (_, index) => imageMark(index));
 
 /**
  * The writer of a model.
@@ -42,57 +43,62 @@ const VICUNA_V1 =
   "A chat between a curious user and an artificial intelligence assistant. " +
   "The assistant gives helpful, detailed, and polite answers to the user's questions.";
 
-function writeVicuna(messages: readonly Message[]): string {
+function writeVicuna(messages: readonly Message[], pictures: number): string {
   const turns = messages.filter(({ role }) => role !== "system");
   if (turns.some(({ role }, index) => role !== (index % 2 === 0 ? "user" : "assistant"))) {
     throw new Error("user and assistant must take turns");
   }
   const [first] = messages;
-  const written = turns.map(({ role, text }, index) => (role === "user" ? `USER: ${index === 0 ? `${IMAGE}\n` : ""}${text} ` : `ASSISTANT: ${text}</s>`));
+  const images = marksOf(pictures).map((mark) => `${mark}\n`).join("");
+  const written = turns.map(({ role, text }, index) => (role === "user" ? `USER: ${index === 0 ? images : ""}${text} ` : `ASSISTANT: ${text}</s>`));
   return `${first.role === "system" ? first.text : VICUNA_V1} ${written.join("")}ASSISTANT:`;
 }
 
-/** A text, or the picture and a text. */
-type Content = (text: string, withImage: boolean) => unknown;
+/** A text, or pictures and a text. */
+type Content = (text: string, pictures: number) => unknown;
 
 function templateWriter(template: string, { bosText, eosText, pictureMarkup: picture }: PromptSource): Writer {
-  const render = (messages: readonly Message[], content: Content): string => {
+  const render = (messages: readonly Message[], pictures: number, content: Content): string => {
     const first = messages.findIndex(({ role }) => role === "user");
     return renderChatTemplate(template, {
-      messages: messages.map(({ role, text }, index) => ({ role, content: content(text, index === first) })),
+      messages: messages.map(({ role, text }, index) => ({ role, content: content(text, index === first ? pictures : 0) })),
       add_generation_prompt: true,
       bos_token: bosText,
       eos_token: eosText,
     });
   };
-  const parts: Content = (text, withImage) => [...(withImage ? [{ type: "image" }] : []), { type: "text", text }];
+  const parts: Content = (text, pictures) => [...Array<unknown>(pictures).fill({ type: "image" }), { type: "text", text }];
   if (picture !== null) {
-    return (messages) => {
-      const text = render(messages, parts);
-      if (text.split(picture).length !== 2) {
+    return (messages, pictures) => {
+      const text = render(messages, pictures, parts);
+      if (text.split(picture).length !== pictures + 1) {
         throw new Error(`it does not write ${picture} once for a picture, as those of its family do`);
       }
-      return text.replace(picture, IMAGE);
+      return marksOf(pictures).reduce((written, mark) => written.replace(picture, mark), text);
     };
   }
-  const asText: Writer = (messages) => render(messages, (text, withImage) => (withImage ? `${IMAGE}\n${text}` : text));
+  const asText: Writer = (messages, pictures) => render(messages, pictures, (text, count) => `${marksOf(count).map((mark) => `${mark}\n`).join("")}${text}`);
   // templates for content in parts write the image's place themselves, most of them with the line break
-  const inParts: Writer = (messages) => {
-    const text = render(messages, parts).replace("<image>", IMAGE);
+  const inParts: Writer = (messages, pictures) => {
+    const marks = marksOf(pictures);
+    const text = marks.reduce((written, mark) => written.replace("<image>", mark), render(messages, pictures, parts));
     const question = messages.find(({ role }) => role === "user")!.text;
-    return text.replace(IMAGE + question, `${IMAGE}\n${question}`);
+    return marks.reduce((written, mark, index) => {
+      const next = marks[index + 1] ?? question;
+      return written.replace(mark + next, `${mark}\n${next}`);
+    }, text);
   };
   const probe: Message[] = [{ role: "user", text: "question" }];
   let failure: unknown;
   try {
-    if (asText(probe).includes(IMAGE)) {
+    if (asText(probe, 1).includes(imageMark(0))) {
       return asText;
     }
   } catch (error) {
     failure = error;
   }
   try {
-    inParts(probe);
+    inParts(probe, 1);
     return inParts;
   } catch (error) {
     const cause = (failure ?? error) as Error;

@@ -35,7 +35,7 @@ function logitsOf({ grid }: ViewLayout, ...rectangles: [number, number, number, 
 
 async function opened(width: number, height: number): Promise<OpenedPicture> {
   const source = await openPicture({ data: new Uint8Array(width * height * 3).fill(128), width, height, channels: 3 });
-  const preamble = { prompt: makePrompt({ chatTemplate: null, pictureMarkup: null, bosText: "", eosText: "", addBos: true }), tokens: new Int32Array(1) };
+  const preamble = { prompt: makePrompt({ chatTemplate: null, pictureMarkup: null, bosText: "", eosText: "", addBos: true }), tokens: new Int32Array(1), between: [], system: false };
   return new OpenedPicture(source, WIDE, VIEWS, { id: 1, tokens: 0, visionMs: 0, preamble });
 }
 
