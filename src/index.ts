@@ -42,6 +42,7 @@ export type {
   HeatMap,
   ImageInfo,
   ImageInput,
+  PicturePart,
   RawImage,
   Region,
   RegionMethod,

@@ -25,7 +25,7 @@ export async function usePictures(engine: Engine, subject: Subject, signal: Abor
     const pictures = used.map(({ picture }) => picture);
     const key = `${all.between.map((tokens) => tokens.join(" ")).join("|")} ${used.map((each) => each.key).join("|")}`;
     const joining = engine.cache.get(key, () => engine.joinSessions(pictures.map(({ session }) => session), all));
-    const joined = await orAborted(joining, signal).catch((error) => {
+    const joined = await orAborted(joining, signal).catch((error: unknown) => {
       joining.then(({ release }) => release(0)).catch(() => {});
       throw error;
     });

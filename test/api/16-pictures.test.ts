@@ -204,9 +204,9 @@ test("aborted in each phase, and ended with its model; the next call is right", 
     const stop = new AbortController();
     const call = fresh.answer([a, b], question, { maxTokens: 200, temperature: 5, seed: 1, signal: stop.signal });
     setTimeout(() => stop.abort(reason), ms);
-    await call.then(() => {}, (error) => expect(error).toMatchObject({ code: "ABORTED", cause: reason }));
+    await call.then(() => {}, (error: unknown) => expect(error).toMatchObject({ code: "ABORTED", cause: reason }));
     const opening = fresh.open([a, b], { signal: AbortSignal.timeout(ms) });
-    await opening.then((session) => session.dispose(), (error) => expect(error).toMatchObject({ code: "ABORTED" }));
+    await opening.then((session) => session.dispose(), (error: unknown) => expect(error).toMatchObject({ code: "ABORTED" }));
   }
   expect(difference(await fresh.answer([a, b], question, PLAIN), expected)).toBeLessThan(1e-3);
   const session = await fresh.open([a, b]);

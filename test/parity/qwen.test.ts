@@ -183,4 +183,34 @@ describe.each(["sdrpn-qwen2.5", "qzoom-qwen2.5", "qzoom-qwen3"])("%s", (name) =>
     }
     await fresh.dispose();
   });
+
+  test("several pictures of different sizes: each with the region that it has alone, the answer aware of all", async () => {
+    const [one, two] = [cases[0], cases.find(({ image, size }) => image !== cases[0].image && size.join() !== cases[0].size.join())!];
+    const images = [one, two].map(({ image }) => join(folder, image));
+    const imageTokens = { min: 64, max: 256 };
+    const options = { imageTokens, gate: false, threshold: 0.05, maxTokens: 4, logprobs: 5 } as const;
+    const answer = await model.answer(images, one.question, options);
+    expect(answer.hints.filter(({ code }) => code === "ONE_PICTURE_MODEL")).toEqual([]);
+    let tokens = 0;
+    for (const [i, image] of images.entries()) {
+      const alone = await model.predictRoI(image, one.question, { imageTokens, gate: false, threshold: 0.05 });
+      expect(answer.pictures![i].roi!.region).toEqual(alone.region);
+      expect(answer.pictures![i].imageTokens).toBe(alone.view.tokens);
+      tokens += alone.view.tokens;
+    }
+    expect(answer.usage.imageTokens).toBe(tokens);
+    // the marks around the pictures: two for each, and the text around them as with one
+    const alone = await model.answer(images[0], one.question, { ...options, roi: "never" });
+    const both = await model.answer(images, one.question, { ...options, roi: "never" });
+    expect(both.usage.promptTokens - alone.usage.promptTokens).toBe(answer.pictures![1].imageTokens + 2);
+    expect(both.logprobs![0].logprob).not.toBeCloseTo(alone.logprobs![0].logprob, 5);
+    const looked = await model.answer(images, one.question, { ...options, roi: "always" });
+    expect(looked.pictures!.map(({ usedRoI }) => usedRoI)).toEqual([true, true]);
+    if (name !== "sdrpn-qwen2.5") {
+      const aligned = await model.answer(images, one.question, { ...options, roi: "always", roiPositions: "aligned" });
+      const fresh = await model.answer(images, one.question, { ...options, roi: "always", roiPositions: "fresh" });
+      expect(aligned.usage.roiTokens).toBe(fresh.usage.roiTokens);
+      expect(aligned.logprobs![0].logprob).not.toBeCloseTo(fresh.logprobs![0].logprob, 5);
+    }
+  });
 });

@@ -36,6 +36,8 @@ const CALLS = {
       await session.dispose();
     }
   },
+  pictures: (m, q, signal) => m.answer([q.image, questions[0].image], q.question, { roi: "never", maxTokens: 60, signal }),
+  openPictures: async (m, q, signal) => (await m.open([q.image, questions[0].image], { signal })).dispose(),
   encodeImage: (m, q, signal) => m.encodeImage(q.image, { signal }),
   open: async (m, q, signal) => (await m.open(q.image, { signal })).dispose(),
 };

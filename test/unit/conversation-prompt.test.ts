@@ -122,3 +122,40 @@ describe("INVALID_ARGUMENT", () => {
     }
   });
 });
+
+describe("several pictures", () => {
+  const shown = (from: PromptSource, count: number, history: Turn[] = []): string => {
+    const prompt = makePrompt(from).withPictures(count);
+    const text = (segments: Segment[]): string => segments.map(({ kind, text }) => (kind === "text" ? `{${text}}` : text)).join("");
+    return [prompt.prefix, ...prompt.between, prompt.conversation(history, "Q")].map(text).join("[image]");
+  };
+  const QWEN = "{% for m in messages %}<|im_start|>{{ m.role }}\n{% for c in m.content %}{% if c.type == 'image' %}<v>{% else %}{{ c.text }}{% endif %}{% endfor %}<|im_end|>\n{% endfor %}A:";
+  const NUMBERED = QWEN.replace("<v>", "Picture {{ loop.index }}: <v>");
+
+  test.each<[string, PromptSource, string]>([
+    ["a text", source(CHATML), "<|im_start|>user\n[image]\n[image]\n[image]\n{Q}<|im_end|>\n<|im_start|>assistant\n"],
+    ["parts with a line break", source(LLAVA_HF), "USER: [image]\n[image]\n[image]\n{Q} ASSISTANT:"],
+    ["parts without one", source("{% for c in messages[0]['content'] %}{% if c['type'] == 'image' %}<image>{% else %}{{ c['text'] }}{% endif %}{% endfor %} A:"), "[image]\n[image]\n[image]\n{Q} A:"],
+    ["marks of the family", source(QWEN, "<v>"), "<|im_start|>user\n[image][image][image]{Q}<|im_end|>\nA:"],
+    ["numbers before each", source(NUMBERED, "<v>"), "<|im_start|>user\nPicture 1: [image]Picture 2: [image]Picture 3: [image]{Q}<|im_end|>\nA:"],
+  ])("%s", (_, from, expected) => {
+    expect(shown(from, 3)).toBe(expected);
+    expect(makePrompt(from).between).toEqual([]);
+  });
+
+  test("vicuna_v1, with a system text and turns", () => {
+    const prompt = makePrompt(source(null)).withSystem("S").withPictures(2);
+    expect(prompt.between).toEqual([[{ kind: "markup", text: "\n" }]]);
+    expect(prompt.prefix.map(({ text }) => text).join("")).toBe("S USER: ");
+    expect(shown(source(null), 2, HISTORY.slice(0, 2))).toMatch(/USER: \[image\]\n\[image\]\n\{Q1\} ASSISTANT: \{A1\}<\/s>USER: \{Q\} ASSISTANT:$/);
+    expect(makePrompt(source(null)).withPictures(2).withSystem("S")).toMatchObject({ between: prompt.between, prefix: prompt.prefix });
+  });
+
+  test.each<[string, PromptSource]>([
+    ["one picture only", source(QWEN.replace("{% if c.type == 'image' %}", "{% if c.type == 'image' and loop.first %}").replace("{% else %}", "{% elif c.type == 'text' %}"), "<v>")],
+    ["an error of the template's", source("{% if (messages[0]['content'].split('image') | length) > 2 %}{{ raise_exception('too many') }}{% endif %}{{ messages[0]['content'] }}")],
+  ])("INVALID_ARGUMENT: %s", (_, from) => {
+    expect(shown(from, 1)).toContain("[image]");
+    expect(() => shown(from, 2)).toThrow(expect.objectContaining({ code: "INVALID_ARGUMENT", message: expect.stringMatching(/one picture for this model.* with 2$/) }));
+  });
+});

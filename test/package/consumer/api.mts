@@ -10,6 +10,7 @@ import {
   demoModel,
   loadModel,
   type Model,
+  type PicturePart,
   pseudoLabels,
   regionFromMap,
   relaxedAccuracy,
@@ -134,6 +135,21 @@ export async function talk(model: Model): Promise<Turn[]> {
   // @ts-expect-error a copy cannot be put back
   chat.history = [];
   return chat.history;
+}
+
+/** Several pictures. */
+export async function compare(model: Model): Promise<number> {
+  const answer = await model.answer(["a.png", new Uint8Array(8)], "What?");
+  const parts: PicturePart[] | undefined = answer.pictures;
+  await using session = await model.open(["a.png", "b.png"] as const, { system: "Be brief." });
+  for await (const event of session.answerStream("What?")) {
+    if (event.type === "roi") return event.picture ?? event.roi.boxes.length;
+  }
+  // @ts-expect-error there may be none
+  answer.pictures.length;
+  // @ts-expect-error a region is one picture's
+  await model.predictRoI(["a.png", "b.png"], "What?");
+  return parts?.[1].roi?.boxes.length ?? 0;
 }
 
 export async function misuse(model: Model): Promise<void> {
