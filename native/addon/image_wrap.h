@@ -1,6 +1,6 @@
 #pragma once
 
-// class Resampler: scales decoded pictures, on a thread of its own so that crops do not wait behind a model's work.
+// class Resampler: scales decoded pictures and lays them on a background, on a thread of its own so that crops do not wait behind a model's work.
 
 #include "worker_wrap.h"
 
@@ -11,4 +11,5 @@ public:
 
 private:
     Napi::Value run(const Napi::CallbackInfo & info);
+    Napi::Value flatten(const Napi::CallbackInfo & info);
 };

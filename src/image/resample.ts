@@ -17,6 +17,11 @@ export type Filter = "bicubic" | "bilinear";
 // and its thread is stopped when the environment ends, so it needs no dispose().
 let resampler: NativeResampler | undefined;
 
+/** The native thread that works on pixels. @throws {SdRpnError} BINARY_NOT_FOUND where the addon is missing */
+export function pixelWorker(): NativeResampler {
+  return (resampler ??= new (binding().Resampler)());
+}
+
 /**
  * Scales the part of a picture under `window` to `size`, each axis on its own, on a native thread.
  *
@@ -30,6 +35,6 @@ let resampler: NativeResampler | undefined;
  * window 1..65536, result 1..8192); `BINARY_NOT_FOUND` where the addon is missing
  */
 export async function resample(source: RgbPixels, window: Box, size: Size, filter: Filter, fill: Color = [0, 0, 0]): Promise<Buffer> {
-  const worker = (resampler ??= new (binding().Resampler)());
+  const worker = pixelWorker();
   return runJob(worker, () => worker.run(source.data, source.width, source.height, window, size, filter, fill));
 }

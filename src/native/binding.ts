@@ -318,6 +318,11 @@ export interface NativeResampler extends NativeWorker {
     filter: "bicubic" | "bilinear",
     fill: readonly [number, number, number],
   ): NativeJob<Buffer>;
+  /**
+   * Lays `rgba` on a background, which is left out where that is null or alpha is 0 everywhere. `out`, 3 bytes a pixel, is written on the native
+   * thread, where `rgba` is read: neither must be touched before the promise settles.
+   */
+  flatten(rgba: Uint8Array, background: readonly [number, number, number] | null, out: Uint8Array): NativeJob<void>;
 }
 
 export interface NativeBinding {

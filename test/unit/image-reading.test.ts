@@ -1,53 +1,13 @@
-// What lies in alpha, in samples wider than 8 bits, and in buffers that their owner changes, is read as it was meant.
+// What lies in samples wider than 8 bits, and in buffers that their owner changes, is read as it was meant.
 import sharp from "sharp";
 import { openPicture } from "../../src/image/picture";
-import { asReference, takePicture } from "../../src/image/taken-picture";
+import { takePicture } from "../../src/image/taken-picture";
 import { turnBox, turnBoxBack, turnGridBack } from "../../src/image/turned";
 import type { ImageInput, ImageOptions } from "../../src/base/types";
 import { tiff } from "../helpers/tiff";
 
 const read = async (input: ImageInput, options?: ImageOptions): Promise<number[]> => [...(await openPicture(takePicture(input, options))).pixels().data];
 const raw = (data: number[], channels: 3 | 4, width = data.length / channels) => ({ data: Uint8Array.from(data), width, height: data.length / channels / width, channels });
-
-describe("transparency", () => {
-  // four pixels: ink that lies in alpha alone, half of it, paper, and an opaque colour
-  const pixels = [0, 0, 0, 255, 0, 0, 0, 128, 0, 0, 0, 0, 10, 200, 30, 255];
-  const rgba = () => sharp(Uint8Array.from(pixels), { raw: { width: 4, height: 1, channels: 4 } });
-  const onWhite = [0, 0, 0, 127, 127, 127, 255, 255, 255, 10, 200, 30];
-
-  test.each<[string, () => Promise<ImageInput>]>([
-    ["PNG", () => rgba().png().toBuffer()],
-    ["16-bit PNG", () => rgba().toColourspace("rgb16").png().toBuffer()],
-    ["palette PNG with tRNS", () => rgba().png({ palette: true, colours: 16, dither: 0 }).toBuffer()],
-    ["WebP", () => rgba().webp({ lossless: true, exact: true }).toBuffer()],
-    ["TIFF", () => rgba().tiff({ compression: "none" }).toBuffer()],
-    ["raw RGBA", async () => raw(pixels, 4)],
-  ])("of %s lies on white", async (_, encode) => {
-    const data = await read(await encode());
-    expect(data.map((value, i) => Math.abs(value - onWhite[i])).reduce((a, b) => Math.max(a, b))).toBeLessThanOrEqual(1);
-  });
-
-  test("of grey with alpha lies on white, of GIF too", async () => {
-    const grey = await sharp(Uint8Array.from([0, 255, 0, 0]), { raw: { width: 2, height: 1, channels: 2 } }).toColourspace("b-w").png().toBuffer();
-    expect((await sharp(grey).metadata()).channels).toBe(2);
-    expect(await read(grey)).toEqual([0, 0, 0, 255, 255, 255]);
-    const gif = await sharp(Uint8Array.from([0, 0, 0, 255, 0, 0, 0, 0]), { raw: { width: 2, height: 1, channels: 4 } }).gif().toBuffer();
-    expect(await read(gif)).toEqual([0, 0, 0, 255, 255, 255]);
-  });
-
-  test("lies on the colour that is asked for, or is dropped", async () => {
-    const png = await rgba().png().toBuffer();
-    expect((await read(png, { background: "#FF8000" })).slice(6, 9)).toEqual([255, 128, 0]);
-    const dropped = [0, 0, 0, 0, 0, 0, 0, 0, 0, 10, 200, 30];
-    expect(await read(png, { background: "drop" })).toEqual(dropped);
-    expect([...(await openPicture(asReference(png))).pixels().data]).toEqual(dropped);
-  });
-
-  test("an alpha of 0 everywhere counts as none, as in screen captures", async () => {
-    expect(await read(raw([1, 2, 3, 0, 4, 5, 6, 0], 4))).toEqual([1, 2, 3, 4, 5, 6]);
-    expect(await read(raw([1, 2, 3, 0, 4, 5, 6, 1], 4))).toEqual([255, 255, 255, 254, 254, 254]);
-  });
-});
 
 describe("wide samples", () => {
   const values = [0, 1000, 2048, 4095];
