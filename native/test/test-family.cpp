@@ -93,6 +93,10 @@ struct plain {
         cp.n_batch = cp.n_ubatch = 512;
         cp.n_threads = cp.n_threads_batch = 1;
         cp.kv_unified = true;
+        if (n_pos > 1) { // as the pool of a small model with such positions has it
+            cp.type_k = cp.type_v = GGML_TYPE_F32;
+            cp.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;
+        }
         cp.cb_eval_user_data = this;
         cp.cb_eval = [](ggml_tensor * t, bool ask, void * user_data) {
             plain & p = *static_cast<plain *>(user_data);

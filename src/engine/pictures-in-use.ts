@@ -23,7 +23,7 @@ export async function usePictures(engine: Engine, subject: Subject, signal: Abor
       used.push(await engine.usePicture(image, signal, setting));
     }
     const pictures = used.map(({ picture }) => picture);
-    const key = `${all.between.map((tokens) => tokens.join(" ")).join("|")} ${used.map((each) => each.key).join("|")}`;
+    const key = `list ${used.map((each) => each.key).join("|")}`; // what stands between them follows from their number
     const joining = engine.cache.get(key, () => engine.joinSessions(pictures.map(({ session }) => session), all));
     const joined = await orAborted(joining, signal).catch((error: unknown) => {
       joining.then(({ release }) => release(0)).catch(() => {});

@@ -67,6 +67,11 @@ test("each picture has the region that it has alone, and its own part in the res
   expect(looks).toBeGreaterThan(0);
   expect(answer.usage).toMatchObject({ imageTokens: 3 * CELLS, roiTokens: looks });
   expect([answer.roi, answer.image, answer.usedRoI]).toEqual([parts[0].roi, parts[0].image, true]);
+  // behind earlier turns too
+  const later = await model.answer([a, b], question, { history: [{ role: "user", text: "What shape is purple?" }, { role: "assistant", text: "star" }], maxTokens: 2 });
+  expect(later.pictures!.map(({ roi }) => roi!.region)).toEqual(parts.slice(0, 2).map(({ roi }) => roi!.region));
+  expect(later.usage.reusedTokens).toBe(0);
+  expect((await model.answer([a, b], question, { maxTokens: 2 })).usage.reusedTokens).toBe(3 + 2 * CELLS + 2); // of the prompt, not of a region's
   const json = JSON.parse(JSON.stringify(answer)) as { pictures: { roi: { map: { data: number[] } } }[] };
   expect(json.pictures.map(({ roi }) => roi.map.data.length)).toEqual([CELLS, CELLS, CELLS]);
 });
@@ -193,6 +198,10 @@ describe("what is refused", () => {
     await expect(small.answer(Array<string>(100_000).fill("missing.png"), question)).rejects.toMatchObject(overflow(/100000 pictures/));
     const { usage } = await small.answer([a, b], question, { roi: "never" });
     expect(usage.imageTokens).toBe(288);
+    // to the token: what the prompt really has does not fit a context of as many
+    await using tight = await loadModel({ ...demoModel(), contextSize: usage.promptTokens });
+    await expect(tight.answer(four.slice(0, 2), question, { roi: "never" })).rejects.toMatchObject(overflow(new RegExp(`has ${usage.promptTokens} tokens, 288 of them`)));
+    await expect(tight.answer(four.slice(0, 2), question, { roi: "never", choices: ["yes", "no"] })).rejects.toMatchObject(overflow(/288 of them/));
   });
 });
 
