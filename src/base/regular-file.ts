@@ -1,5 +1,5 @@
 import { constants, type Stats } from "node:fs";
-import { type FileHandle, open, stat } from "node:fs/promises";
+import { type FileHandle, open, rename, stat } from "node:fs/promises";
 
 /**
  * All files that a caller names are opened here. Opening a named pipe waits for a program at its other end, and so may
@@ -67,6 +67,13 @@ export async function readFileRange(path: string, offset: number, length: number
 export async function writeRegularFile(path: string, contents: string | Uint8Array): Promise<void> {
   await using handle = await openRegularFile(path, "write");
   await handle.writeFile(contents);
+}
+
+/** Writes a whole file that appears complete or not at all, whenever the process is killed; errors as {@link openRegularFile}. */
+export async function replaceFile(path: string, contents: string | Uint8Array): Promise<void> {
+  const partial = `${path}.partial`;
+  await writeRegularFile(partial, contents);
+  await rename(partial, path);
 }
 
 /** Whether a file may be read from, or written to, this path, as far as what is there now tells; errors as {@link openRegularFile}. */

@@ -3,6 +3,11 @@ import { z } from "zod";
 export const abortSignal = z.instanceof(AbortSignal).describe("AbortSignal").optional();
 export const callback = <T>() => z.custom<T>((value) => typeof value === "function").describe("function").optional();
 
+/** Whether a value can be looped over, with `for` or `for await`; texts, which can be too, are none. */
+export function isIterable(value: unknown): boolean {
+  return typeof value === "object" && value !== null && (Symbol.iterator in value || Symbol.asyncIterator in value);
+}
+
 /** A path. The system would cut one that contains NUL off there, and open another file. */
 export const pathSchema = z
   .string()

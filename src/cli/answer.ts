@@ -1,15 +1,12 @@
 import { Command } from "commander";
-import { type AnswerOptions, answerSchema } from "../answer/options.js";
-import type { JsonFormat } from "../answer/form/format.js";
-import { readTextFile } from "../base/regular-file.js";
-import { checkOutput, UsageError, withIoError } from "./exit.js";
+import { writeOverlay } from "../batch/overlay-file.js";
+import { addAnswerOptions, type AnswerFlags, answerOptionsOf, LOGPROBS_HELP, parseLogprobs } from "./answer-options.js";
+import { checkOutput, UsageError } from "./exit.js";
 import { addModelOptions, type ModelOptions, withModel } from "./model.js";
-import { checkOverlayPossible, writeOverlay } from "./overlay-file.js";
-import { choiceParser, collect, numberParser, parseRoI } from "./parse.js";
+import { checkOverlayPossible } from "./overlay-file.js";
 import { printHint, printJson, printLine } from "./print.js";
-import { addReadingOptions, addRegionOptions, methodOf, type ReadingOptions, readingOf, type RegionOptions, SYSTEM_HELP } from "./region-options.js";
 
-type Options = ModelOptions & RegionOptions & ReadingOptions & Omit<AnswerOptions, "onToken" | "signal" | "format" | "choices" | "history"> & { json?: true; jsonSchema?: string; choice?: string[]; overlay?: string };
+type Options = ModelOptions & AnswerFlags & { json?: true; overlay?: string };
 
 const EXAMPLES = `
 Examples:
@@ -19,30 +16,12 @@ Examples:
   sd-rpn answer plan.png "Which room is this?" --model llava.gguf --mmproj mmproj.gguf --heads heads.json`;
 
 export function answerCommand(signal: AbortSignal): Command {
-  const { roiPositions, maxTokens, temperature, topP, topK, seed, logprobs } = answerSchema.shape;
   const command = new Command("answer");
-  addReadingOptions(addRegionOptions(command))
+  addAnswerOptions(command)
     .description("answer a question about a picture; the text is printed as it comes")
     .argument("<image>", "path of the picture")
     .argument("<question>", "the question")
-    .option(
-      "--roi <mode>",
-      "auto: a second look where a region is found; always: at the likeliest place otherwise; never: one view; or boxes to look at: x,y,width,height[;...]",
-      parseRoI,
-    )
-    .option("--roi-positions <kind>", "positions of the second look's tokens, of Q-Zoom: fresh or aligned (default: the RPN file's)", choiceParser(roiPositions, "--roi-positions"))
-    .option("--system <text>", SYSTEM_HELP)
-    .option("--exact", "keep white space at the ends of the question")
-    .option("--max-tokens <n>", "longest answer (default: 128)", numberParser(maxTokens, "--max-tokens"))
-    .option("--temperature <t>", "0: greedy, the default", numberParser(temperature, "--temperature"))
-    .option("--top-p <p>", "sample from the likeliest tokens that have this probability together", numberParser(topP, "--top-p"))
-    .option("--top-k <k>", "sample from this many tokens; 0: all", numberParser(topK, "--top-k"))
-    .option("--seed <n>", "of sampling (default: a random one)", numberParser(seed, "--seed"))
-    .option("--stop <text>", "end the answer before this text; may be repeated", collect)
-    .option("--grammar <file>", "the answer is a text of the grammar in this file, in llama.cpp's GBNF")
-    .option("--json-schema <file>", "the answer is JSON of the JSON Schema in this file")
-    .option("--choice <text>", "one of the texts of which the likeliest is the answer; given at least twice", collect)
-    .option("--logprobs <n>", "with --json: each token's log-probability and those of the n likeliest, 1 to 20", numberParser(logprobs, "--logprobs"))
+    .option("--logprobs <n>", `with --json: ${LOGPROBS_HELP}`, parseLogprobs)
     .option("--json", "print one JSON document, with region, usage and timings, instead of the text")
     .option("--overlay <png>", "write the picture with heat map and boxes to this file");
   return addModelOptions(command)
@@ -51,24 +30,21 @@ export function answerCommand(signal: AbortSignal): Command {
 }
 
 async function answer(image: string, question: string, options: Options, signal: AbortSignal): Promise<void> {
-  const { roi, heads, threshold, gate, roiPositions, system, exact, maxTokens, temperature, topP, topK, seed, stop, logprobs, json, overlay } = options;
-  const method = methodOf(options);
+  const { roi, heads, logprobs, json, overlay } = options;
   if (logprobs !== undefined && !json) {
     throw new UsageError("Expected --json with --logprobs, which are part of the document that it prints");
   }
-  const grammar = await readGrammar(options.grammar);
-  const format = await readSchema(options.jsonSchema);
+  const asked = await answerOptionsOf(options);
   if (overlay !== undefined && (roi === "never" || Array.isArray(roi))) {
     throw new UsageError("Expected --roi auto or always with --overlay, which shows where a region was found");
   }
   await checkOutput("write the overlay", overlay);
   await withModel(options, signal, async (model) => {
     if (overlay !== undefined) {
-      checkOverlayPossible(model, { roi, method });
+      checkOverlayPossible(model, asked);
     }
     const printer = json ? undefined : new TextPrinter();
-    const asked = { ...readingOf(options), roi, method, threshold, gate, roiPositions, system, exact, maxTokens, temperature, topP, topK, seed, stop, grammar, format, choices: options.choice, logprobs, onToken: printer?.print, signal };
-    const result = await model.answer(image, question, asked).finally(() => printer?.end());
+    const result = await model.answer(image, question, { ...asked, onToken: printer?.print, signal }).finally(() => printer?.end());
     if (json) {
       printJson(result);
     } else {
@@ -78,22 +54,6 @@ async function answer(image: string, question: string, options: Options, signal:
       await writeOverlay(model, image, result.roi, overlay);
     }
   }, { heads });
-}
-
-async function readGrammar(path: string | undefined): Promise<string | undefined> {
-  return path === undefined ? undefined : withIoError("read the grammar", () => readTextFile(path));
-}
-
-async function readSchema(path: string | undefined): Promise<JsonFormat | undefined> {
-  if (path === undefined) {
-    return undefined;
-  }
-  const text = await withIoError("read the schema", () => readTextFile(path));
-  try {
-    return { type: "json", schema: JSON.parse(text) as object };
-  } catch (error) {
-    throw new UsageError(`Expected JSON in the file of --json-schema: ${(error as Error).message}`);
-  }
 }
 
 /** Prints text to stdout as it arrives, followed by a line end; prints no line end where a call failed before any text. */

@@ -9,7 +9,7 @@ import type { Answer } from "../base/types.js";
 import { type DemoQuestion, readDemoQuestions, takeTurns } from "./demo-questions.js";
 import { withIoError } from "./exit.js";
 import { withModel } from "./model.js";
-import { writeOverlay } from "./overlay-file.js";
+import { writeOverlay } from "../batch/overlay-file.js";
 import { numberParser } from "./parse.js";
 import { formatMs, PHASES, printLine, styled } from "./print.js";
 

@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import { version } from "../base/version.js";
 import { answerCommand } from "./answer.js";
+import { batchCommand } from "./batch.js";
 import { chatCommand } from "./chat.js";
 import { convertCommand } from "./convert.js";
 import { demoCommand } from "./demo.js";
@@ -31,7 +32,7 @@ export function createProgram(signal: AbortSignal): Command {
     .helpCommand("help [command]", "explain a command")
     .enablePositionalOptions() // options after a command belong to it: "eval" and "eval merge" both have --out
     .addHelpText("after", EPILOGUE);
-  const commands = [demoCommand(signal), answerCommand(signal), chatCommand(signal), roiCommand(signal), infoCommand(signal), convertCommand(signal), headsCommand(signal), distillCommand(signal), evalCommand(signal)];
+  const commands = [demoCommand(signal), answerCommand(signal), batchCommand(signal), chatCommand(signal), roiCommand(signal), infoCommand(signal), convertCommand(signal), headsCommand(signal), distillCommand(signal), evalCommand(signal)];
   for (const command of commands) {
     program.addCommand(command.helpOption("-h, --help", "print this help"));
   }

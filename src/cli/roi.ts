@@ -2,7 +2,7 @@ import { Command } from "commander";
 import type { PredictOptions } from "../answer/options.js";
 import { checkOutput } from "./exit.js";
 import { addModelOptions, type ModelOptions, withModel } from "./model.js";
-import { writeOverlay } from "./overlay-file.js";
+import { writeOverlay } from "../batch/overlay-file.js";
 import { formatBox, formatRegion, formatTimings, printJson, printTable } from "./print.js";
 import { addReadingOptions, addRegionOptions, methodOf, type ReadingOptions, readingOf, type RegionOptions, SYSTEM_HELP } from "./region-options.js";
 

@@ -1,11 +1,23 @@
 import type { FileHandle } from "node:fs/promises";
-import { isDeepStrictEqual } from "node:util";
-import { z } from "zod";
 import { dataInvalid, SdRpnError } from "../base/errors.js";
 import { openRegularFile } from "../base/regular-file.js";
-import { readJsonl } from "./jsonl.js";
+import { jsonlFormat } from "./jsonl-format.js";
 
-type Entry = Record<string, unknown>;
+export type Entry = Record<string, unknown>;
+
+/** How entries lie in a file. */
+export interface LogFormat {
+  /** what a new file begins with */
+  head: string;
+  /** an entry, its end included */
+  text(entry: Entry): string;
+  /**
+   * The ids of the entries in a file, and how many of its bytes are whole ones: what follows was torn off by a kill.
+   *
+   * @throws {SdRpnError} DATA_INVALID (file, line, column) where it is another file; IO_ERROR; ABORTED
+   */
+  read(file: string, handle: FileHandle, signal?: AbortSignal): Promise<{ ids: Set<string>; size: number }>;
+}
 
 export interface AppendLogOptions {
   /** the file's first line: what all entries depend on. A file whose header differs is rejected. null: no header */
@@ -14,13 +26,15 @@ export interface AppendLogOptions {
   idOf?: (entry: Entry) => unknown;
   /** what the file is called in messages, such as "label file" */
   name: string;
+  /** default: JSON Lines with that header */
+  format?: LogFormat;
   signal?: AbortSignal;
 }
 
 /**
- * A JSONL file to which results are appended, one per line, and which stays usable if the process is killed at any moment:
- * when it is opened again, an incomplete last line is removed, and `ids` tells which results are there already. The first
- * line may be a header; every other line is an object with a string `id`, or one from which `idOf` makes an id.
+ * A file to which results are appended, one per line, and which stays usable if the process is killed at any moment:
+ * when it is opened again, an incomplete last entry is removed, and `ids` tells which results are there already. By default it is JSON
+ * Lines: the first line may be a header; every other line is an object with a string `id`, or one from which `idOf` makes an id.
  */
 export class AppendLog {
   private chain: Promise<void> = Promise.resolve();
@@ -30,6 +44,7 @@ export class AppendLog {
     private readonly file: string,
     private readonly name: string,
     private readonly handle: FileHandle,
+    private readonly format: LogFormat,
     private readonly idOf: (entry: Entry) => unknown,
     /** of the entries in the file */
     readonly ids: Set<string>,
@@ -39,14 +54,21 @@ export class AppendLog {
    * @throws {SdRpnError} DATA_INVALID (file, line, column) where the file's header differs (the message names the first
    *   difference), a line is broken or an id occurs twice; IO_ERROR; ABORTED
    */
-  static async open(file: string, { header, name, signal, idOf = ({ id }) => id }: AppendLogOptions): Promise<AppendLog> {
+  static async open(file: string, { header, name, signal, idOf = ({ id }) => id, format = jsonlFormat(header, idOf, name) }: AppendLogOptions): Promise<AppendLog> {
     let handle: FileHandle | undefined;
     try {
       handle = await openRegularFile(file, "append");
-      const size = await cutTornLine(handle, (await handle.stat()).size);
-      const log = new AppendLog(file, name, handle, idOf, size > 0 ? await readIds(file, header, idOf, name, signal) : new Set());
-      if (size === 0 && header) {
-        await log.write(header);
+      const { size } = await handle.stat();
+      const whole = await format.read(file, handle, signal);
+      if (whole.size === 0 && size > 0) {
+        await checkTorn(handle, size, format.head === "" ? "{" : format.head, file, name);
+      }
+      if (whole.size < size) {
+        await handle.truncate(whole.size);
+      }
+      const log = new AppendLog(file, name, handle, format, idOf, whole.ids);
+      if (whole.size === 0 && format.head !== "") {
+        await log.write(format.head);
       }
       return log;
     } catch (error) {
@@ -62,7 +84,7 @@ export class AppendLog {
    */
   append(entry: Entry): Promise<void> {
     this.ids.add(String(this.idOf(entry)));
-    return this.write(entry);
+    return this.write(this.format.text(entry));
   }
 
   async close(): Promise<void> {
@@ -80,13 +102,13 @@ export class AppendLog {
     return this.close();
   }
 
-  private write(line: unknown): Promise<void> {
+  private write(text: string): Promise<void> {
     this.chain = this.chain.then(async () => {
       if (this.failure) {
         throw this.failure; // nothing may be written after an incomplete line
       }
       try {
-        await this.handle.appendFile(`${JSON.stringify(line)}\n`);
+        await this.handle.appendFile(text);
       } catch (error) {
         this.failure = ioError(error, `write the ${this.name} ${this.file}`, "; what was written before stays usable, and repeating the call continues from there");
         throw this.failure;
@@ -96,55 +118,17 @@ export class AppendLog {
   }
 }
 
-/** Removes what follows the last line end; returns the remaining size. */
-async function cutTornLine(handle: FileHandle, size: number): Promise<number> {
-  const block = Buffer.alloc(1 << 16);
-  for (let end = size; end > 0; ) {
-    const start = Math.max(0, end - block.length);
-    const { bytesRead } = await handle.read(block, 0, end - start, start);
-    const at = block.subarray(0, bytesRead).lastIndexOf(10);
-    if (at >= 0 || start === 0) {
-      const whole = start + at + 1;
-      if (whole < size) {
-        await handle.truncate(whole);
-      }
-      return whole;
-    }
-    end = start;
-  }
-  return size;
-}
-
-async function readIds(file: string, header: Entry | null, idOf: (entry: Entry) => unknown, name: string, signal?: AbortSignal): Promise<Set<string>> {
-  const ids = new Set<string>();
-  let first = header !== null;
-  for await (const { value, line, at } of readJsonl(file, z.looseObject({}), { signal })) {
-    if (first && header) {
-      checkHeader(value, header, name, at);
-      first = false;
-      continue;
-    }
-    const id = idOf(value);
-    if (typeof id !== "string") {
-      throw dataInvalid(at([]), `Expected a string for id in line ${line} of the ${name}`);
-    }
-    if (ids.has(id)) {
-      throw dataInvalid(at(["id"]), `Expected each id once but ${id} occurs twice in the ${name}`);
-    }
-    ids.add(id);
-  }
-  return ids;
-}
-
-function checkHeader(found: Record<string, unknown>, expected: Record<string, unknown>, name: string, at: (path: string[]) => Parameters<typeof dataInvalid>[0]): void {
-  const wanted = JSON.parse(JSON.stringify(expected)) as Record<string, unknown>;
-  for (const key of new Set([...Object.keys(wanted), ...Object.keys(found)])) {
-    if (!isDeepStrictEqual(found[key], wanted[key])) {
-      throw dataInvalid(
-        at([key]),
-        `The ${name} exists and was started with a different ${key}: ${JSON.stringify(found[key])} instead of ${JSON.stringify(wanted[key])}; continue with the same settings, or write to another file`,
-      );
-    }
+/**
+ * A file without a whole line is overwritten only where it can be what a kill has left of the first one, and not some other file.
+ *
+ * @param head what the file would begin with
+ */
+async function checkTorn(handle: FileHandle, size: number, head: string, file: string, name: string): Promise<void> {
+  const expected = Buffer.from(head);
+  const { bytesRead, buffer } = await handle.read(Buffer.alloc(expected.length), 0, expected.length, 0);
+  const found = buffer.subarray(0, bytesRead);
+  if (!expected.subarray(0, bytesRead).equals(found) || (head !== "{" && size > expected.length)) {
+    throw dataInvalid({ file, line: 1, column: 1 }, `Expected a ${name} but this is another file: give the path of another one`);
   }
 }
 

@@ -19,6 +19,8 @@ export interface JsonlEntry<T> {
 export interface JsonlOptions {
   /** whether a file without any entry is accepted; by default it is DATA_INVALID */
   allowEmpty?: boolean;
+  /** bytes of the file to read; default: all */
+  size?: number;
   signal?: AbortSignal;
 }
 
@@ -36,7 +38,7 @@ export async function* readJsonl<Schema extends z.ZodType>(
   options: JsonlOptions = {},
 ): AsyncGenerator<JsonlEntry<z.output<Schema>>, void, undefined> {
   let empty = true;
-  for await (const { bytes, line } of readLines(file, options.signal)) {
+  for await (const { bytes, line } of readLines(file, options)) {
     const text = decode(bytes, file, line);
     if (text.trim() === "") {
       continue;
@@ -60,12 +62,12 @@ export async function readAllJsonl<Schema extends z.ZodType>(file: string, schem
 }
 
 /** The lines of a file as bytes, without their ends. */
-async function* readLines(file: string, signal?: AbortSignal): AsyncGenerator<{ bytes: Buffer; line: number }, void, undefined> {
+async function* readLines(file: string, { size, signal }: JsonlOptions): AsyncGenerator<{ bytes: Buffer; line: number }, void, undefined> {
   throwIfAborted(signal);
   let line = 1;
   let rest: Buffer[] = [];
   let length = 0;
-  for await (const chunk of readChunks(file)) {
+  for await (const chunk of readChunks(file, size)) {
     throwIfAborted(signal);
     let start = 0;
     for (let end = chunk.indexOf(10); end >= 0; end = chunk.indexOf(10, start)) {
@@ -85,17 +87,19 @@ async function* readLines(file: string, signal?: AbortSignal): AsyncGenerator<{ 
   }
 }
 
-async function* readChunks(file: string): AsyncGenerator<Buffer, void, undefined> {
+/** A file's bytes, the first `size` of them, in pieces. @throws {SdRpnError} IO_ERROR */
+export async function* readChunks(file: string, size = Infinity): AsyncGenerator<Buffer, void, undefined> {
   let handle;
   try {
     handle = await openRegularFile(file, "read");
     // Read without a stream: a stream reports its errors at another time than its data.
-    for (;;) {
+    for (let left = size; left > 0; ) {
       const { bytesRead, buffer } = await handle.read({ buffer: Buffer.allocUnsafe(1 << 16) });
       if (bytesRead === 0) {
         return;
       }
-      yield buffer.subarray(0, bytesRead);
+      yield buffer.subarray(0, Math.min(left, bytesRead));
+      left -= bytesRead;
     }
   } catch (error) {
     if (error instanceof SdRpnError) {

@@ -11,7 +11,7 @@ const text = z
 const box = z.tuple([z.number(), z.number(), z.number(), z.number()]).describe("box [x0, y0, x1, y1]");
 
 /** A line of a question file; other fields are ignored. */
-export const questionLineSchema = z.object({
+const questionLineSchema = z.object({
   id: z.union([z.string().min(1), z.int()]).transform(String).optional(),
   image: text,
   question: text,
@@ -44,6 +44,8 @@ export interface QuestionItem {
 export interface QuestionOptions {
   /** folder that `image` is relative to; by default the data file's own */
   images?: string;
+  /** of lines without one, which are broken otherwise */
+  question?: string;
   /** whether to accept a file none of whose pictures exist */
   withoutPictures?: boolean;
   signal?: AbortSignal;
@@ -59,7 +61,8 @@ export async function readQuestions(file: string, options: QuestionOptions = {})
   const folder = resolve(options.images ?? dirname(file));
   const lines = new Map<string, number>();
   const items: QuestionItem[] = [];
-  for await (const { value, line, at } of readJsonl(file, questionLineSchema, options)) {
+  const schema = options.question === undefined ? questionLineSchema : questionLineSchema.extend({ question: text.default(options.question) });
+  for await (const { value, line, at } of readJsonl(file, schema, { signal: options.signal })) {
     const { id = String(line), image, question, answer, answers, kind, box, textBox } = value;
     const earlier = lines.get(id);
     if (earlier !== undefined) {

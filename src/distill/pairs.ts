@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { groupByPicture, readQuestions } from "../data/questions.js";
-import { questionSchema } from "../base/schemas.js";
+import { isIterable, questionSchema } from "../base/schemas.js";
 import type { ImageInput } from "../base/types.js";
 import { parseOptions } from "../base/validate.js";
 
@@ -38,10 +38,6 @@ export async function* readPairs(pairs: Pairs, images: string | undefined, signa
     const { id = String(number), question } = parseOptions(pairSchema, pair, `pair ${number}`);
     yield { id, image: pair.image, question };
   }
-}
-
-function isIterable(value: unknown): boolean {
-  return typeof value === "object" && value !== null && (Symbol.iterator in value || Symbol.asyncIterator in value);
 }
 
 /** Groups consecutive pairs that have the same picture, at most `limit` together. */

@@ -2,7 +2,8 @@ import { arch, cpus, platform, release, totalmem } from "node:os";
 import { isDeepStrictEqual } from "node:util";
 import { readTextFile } from "../base/regular-file.js";
 import type { ModelInfo } from "../model/model.js";
-import { RUN_FILES, type RunFolder, toJson } from "./run-folder.js";
+import { toJson } from "../data/settings-file.js";
+import { RUN_FILES, type RunFolder } from "./run-folder.js";
 
 /** A machine that a run, or a part of it, was made on. */
 export interface Machine {

@@ -1,12 +1,11 @@
-import { createHash } from "node:crypto";
-import { mkdir, rename } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { isDeepStrictEqual } from "node:util";
 import type { z } from "zod";
 import { AppendLog } from "../data/append-log.js";
 import { readJsonl } from "../data/jsonl.js";
+import { differenceOf, readSettings, toJson } from "../data/settings-file.js";
 import { dataInvalid, SdRpnError } from "../base/errors.js";
-import { readTextFile, writeRegularFile } from "../base/regular-file.js";
+import { readTextFile, replaceFile } from "../base/regular-file.js";
 import { lineKey } from "./ask-items.js";
 import { configSchema, type RunConfig } from "./config.js";
 import { type Prediction, predictionSchema, type TimingLine, timingSchema } from "./prediction.js";
@@ -40,17 +39,12 @@ export class RunFolder {
     const text = toJson(config);
     const found = await this.io("make the folder", async () => {
       await mkdir(this.path, { recursive: true });
-      return readTextFile(this.file(RUN_FILES.config)).catch((error: unknown) => {
-        if ((error as NodeJS.ErrnoException).code !== "ENOENT") {
-          throw error;
-        }
-        return undefined;
-      });
+      return readSettings(this.file(RUN_FILES.config));
     });
     if (found === undefined) {
       await this.write(RUN_FILES.config, text);
     } else if (found !== text) {
-      throw new SdRpnError("INVALID_ARGUMENT", `${this.path} holds another run: ${firstDifference(found, config)}; use the same options to resume it, or give another folder (out, --out)`);
+      throw new SdRpnError("INVALID_ARGUMENT", `${this.path} holds another run: ${differenceOf(found, config, RUN_FILES.config)}; use the same options to resume it, or give another folder (out, --out)`);
     }
   }
 
@@ -84,11 +78,7 @@ export class RunFolder {
 
   /** Writes a whole file atomically: it appears complete or not at all. */
   async write(name: string, contents: string | Uint8Array): Promise<void> {
-    await this.io(`write ${name}`, async () => {
-      const partial = this.file(`${name}.partial`);
-      await writeRegularFile(partial, contents);
-      await rename(partial, this.file(name));
-    });
+    await this.io(`write ${name}`, () => replaceFile(this.file(name), contents));
   }
 
   private async lines<Schema extends z.ZodType>(name: string, schema: Schema, signal?: AbortSignal): Promise<z.output<Schema>[]> {
@@ -106,27 +96,4 @@ export class RunFolder {
       throw new SdRpnError("IO_ERROR", `Cannot ${doing} of the run in ${this.path}: ${(error as Error).message}`, { cause: error });
     }
   }
-}
-
-/** The format of all JSON files of a run. */
-export function toJson(value: unknown): string {
-  return `${JSON.stringify(value, null, 2)}\n`;
-}
-
-/** "threshold is 0.15 there and 0.1 here" */
-function firstDifference(found: string, config: RunConfig): string {
-  let other: Record<string, unknown>;
-  try {
-    other = JSON.parse(found) as Record<string, unknown>;
-  } catch {
-    return "its config.json cannot be read";
-  }
-  const own = JSON.parse(JSON.stringify(config)) as Record<string, unknown>;
-  const key = Object.keys({ ...own, ...other }).find((name) => !isDeepStrictEqual(own[name], other[name])) ?? "config.json";
-  return `${key} is ${brief(other[key])} there and ${brief(own[key])} here`;
-}
-
-function brief(value: unknown): string {
-  const text = JSON.stringify(value) ?? "missing";
-  return text.length > 120 ? `${text.slice(0, 100)}... (${createHash("sha256").update(text).digest("hex").slice(0, 8)})` : text;
 }

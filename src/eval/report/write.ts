@@ -1,6 +1,7 @@
 import type { RunConfig } from "../config.js";
 import { readMachines } from "../machine.js";
-import { RUN_FILES, type RunFolder, toJson } from "../run-folder.js";
+import { toJson } from "../../data/settings-file.js";
+import { RUN_FILES, type RunFolder } from "../run-folder.js";
 import { speeds } from "../speed.js";
 import type { SweepCurve } from "../sweep.js";
 import type { EvalItem, Task } from "../task.js";
