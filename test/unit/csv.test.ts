@@ -32,13 +32,18 @@ function readPlainly(text: string): string[][] {
     const c = text[at];
     if (quoted) {
       if (c !== '"') field += c;
-      else if (text[at + 1] === '"') (field += '"'), at++;
-      else quoted = false;
+      else if (text[at + 1] === '"') {
+        field += '"';
+        at++;
+      } else quoted = false;
     } else if (c === '"') quoted = true;
     else if (c === "," || c === "\n") {
       fields.push(field);
       field = "";
-      if (c === "\n") records.push(fields), (fields = []);
+      if (c === "\n") {
+        records.push(fields);
+        fields = [];
+      }
     } else if (c !== "\r") field += c;
   }
   return records;
