@@ -28,8 +28,8 @@ static Napi::Value opened_object(Napi::Env env, const opened & out) {
 static void check_room(const sd_session & s) {
     if (s.n_prefix() >= s.model.info.context_size) {
         throw sd_error("CONTEXT_OVERFLOW",
-            sd_format("The image%s and the text before it take %d tokens but the context holds %d: use a larger contextSize", s.prefix.pictures.size() > 1 ? "s" : "",
-                s.n_prefix(), s.model.info.context_size));
+            sd_format("The image%s and the text before it take %d tokens but the context holds %d: use a larger contextSize",
+                s.prefix.pictures.size() > 1 ? "s" : "", s.n_prefix(), s.model.info.context_size));
     }
 }
 

@@ -2,8 +2,8 @@
 
 #include "error.h"
 
-std::unique_ptr<sd_session> sd_session_joined(const std::vector<sd_session *> & pictures, std::vector<llama_token> system,
-    const std::vector<std::vector<llama_token>> & between, sd_timings & t) {
+std::unique_ptr<sd_session> sd_session_joined(
+    const std::vector<sd_session *> & pictures, std::vector<llama_token> system, const std::vector<std::vector<llama_token>> & between, sd_timings & t) {
     if (pictures.empty() || between.size() + 1 != pictures.size()) {
         throw sd_error("INVALID_ARGUMENT", sd_format("Expected one text between each two pictures but received %zu for %zu", between.size(), pictures.size()));
     }

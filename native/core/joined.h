@@ -6,5 +6,5 @@
 #include "session.h"
 
 // `between`: the tokens between one picture and the next, one fewer than pictures. Throws INVALID_ARGUMENT.
-std::unique_ptr<sd_session> sd_session_joined(const std::vector<sd_session *> & pictures, std::vector<llama_token> system,
-    const std::vector<std::vector<llama_token>> & between, sd_timings & t);
+std::unique_ptr<sd_session> sd_session_joined(
+    const std::vector<sd_session *> & pictures, std::vector<llama_token> system, const std::vector<std::vector<llama_token>> & between, sd_timings & t);

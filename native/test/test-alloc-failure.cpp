@@ -7,6 +7,7 @@
 #include "demo-model.h"
 #include "distill/attention.h"
 #include "generate.h"
+#include "joined.h"
 #include "plain.h"
 #include "rpn/rpn.h"
 #include "test.h"
@@ -273,6 +274,43 @@ static subject grammar_answer() {
     return { [=] { return ask(*o->other, o->shape); }, [=] { return ask(*o->first, o->code); } };
 }
 
+// two turns, the second of which goes on from the first
+static subject conversation() {
+    auto o = std::make_shared<opened>();
+    const auto talk = [=](sd_session & s, const std::vector<llama_token> & question) {
+        sd_generate_params p;
+        p.max_tokens = 4;
+        p.ignore_eos = true;
+        p.turn.keep = true;
+        std::vector<llama_token> all = question;
+        result out;
+        for (int turn = 0; turn < 2; turn++) {
+            auto a = sd_answer_start(s, all, { s.view }, p, nullptr);
+            while (a->finish == SD_FINISH_NONE) {
+                sd_answer_step(s.cells, { a.get() });
+            }
+            out.insert(out.end(), a->tokens.begin(), a->tokens.end());
+            out.push_back(float(a->n_earlier));
+            all.insert(all.end(), a->tokens.begin(), a->tokens.end());
+            all.insert(all.end(), question.begin(), question.end());
+            p.turn.reuse = true;
+        }
+        return out;
+    };
+    return { [=] { return talk(*o->other, o->shape); }, [=] { return talk(*o->first, o->code); } };
+}
+
+// several pictures
+static subject session_joined() {
+    auto o = std::make_shared<opened>();
+    const auto ask = [=](sd_session & s, const std::vector<llama_token> & question) {
+        sd_timings t;
+        auto joined = sd_session_joined({ &s, o->other.get() }, s.system, { { 13 } }, t);
+        return o->answer(*joined, question, false);
+    };
+    return { [=] { return ask(*o->other, o->shape); }, [=] { return ask(*o->first, o->code); } };
+}
+
 static subject session_choose() {
     auto o = std::make_shared<opened>();
     const auto choose = [=](sd_session & s, const std::vector<llama_token> & question) {
@@ -337,6 +375,8 @@ int main() {
         check("session answer", 90, 0, session_answer);
         check("answer in a grammar", 100, 0, grammar_answer);
         check("choices", 100, 1e-3, session_choose);
+        check("two turns", 100, 0, conversation);
+        check("several pictures", 100, 0, session_joined);
         check("attention capture", 100, 1e-3, [] { return attention_capture(false); });
         check("attention context", 4, 1e-3, [] { return attention_capture(true); });
         check("distillation step", 100, 1e-4, distill_step);

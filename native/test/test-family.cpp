@@ -31,7 +31,8 @@ struct family_wide : sd_family {
         return first + (n_pos == 4 ? std::max(grid.width, grid.height) : 1);
     }
     // where the picture begins
-    llama_pos place_aligned(llama_pos first, sd_size, const std::vector<int32_t> & kept, const sd_placed & picture, const sd_cell_box &, sd_cell * cells) const override {
+    llama_pos place_aligned(
+        llama_pos first, sd_size, const std::vector<int32_t> & kept, const sd_placed & picture, const sd_cell_box &, sd_cell * cells) const override {
         for (size_t i = 0; i < kept.size(); i++) {
             cells[i].pos[0] = picture.first;
         }

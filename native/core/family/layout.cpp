@@ -39,7 +39,8 @@ static void add_picture(sd_layout & l, const sd_family & f, const sd_part & part
         l.cells[first + i].row = l.n_rows++;
     }
     if (part.aligned && (part.picture < 0 || size_t(part.picture) >= l.pictures.size())) {
-        throw sd_error("INVALID_ARGUMENT", sd_format("Expected a picture between 0 and %zu for a second look but received %d", l.pictures.size() - 1, part.picture));
+        throw sd_error(
+            "INVALID_ARGUMENT", sd_format("Expected a picture between 0 and %zu for a second look but received %d", l.pictures.size() - 1, part.picture));
     }
     const sd_placed here = { l.next, part.grid };
     sd_cell * cells = l.cells.data() + first;
