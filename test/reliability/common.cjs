@@ -111,8 +111,8 @@ class Report {
     console.log(`${this.suite}: tried ${total}`);
     for (const [what, count] of Object.entries(this.tried)) console.log(`  ${String(count).padStart(6)}  ${what}`);
     for (const [name, value] of Object.entries(facts)) console.log(`  ${name}: ${typeof value === "string" ? value : JSON.stringify(value)}`);
-    for (const what of this.failures.slice(0, 50)) console.log(`  FAILED ${what}`);
-    if (this.failures.length > 50) console.log(`  ... and ${this.failures.length - 50} more`);
+    for (const what of this.failures.slice(0, 100)) console.log(`  FAILED ${what}`);
+    if (this.failures.length > 100) console.log(`  ... and ${this.failures.length - 100} more`);
     const seconds = ((performance.now() - this.start) / 1000).toFixed(1);
     console.log(`${this.suite}: ${total} tried, ${this.failures.length} failed, ${seconds} s`);
     process.exitCode = this.failures.length > 0 ? 1 : 0;
