@@ -34,10 +34,20 @@ export interface ScoredBox extends Box {
 export interface RawImage extends Size {
   data: Uint8Array | Uint8ClampedArray;
   channels: 3 | 4;
+  /** of the channels; default red first. "bgr" is blue first, with alpha last where there are four, as many cameras and screen captures have it */
+  order?: "rgb" | "bgr";
 }
 
-/** A path, a file URL, an encoded picture in memory, or raw pixels. */
-export type ImageInput = string | URL | Uint8Array | ArrayBuffer | RawImage;
+/** Pixels of a canvas: red, green, blue and alpha. */
+export interface CanvasPixels extends Size {
+  data: Uint8ClampedArray;
+}
+
+/**
+ * A path, a file URL, a data URI, an encoded picture in memory (also a Blob or File, or a stream of its bytes), raw pixels, or a canvas's
+ * ImageData.
+ */
+export type ImageInput = string | URL | Uint8Array | ArrayBuffer | Blob | ReadableStream | NodeJS.ReadableStream | RawImage | CanvasPixels;
 
 /** How a picture is read. */
 export interface ImageOptions {
@@ -51,6 +61,8 @@ export interface ImageOptions {
    * the picture that was not turned; `region.keep` and `view` are the model's.
    */
   rotate?: 0 | 90 | 180 | 270;
+  /** of a file with several pages or frames (TIFF, GIF, WebP), from 0; default the first */
+  page?: number;
 }
 
 /**

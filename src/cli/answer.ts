@@ -2,6 +2,7 @@ import { Command } from "commander";
 import { writeOverlay } from "../batch/overlay-file.js";
 import { addAnswerOptions, type AnswerFlags, answerOptionsOf, LOGPROBS_HELP, parseLogprobs } from "./answer-options.js";
 import { checkOutput, UsageError } from "./exit.js";
+import { IMAGE_HELP, imageOf } from "./image-argument.js";
 import { addModelOptions, type ModelOptions, withModel } from "./model.js";
 import { checkOverlayPossible } from "./overlay-file.js";
 import { printHint, printJson, printLine } from "./print.js";
@@ -19,7 +20,7 @@ export function answerCommand(signal: AbortSignal): Command {
   const command = new Command("answer");
   addAnswerOptions(command)
     .description("answer a question about a picture; the text is printed as it comes")
-    .argument("<image>", "path of the picture")
+    .argument("<image>", IMAGE_HELP)
     .argument("<question>", "the question")
     .option("--logprobs <n>", `with --json: ${LOGPROBS_HELP}`, parseLogprobs)
     .option("--json", "print one JSON document, with region, usage and timings, instead of the text")
@@ -39,19 +40,20 @@ async function answer(image: string, question: string, options: Options, signal:
     throw new UsageError("Expected --roi auto or always with --overlay, which shows where a region was found");
   }
   await checkOutput("write the overlay", overlay);
+  const picture = await imageOf(image);
   await withModel(options, signal, async (model) => {
     if (overlay !== undefined) {
       checkOverlayPossible(model, asked);
     }
     const printer = json ? undefined : new TextPrinter();
-    const result = await model.answer(image, question, { ...asked, onToken: printer?.print, signal }).finally(() => printer?.end());
+    const result = await model.answer(picture, question, { ...asked, onToken: printer?.print, signal }).finally(() => printer?.end());
     if (json) {
       printJson(result);
     } else {
       result.hints.forEach(printHint);
     }
     if (overlay !== undefined && result.roi) {
-      await writeOverlay(model, image, result.roi, overlay);
+      await writeOverlay(model, picture, result.roi, overlay);
     }
   }, { heads });
 }

@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import type { PredictOptions } from "../answer/options.js";
 import { checkOutput } from "./exit.js";
+import { IMAGE_HELP, imageOf } from "./image-argument.js";
 import { addModelOptions, type ModelOptions, withModel } from "./model.js";
 import { writeOverlay } from "../batch/overlay-file.js";
 import { formatBox, formatRegion, formatTimings, printJson, printTable } from "./print.js";
@@ -12,7 +13,7 @@ export function roiCommand(signal: AbortSignal): Command {
   const command = new Command("roi");
   addReadingOptions(addRegionOptions(command))
     .description("show where in a picture the answer to a question can be read, without answering it")
-    .argument("<image>", "path of the picture")
+    .argument("<image>", IMAGE_HELP)
     .argument("<question>", "the question")
     .option("--system <text>", SYSTEM_HELP)
     .option("--exact", "keep white space at the ends of the question")
@@ -27,8 +28,9 @@ async function roi(image: string, question: string, options: Options, signal: Ab
   const { heads, threshold, gate, system, exact, json, overlay } = options;
   const method = methodOf(options);
   await checkOutput("write the overlay", overlay);
+  const picture = await imageOf(image);
   await withModel(options, signal, async (model) => {
-    const result = await model.predictRoI(image, question, { ...readingOf(options), method, threshold, gate, system, exact, signal });
+    const result = await model.predictRoI(picture, question, { ...readingOf(options), method, threshold, gate, system, exact, signal });
     if (json) {
       printJson(result);
     } else {
@@ -40,7 +42,7 @@ async function roi(image: string, question: string, options: Options, signal: Ab
       ]);
     }
     if (overlay !== undefined) {
-      await writeOverlay(model, image, result, overlay);
+      await writeOverlay(model, picture, result, overlay);
     }
   }, { heads });
 }

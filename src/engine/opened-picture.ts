@@ -35,8 +35,8 @@ export type Given = ImageInput | readonly ImageInput[];
 export type Subject = TakenPicture | OpenedPicture | readonly TakenPicture[] | OpenedPictures;
 
 /** The picture of a call, or all of them, which do not change any more. */
-export function takeSubject(given: Given, options: ImageOptions): TakenPicture | TakenPicture[] {
-  return Array.isArray(given) ? (given as readonly ImageInput[]).map((image) => takePicture(image, options)) : takePicture(given as ImageInput, options);
+export function takeSubject(given: Given, options: ImageOptions, signal?: AbortSignal): TakenPicture | TakenPicture[] {
+  return Array.isArray(given) ? (given as readonly ImageInput[]).map((image) => takePicture(image, options, signal)) : takePicture(given as ImageInput, options, signal);
 }
 
 /** Whether a question is about pictures in a row, be it one. */

@@ -4,6 +4,7 @@ import { openPicture } from "./picture.js";
 import type { Color, RgbPixels } from "./resample.js";
 import { pixelsOfGrid } from "./view-layout.js";
 import { runSharp } from "./sharp-queue.js";
+import { takePicture } from "./taken-picture.js";
 import type { Box, HeatMap, ImageInput, Region, ScoredBox, Size } from "../base/types.js";
 
 /** What a drawing needs of a result. */
@@ -11,6 +12,8 @@ export interface DrawnRegion {
   map: HeatMap;
   boxes: ScoredBox[];
   region: Region;
+  /** of the result: which of the file's pages it is about */
+  image?: { page: number };
 }
 
 export interface OverlayOptions {
@@ -64,7 +67,7 @@ export async function renderOverlay(image: ImageInput, roi: DrawnRegion, options
       `Expected width x height values for map.data but received ${map.data.length} for ${map.width}x${map.height}`,
     );
   }
-  const picture = (await openPicture(image, { maxImagePixels: options.maxImagePixels })).pixels();
+  const picture = (await openPicture(takePicture(image, { page: roi.image?.page }), { maxImagePixels: options.maxImagePixels })).pixels();
   const model = options.model ?? pixelsOfGrid(map);
   const canvas = await layHeat(picture, map, model, opacity);
 

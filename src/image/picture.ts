@@ -56,15 +56,16 @@ export interface Picture extends Size {
  */
 export async function openPicture(picture: ImageInput | TakenPicture, options: { maxImagePixels?: number; signal?: AbortSignal } = {}): Promise<Picture> {
   const maxPixels = options.maxImagePixels ?? DEFAULT_MAX_IMAGE_PIXELS;
-  const { input, options: reading } = picture instanceof TakenPicture ? picture : takePicture(picture);
+  const { input, options: reading } = picture instanceof TakenPicture ? picture : takePicture(picture, {}, options.signal);
+  const { page = 0 } = reading;
   const source = await readSource(input);
   const work = async () => {
-    const decoded = source.kind === "raw" ? checkRaw(source.image, maxPixels) : await decode(source.bytes, source.name, maxPixels);
+    const decoded = source.kind === "raw" ? checkRaw(source.image, maxPixels, page) : await decode(source.bytes, source.name, maxPixels, page);
     return { decoded, pixels: await toOpaque(decoded.pixels, reading) };
   };
   const { decoded, pixels } = await runSharp(work, options.signal);
   const { width, height } = decoded.pixels;
-  return new DecodedPicture(pixels, { width, height, page: 0, pages: decoded.pages, rotated: reading.rotate ?? 0 }, decoded.hints);
+  return new DecodedPicture(pixels, { width, height, page, pages: decoded.pages, rotated: reading.rotate ?? 0 }, decoded.hints);
 }
 
 class DecodedPicture implements Picture {
@@ -123,7 +124,8 @@ interface Read {
   hints: Hint[];
 }
 
-function checkRaw({ data, width, height, channels }: RawImage, maxPixels: number): Read {
+function checkRaw({ data, width, height, channels, order }: RawImage, maxPixels: number, page: number): Read {
+  checkPage(page, 1);
   checkImageSize({ width, height }, maxPixels);
   if (data.length !== width * height * channels) {
     throw new SdRpnError(
@@ -131,21 +133,37 @@ function checkRaw({ data, width, height, channels }: RawImage, maxPixels: number
       `Expected width x height x channels = ${width * height * channels} bytes for image.data but received ${data.length}`,
     );
   }
-  return { pixels: { data: new Uint8Array(data.buffer, data.byteOffset, data.length), width, height, channels }, pages: 1, hints: [] };
+  const bytes = new Uint8Array(data.buffer, data.byteOffset, data.length);
+  if (order === "bgr") {
+    for (let i = 0; i < bytes.length; i += channels) {
+      [bytes[i], bytes[i + 2]] = [bytes[i + 2], bytes[i]]; // the call's own copy
+    }
+  }
+  return { pixels: { data: bytes, width, height, channels }, pages: 1, hints: [] };
 }
 
-async function decode(bytes: Buffer, name: string, maxPixels: number): Promise<Read> {
+function checkPage(page: number, pages: number): void {
+  if (page >= pages) {
+    throw new SdRpnError("INVALID_ARGUMENT", `Expected ${pages === 1 ? "page 0, the only one," : `a page from 0 to ${pages - 1}`} but received ${page}`);
+  }
+}
+
+async function decode(bytes: Buffer, name: string, maxPixels: number, page: number): Promise<Read> {
   try {
     // "error" accepts files about which decoders only warn, but none that end early. The limit is checked here rather
     // than by sharp, whose message would not name the option to change.
-    const open = () => sharp(bytes, { failOn: "error", limitInputPixels: false, ignoreIcc: true });
-    const header = await open().metadata();
+    const options = { failOn: "error", limitInputPixels: false, ignoreIcc: true } as const;
+    const first = await sharp(bytes, options).metadata();
+    const pages = first.pages ?? 1;
+    checkPage(page, pages);
+    const open = () => sharp(bytes, page === 0 ? options : { ...options, page });
+    const header = page === 0 ? first : await open().metadata(); // pages of a TIFF file have their own sizes
     checkImageSize(header, maxPixels);
     const { image, hints } = await withLevels(open, header, bytes);
     const { data, info } = await image.autoOrient().raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
     const { width, height, channels } = info;
     if (channels !== 3 && channels !== 4) throw new Error(`${channels} channels after conversion to RGB`);
-    return { pixels: { data, width, height, channels }, pages: header.pages ?? 1, hints };
+    return { pixels: { data, width, height, channels }, pages, hints };
   } catch (error) {
     if (error instanceof SdRpnError) throw error;
     const reason = (error as Error).message.split("\n")[0].replace(/[:\s]+$/, "");

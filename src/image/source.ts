@@ -3,12 +3,13 @@ import { types } from "node:util";
 import { SdRpnError } from "../base/errors.js";
 import { openRegularFile } from "../base/regular-file.js";
 import type { ImageInput, RawImage } from "../base/types.js";
+import { isDataUri, readDataUri } from "./data-uri.js";
 import { SNIFF_LENGTH, sniff } from "./sniff.js";
 
 /** A picture as given: encoded bytes, or raw pixels. `name` is its name in messages. */
 export type ImageSource = { kind: "encoded"; name: string; bytes: Buffer } | { kind: "raw"; image: RawImage };
 
-const EXPECTED = "a path, a file URL, encoded bytes (Buffer, Uint8Array or ArrayBuffer) or raw pixels { data, width, height, channels }";
+const EXPECTED = "a path, a file URL, a data URI, encoded bytes (Buffer, Uint8Array, ArrayBuffer, Blob or a stream) or raw pixels { data, width, height, channels }";
 
 /**
  * Determines the kind of an {@link ImageInput} and reads it whole. Encoded bytes are copied, so that the caller may reuse
@@ -17,14 +18,16 @@ const EXPECTED = "a path, a file URL, encoded bytes (Buffer, Uint8Array or Array
  * @throws SdRpnError `INVALID_ARGUMENT` for anything that is not an ImageInput; `IMAGE_INVALID` for a file that cannot be read
  * and for formats that cannot be decoded
  */
-export async function readSource(input: ImageInput): Promise<ImageSource> {
+export async function readSource(input: ImageInput | Promise<Buffer>): Promise<ImageSource> {
+  if (types.isPromise(input)) return fromBytes((await input) as Buffer);
   // A caller without types can pass anything.
   const value: unknown = input;
   // Tests by type tag rather than instanceof: objects may come from another realm (Electron, vm contexts).
-  if (typeof value === "string") return readFile(toPath(value));
+  if (typeof value === "string") return isDataUri(value) ? fromBytes(readDataUri(value)) : readFile(toPath(value));
   if (types.isUint8Array(value)) return fromBytes(Buffer.from(value));
   if (types.isAnyArrayBuffer(value)) return fromBytes(Buffer.from(new Uint8Array(value)));
   if (typeof value === "object" && value !== null) {
+    if (isBlob(value)) return fromBytes(Buffer.from(await value.arrayBuffer()));
     if ("href" in value && typeof value.href === "string") return readFile(toPath(value.href));
     if ("data" in value) return { kind: "raw", image: checkRaw(value as Partial<RawImage>) };
   }
@@ -40,7 +43,7 @@ function toPath(text: string): string {
       throw new SdRpnError("INVALID_ARGUMENT", `Expected a URL of a local file for image but received ${text}`, { cause });
     }
   }
-  if (/^([a-z][a-z0-9+.-]+:\/\/|data:|blob:)/i.test(text)) {
+  if (/^([a-z][a-z0-9+.-]+:\/\/|blob:)/i.test(text)) {
     const shown = text.length > 60 ? `${text.slice(0, 60)}...` : text;
     throw new SdRpnError("INVALID_ARGUMENT", `Expected ${EXPECTED} for image but received ${shown}; download it and pass its bytes`);
   }
@@ -79,13 +82,21 @@ function checkFormat(head: Buffer, name: string): void {
   }
 }
 
-function checkRaw({ data, width, height, channels }: Partial<RawImage>): RawImage {
+/** Blobs of other realms are none by instanceof. */
+function isBlob(value: object): value is Blob {
+  return Object.prototype.toString.call(value) === "[object Blob]" || Object.prototype.toString.call(value) === "[object File]";
+}
+
+function checkRaw({ data, width, height, channels: given, order }: Partial<RawImage>): RawImage {
   const isBytes = types.isUint8Array(data) || types.isUint8ClampedArray(data);
   if (!isBytes) throw invalid("Uint8Array or Uint8ClampedArray", "data", data);
   if (!isPositiveInteger(width)) throw invalid("positive integer", "width", width);
   if (!isPositiveInteger(height)) throw invalid("positive integer", "height", height);
+  // a canvas's ImageData says nothing of its channels, which are four
+  const channels = given ?? (data.length === 4 * width * height ? 4 : given);
   if (channels !== 3 && channels !== 4) throw invalid("3 or 4", "channels", channels);
-  return { data, width, height, channels };
+  if (order !== undefined && order !== "rgb" && order !== "bgr") throw invalid('"rgb" or "bgr"', "order", order);
+  return { data, width, height, channels, order };
 }
 
 function isPositiveInteger(value: unknown): value is number {

@@ -1,4 +1,5 @@
 import { types } from "node:util";
+import { isStream, readStream } from "./stream.js";
 import { z } from "zod";
 import { SdRpnError } from "../base/errors.js";
 import type { ImageInput, ImageOptions, RawImage } from "../base/types.js";
@@ -13,24 +14,28 @@ export const imageOptionsShape = {
     .describe('"drop" or a colour such as "#ffffff"')
     .optional(),
   rotate: z.union([z.literal(0), z.literal(90), z.literal(180), z.literal(270)]).optional(),
+  page: z.int().min(0).max(1 << 20).optional(),
 };
 
 /** A picture as a call was given it, with how it is to be read. Nothing that the caller does to buffers afterwards changes it. */
 export class TakenPicture {
   constructor(
-    readonly input: ImageInput,
+    /** a promise of the bytes of a stream, which is read from the call on */
+    readonly input: ImageInput | Promise<Buffer>,
     readonly options: ImageOptions,
   ) {}
 }
 
 /**
- * Takes a picture at the time of a call, which may wait long for its turn: buffers are copied, so that the caller may reuse them. A path is
- * read when the call's turn has come.
+ * Takes a picture at the time of a call, which may wait long for its turn: buffers are copied, so that the caller may reuse them, and streams
+ * are read. A path is read when the call's turn has come.
  *
+ * @param signal ends the reading of a stream
+
  * @throws {SdRpnError} INVALID_ARGUMENT for a buffer that was transferred to another thread
  */
-export function takePicture(input: ImageInput, { background, rotate }: ImageOptions = {}): TakenPicture {
-  return new TakenPicture(copied(input), { background, rotate });
+export function takePicture(input: ImageInput, { background, rotate, page }: ImageOptions = {}, signal?: AbortSignal): TakenPicture {
+  return new TakenPicture(isStream(input) ? readStream(input, signal) : copied(input), { background, rotate, page });
 }
 
 /** As the reference's preprocessing reads it, where figures are to be compared: alpha is dropped (PIL's convert("RGB")). */
@@ -52,7 +57,8 @@ function copied(input: ImageInput): ImageInput {
     const raw = value as RawImage;
     if (types.isUint8Array(raw.data) || types.isUint8ClampedArray(raw.data)) {
       checkAttached(raw.data.buffer, "image.data");
-      return { ...raw, data: Uint8Array.from(raw.data) };
+      const { width, height, channels, order } = raw; // of a canvas these are getters of its prototype
+      return { width, height, channels, order, data: Uint8Array.from(raw.data) };
     }
   }
   return input; // paths, and what is no picture, which is told when it is read

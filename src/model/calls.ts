@@ -20,8 +20,8 @@ import { takePicture } from "../image/taken-picture.js";
 type Owned = Given | OpenedPicture | OpenedPictures;
 
 /** The pictures of a call, which do not change any more. Those of a session were taken when it was opened. */
-function takeForCall(given: Owned, options: ImageOptions | null | undefined): Subject {
-  return given instanceof OpenedPicture || given instanceof OpenedPictures ? given : takeSubject(given, options ?? {});
+function takeForCall(given: Owned, options: (ImageOptions & { signal?: AbortSignal }) | null | undefined): Subject {
+  return given instanceof OpenedPicture || given instanceof OpenedPictures ? given : takeSubject(given, options ?? {}, options?.signal);
 }
 
 function checkQuestion(question: unknown, { exact }: { exact: boolean }): string {

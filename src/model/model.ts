@@ -227,7 +227,7 @@ export class Model extends ThreadBound {
   async open(image: ImageInput | readonly ImageInput[], options: OpenOptions = {}): Promise<Session> {
     const { imageTokens, system, signal, ...reading } = parseOptions(openSchema, options);
     const views = this.engine.viewsFor(imageTokens);
-    const taken = takeSubject(image, reading);
+    const taken = takeSubject(image, reading, signal);
     return calls.inTurn(this.engine, image, signal, async (own) => {
       const preamble = await this.engine.preambleOf(image, system, own);
       const closing = new AbortController();
@@ -250,7 +250,7 @@ export class Model extends ThreadBound {
   async encodeImage(image: ImageInput, options: PictureOptions = {}): Promise<Float32Array> {
     const { imageTokens, signal, ...reading } = parseOptions(pictureSchema, options);
     const views = this.engine.viewsFor(imageTokens);
-    const taken = takePicture(image, reading);
+    const taken = takePicture(image, reading, signal);
     return calls.inTurn(this.engine, image, signal, async (own) => {
       const { view } = await this.engine.read(taken, own, views);
       return this.engine.encode(view, own);

@@ -162,3 +162,12 @@ export async function misuse(model: Model): Promise<void> {
   // @ts-expect-error a picture is no number
   await model.encodeImage(7);
 }
+
+export async function kindsOfInput(model: Model, canvas: { data: Uint8ClampedArray; width: number; height: number }): Promise<void> {
+  await model.answer(new Blob([]), "?", { page: 1, background: "#ffffff", rotate: 90 });
+  await model.answer(new Blob([]).stream(), "?");
+  await model.answer(process.stdin, "?");
+  await model.answer(canvas, "?", { imageTokens: { min: 256, max: 576 }, gate: 0.1, roiPositions: "aligned" });
+  // @ts-expect-error pictures are turned by whole quarters
+  await model.answer({ data: new Uint8Array(3), width: 1, height: 1, channels: 3, order: "bgr" }, "?", { rotate: 45 });
+}
