@@ -11,13 +11,14 @@ import { type FileHandle, open, rename, stat } from "node:fs/promises";
 // O_NONBLOCK changes nothing for files on a disk; Windows has neither flag, nor named pipes in its directories.
 const WITHOUT_WAITING = (constants.O_NONBLOCK ?? 0) | (constants.O_NOCTTY ?? 0);
 
-/** How a file is opened: to be read, written anew, or read and appended to. The last two make it where it is missing. */
-export type OpenMode = "read" | "write" | "append";
+/** How a file is opened: to be read, written anew, read and appended to, or read and written at any place. The last three make it where it is missing. */
+export type OpenMode = "read" | "write" | "append" | "update";
 
 const FLAGS: Readonly<Record<OpenMode, number>> = {
   read: constants.O_RDONLY,
   write: constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC,
   append: constants.O_RDWR | constants.O_CREAT | constants.O_APPEND,
+  update: constants.O_RDWR | constants.O_CREAT,
 };
 
 /**

@@ -1,6 +1,5 @@
 import { z } from "zod";
 import * as calls from "./calls.js";
-import { demoModel } from "./demo-model.js";
 import { Engine } from "../engine/engine.js";
 import { type HeadChoice, headPreset, headsOfFile, isHeadPreset, readHeadsFile } from "../engine/head-choice.js";
 import { type ModelIdentity, modelIdentity } from "../engine/model-identity.js";
@@ -16,6 +15,7 @@ import { type LoadOptions, loadSchema } from "./load-options.js";
 import { abortSignal, imageTokensSchema, systemSchema } from "../base/schemas.js";
 import { imageOptionsShape, takePicture } from "../image/taken-picture.js";
 import { makePrompt } from "../prompt/prompt.js";
+import { resolveFiles } from "./resolve-files.js";
 import { Session } from "./session.js";
 import { ThreadBound } from "../base/thread-bound.js";
 import type { AnswerEvent, ImageInput, ImageOptions, RoI, Size } from "../base/types.js";
@@ -75,21 +75,25 @@ export interface ModelInfo {
   rpn: { branchLayer: number; blockCount: number; type: string; threshold: number; baseName: string; baseVocabSize: number } | null;
   /** the attention heads of method "attention", pairs of layer and head, or null */
   heads: HeadChoice | null;
+  /** paths of what was loaded, as given or as found */
+  files: { model: string; mmproj: string; rpn: string | null };
   versions: { sdRpn: string; llama: string; ggml: string };
 }
 
 /**
- * Loads a model: language model, vision tower, and, where given, its region proposal network. Without any of the three
+ * Loads a model: language model, vision tower, and, where there is one, its region proposal network. Of a model that is named alone, or by its folder, the
+ * others are found beside it, by what their metadata says; several that fit are INVALID_ARGUMENT, with their names. Without any of the three
  * paths it is the embedded demo model.
  *
- * @throws {SdRpnError} INVALID_ARGUMENT, MODEL_NOT_FOUND (any of the files), MODEL_INVALID, MMPROJ_INVALID, MMPROJ_MISMATCH,
+ * @throws {SdRpnError} INVALID_ARGUMENT, MODEL_NOT_FOUND (any of the files; not in the cache), DOWNLOAD_FAILED (with `download`), MODEL_INVALID, MMPROJ_INVALID, MMPROJ_MISMATCH,
  *   RPN_INVALID, RPN_MISMATCH, TEMPLATE_INVALID, BACKEND_UNAVAILABLE, OUT_OF_MEMORY, BINARY_NOT_FOUND, ABORTED; of `heads`
  *   IO_ERROR, and DATA_INVALID where it is no such file or was made with another model
  */
 export async function loadModel(options: LoadOptions = {}): Promise<Model> {
   const checked = parseOptions(loadSchema, options);
-  const { model, mmproj, rpn } = filesOf(checked);
   const heads = await readHeads(checked.heads);
+  const { model, mmproj, rpn } = await resolveFiles(checked);
+  throwIfAborted(checked.signal);
   const native = new (binding().Model)(checked.log);
   try {
     const params = {
@@ -106,7 +110,7 @@ export async function loadModel(options: LoadOptions = {}): Promise<Model> {
     const prompt = makePrompt({ ...info, pictureMarkup: info.vision.family === "llava" ? null : QWEN_PICTURE });
     const prefix = await runJob(native, () => native.tokenize(prompt.prefix, prompt.addBos), checked.signal);
     throwIfAborted(checked.signal); // the caller could not dispose of a model that arrives after its load was aborted
-    return new Model(new Engine(native, info, prompt, prefix, checked, heads(modelIdentity({ info }))));
+    return new Model(new Engine(native, info, prompt, prefix, checked, heads(modelIdentity({ info }))), { model, mmproj, rpn: rpn ?? null });
   } catch (error) {
     await native.close();
     throw error;
@@ -125,19 +129,6 @@ async function readHeads(heads: string | undefined): Promise<(model: ModelIdenti
   return (model) => headsOfFile(file, model);
 }
 
-function filesOf({ model, mmproj, rpn }: LoadOptions): { model: string; mmproj: string; rpn?: string } {
-  if (model === undefined && mmproj === undefined && rpn === undefined) {
-    return demoModel();
-  }
-  if (model === undefined) {
-    throw invalidArgument("path of a GGUF file", "model", model);
-  }
-  if (mmproj === undefined) {
-    throw invalidArgument("path of the mmproj file that belongs to the model", "mmproj", mmproj);
-  }
-  return { model, mmproj, rpn };
-}
-
 /**
  * A loaded model. Calls may overlap freely; each returns what it would have returned alone, except that calls decoded
  * together add their numbers in another order: probabilities of maps differ by less than 1e-3 (4e-4 is the most that was
@@ -151,7 +142,10 @@ export class Model extends ThreadBound {
   private disposing: Promise<void> | undefined;
 
   /** @internal use {@link loadModel} */
-  constructor(private readonly engine: Engine) {
+  constructor(
+    private readonly engine: Engine,
+    files: ModelInfo["files"],
+  ) {
     super("model");
     setEngineOf(this, engine);
     const { info, views } = engine;
@@ -184,6 +178,7 @@ export class Model extends ThreadBound {
         baseVocabSize: info.rpn.baseVocabSize,
       },
       heads: structuredClone(engine.heads),
+      files: { ...files },
       versions: { sdRpn: version, llama: info.llamaVersion, ggml: info.ggmlVersion },
     });
   }
