@@ -4,6 +4,7 @@ export { Chat } from "./model/chat.js";
 export { demoModel } from "./model/demo-model.js";
 export { RoIPredictor, type ScoreOptions } from "./rpn/roi-predictor.js";
 export { convertCheckpoint, type ConvertOptions, type ConvertResult } from "./rpn/convert-checkpoint.js";
+export { pull, type PullOptions, type PullProgress, type PullResult } from "./hub/pull.js";
 export { batch } from "./batch/batch.js";
 export { batchFile, type BatchFileOptions, type BatchProgress } from "./batch/batch-file.js";
 export type { BatchAnswer, BatchFailure, BatchItem, BatchLine, BatchOptions, BatchResult } from "./batch/options.js";

@@ -2,7 +2,7 @@ import { Command, Option } from "commander";
 import { CONVERT_TYPES, convertCheckpoint, type ConvertOptions } from "../rpn/convert-checkpoint.js";
 import { predictSchema } from "../answer/options.js";
 import { numberParser } from "./parse.js";
-import { printTable } from "./print.js";
+import { formatBytes, printTable } from "./print.js";
 import { Progress } from "./progress.js";
 
 type Options = Omit<ConvertOptions, "onProgress" | "signal">;
@@ -42,11 +42,4 @@ async function convert(options: Options, signal: AbortSignal): Promise<void> {
     ["written", formatBytes(result.bytesWritten)],
     ...result.fallbacks.map((fallback) => ["fallback", fallback] as const),
   ]);
-}
-
-/** "3.8 MB", in powers of ten as file managers count. */
-function formatBytes(bytes: number): string {
-  const units = ["bytes", "kB", "MB", "GB", "TB"];
-  const power = Math.min(units.length - 1, Math.floor(Math.log10(Math.max(1, bytes)) / 3));
-  return `${power === 0 ? bytes : (bytes / 1000 ** power).toFixed(1)} ${units[power]}`;
 }

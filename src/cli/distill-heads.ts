@@ -2,7 +2,7 @@ import { Command } from "commander";
 import { writeRegularFile } from "../base/regular-file.js";
 import { choiceDocument, heads, type HeadRanking, headsDocument, type HeadsOptions, headsSchema } from "../distill/heads.js";
 import { checkOutput, withIoError } from "./exit.js";
-import { addModelOptions, type ModelOptions, withModel } from "./model.js";
+import { addModelOptions, type ModelOptions, withModel, withoutNetwork } from "./model.js";
 import { numberParser } from "./parse.js";
 import { printJson, printLine, printTable } from "./print.js";
 import { Progress } from "./progress.js";
@@ -62,7 +62,7 @@ function addHeadsOptions(command: Command, out: string): Command {
 async function rank(options: Options, document: (ranking: HeadRanking) => object, signal: AbortSignal): Promise<void> {
   const { data, out, json, images, pairs, count, lattice, window, uncertainty, maxTokens, ...model } = options;
   await checkOutput("write the heads file", out);
-  await withModel(model, signal, async (loaded) => {
+  await withModel({ ...model, rpn: withoutNetwork(model.model) }, signal, async (loaded) => {
     const progress = new Progress("ranking", "pairs");
     const onProgress: HeadsOptions["onProgress"] = ({ used, wanted }) => progress.count(used, wanted);
     const asked = { images, pairs, count, lattice, window, uncertainty, maxTokens, onProgress, signal };

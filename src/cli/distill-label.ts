@@ -8,7 +8,7 @@ import { modelIdentity } from "../engine/model-identity.js";
 import { engineOf } from "../model/engine-of.js";
 import type { Model } from "../model/model.js";
 import { UsageError } from "./exit.js";
-import { addModelOptions, type ModelOptions, withModel } from "./model.js";
+import { addModelOptions, type ModelOptions, withModel, withoutNetwork } from "./model.js";
 import { numberParser } from "./parse.js";
 import { printJson, printTable } from "./print.js";
 import { Progress } from "./progress.js";
@@ -55,7 +55,7 @@ async function distillLabel(options: Options, signal: AbortSignal): Promise<void
   if ((heads === undefined) === (preset === undefined)) {
     throw new UsageError("Expected one of --heads and --preset");
   }
-  await withModel({ model, mmproj, gpuLayers, threads, contextSize }, signal, async (loaded) => {
+  await withModel({ model, mmproj, rpn: withoutNetwork(model), gpuLayers, threads, contextSize }, signal, async (loaded) => {
     const chosen = preset ?? (await readHeads(loaded, heads as string));
     const progress = new Progress("labelling", "pairs");
     const onProgress = ({ done, total }: LabelProgress): void => progress.count(done, total);

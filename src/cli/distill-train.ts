@@ -6,7 +6,7 @@ import { train } from "../distill/train.js";
 import { trainCurve } from "../distill/train-curve.js";
 import { type TrainOptions, type TrainProgress, type TrainResult, trainSchema } from "../distill/train-options.js";
 import { checkOutput, UsageError, withIoError } from "./exit.js";
-import { addModelOptions, type ModelOptions, withModel } from "./model.js";
+import { addModelOptions, type ModelOptions, withModel, withoutNetwork } from "./model.js";
 import { collect, numberParser } from "./parse.js";
 import { printJson, printTable } from "./print.js";
 import { formatDuration, Progress } from "./progress.js";
@@ -71,7 +71,7 @@ function svgName(path: string): string {
 async function distillTrain(options: Options, signal: AbortSignal): Promise<void> {
   const { model, mmproj, gpuLayers, threads, contextSize, plot, json, ...rest } = options;
   await checkOutput("write the loss curve", plot);
-  await withModel({ model, mmproj, gpuLayers, threads, contextSize }, signal, async (loaded) => {
+  await withModel({ model, mmproj, rpn: withoutNetwork(model), gpuLayers, threads, contextSize }, signal, async (loaded) => {
     const progress = new Progress("training");
     const onProgress = (now: TrainProgress): void => progress.tell(now.step, now.steps, describe(now));
     const checkpoint = rest.checkpoint ?? `${rest.out}.checkpoint`;

@@ -15,10 +15,10 @@ const LEVELS: readonly LogLevel[] = ["debug", "info", "warn", "error"];
 export function addModelOptions(command: Command, withRpn = true): Command {
   const { gpuLayers, threads, contextSize } = loadSchema.shape;
   command
-    .option("--model <file>", "language model, a GGUF file (default: the demo model)")
-    .option("--mmproj <file>", "the vision tower and projector that belong to it");
+    .option("--model <file>", "language model, a GGUF file; or its folder, or hf:OWNER/NAME[:FILE] of `sd-rpn pull` (default: the demo model)")
+    .option("--mmproj <file>", "the vision tower and projector that belong to it (default: what lies beside it)");
   if (withRpn) {
-    command.option("--rpn <file>", "its region proposal network; without one there are plain answers only");
+    command.option("--rpn <file>", "its region proposal network (default: what lies beside it); without one there are plain answers only");
   }
   return command
     .option("--gpu-layers <n>", "layers on the GPU, or auto: all of them where there is a GPU", numberParser(gpuLayers, "--gpu-layers"))
@@ -29,7 +29,7 @@ export function addModelOptions(command: Command, withRpn = true): Command {
 /**
  * Loads the model, with a progress bar where that takes long, calls `use` with it and frees it.
  *
- * @throws {UsageError} --mmproj or --rpn without --model, --model without --mmproj, an unknown level in SD_RPN_LOG
+ * @throws {UsageError} --mmproj or --rpn without --model, an unknown level in SD_RPN_LOG
  */
 export async function withModel(
   { model, mmproj, rpn, gpuLayers, threads, contextSize }: ModelOptions,
@@ -37,8 +37,8 @@ export async function withModel(
   use: (model: Model) => Promise<void>,
   more: LoadOptions = {},
 ): Promise<void> {
-  if ((model === undefined) !== (mmproj === undefined) || (model === undefined && rpn !== undefined)) {
-    throw new UsageError("Expected --model and --mmproj together, with or without --rpn, or none of the three for the demo model");
+  if (model === undefined && (mmproj !== undefined || typeof rpn === "string")) {
+    throw new UsageError("Expected --model with --mmproj and --rpn, or none of the three for the demo model");
   }
   const progress = new Progress("loading");
   const options = { model, mmproj, rpn, gpuLayers, threads, contextSize, log: logToStderr(), onProgress: progress.update, signal, ...more };
@@ -48,6 +48,11 @@ export async function withModel(
   } finally {
     await loaded.dispose();
   }
+}
+
+/** `rpn` of a command that has no use for a network: one that lies beside a model is not loaded. */
+export function withoutNetwork(model: string | undefined): null | undefined {
+  return model === undefined ? undefined : null;
 }
 
 /** Prints messages of the level in SD_RPN_LOG and above; undefined where it is not set. */

@@ -58,3 +58,10 @@ export function printTable(rows: readonly (readonly [string, string])[]): void {
     printLine(`${styled("bold", name.padEnd(width))}  ${value}`);
   }
 }
+
+/** "3.8 MB", in powers of ten as file managers count. */
+export function formatBytes(bytes: number): string {
+  const units = ["bytes", "kB", "MB", "GB", "TB"];
+  const power = Math.min(units.length - 1, Math.floor(Math.log10(Math.max(1, bytes)) / 3));
+  return `${power === 0 ? bytes : (bytes / 1000 ** power).toFixed(1)} ${units[power]}`;
+}

@@ -9,6 +9,7 @@ import { distillCommand } from "./distill.js";
 import { headsCommand } from "./distill-heads.js";
 import { evalCommand } from "./eval.js";
 import { infoCommand } from "./info.js";
+import { pullCommand } from "./pull.js";
 import { roiCommand } from "./roi.js";
 
 const EPILOGUE = `
@@ -17,6 +18,8 @@ Without --model the embedded demo model is used. "sd-rpn help COMMAND" explains 
 Environment:
   SD_RPN_LOG      1, debug, info, warn or error: messages of ggml, llama.cpp and mtmd of that level and
                   above go to stderr; 1 is info
+  SD_RPN_CACHE    folder of fetched models (default: sd-rpn in the system's folder of caches)
+  HF_ENDPOINT, HF_TOKEN   the hub that models are fetched from, and a token for it
   SD_RPN_BINARY   the native addon to load instead of the package's own
   NO_COLOR        no colours
 
@@ -32,7 +35,7 @@ export function createProgram(signal: AbortSignal): Command {
     .helpCommand("help [command]", "explain a command")
     .enablePositionalOptions() // options after a command belong to it: "eval" and "eval merge" both have --out
     .addHelpText("after", EPILOGUE);
-  const commands = [demoCommand(signal), answerCommand(signal), batchCommand(signal), chatCommand(signal), roiCommand(signal), infoCommand(signal), convertCommand(signal), headsCommand(signal), distillCommand(signal), evalCommand(signal)];
+  const commands = [demoCommand(signal), answerCommand(signal), batchCommand(signal), chatCommand(signal), roiCommand(signal), infoCommand(signal), convertCommand(signal), pullCommand(signal), headsCommand(signal), distillCommand(signal), evalCommand(signal)];
   for (const command of commands) {
     program.addCommand(command.helpOption("-h, --help", "print this help"));
   }

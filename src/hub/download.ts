@@ -117,7 +117,7 @@ async function receive(response: Response, target: Target, url: URL, alive: () =
   if ((response.headers.get("content-encoding") ?? "identity") !== "identity") {
     throw failed(`${url.host} sends ${target.file.path} compressed, though it was asked not to`);
   }
-  for await (const chunk of response.body ?? []) {
+  for await (const chunk of (response.body ?? []) as AsyncIterable<Uint8Array>) {
     alive();
     await target.write(chunk);
   }

@@ -60,7 +60,7 @@ async function readJson<Schema extends z.ZodType>(client: HubClient, url: URL, s
   return client.read(url, () => ({ accept: "application/json" }), async (response, alive) => {
     const chunks: Uint8Array[] = [];
     let length = 0;
-    for await (const chunk of response.body ?? []) {
+    for await (const chunk of (response.body ?? []) as AsyncIterable<Uint8Array>) {
       alive();
       length += chunk.length;
       if (length > MOST_BYTES) {

@@ -19,7 +19,7 @@ import { resolveFiles } from "./resolve-files.js";
 import { Session } from "./session.js";
 import { ThreadBound } from "../base/thread-bound.js";
 import type { AnswerEvent, ImageInput, ImageOptions, RoI, Size } from "../base/types.js";
-import { invalidArgument, parseOptions } from "../base/validate.js";
+import { parseOptions } from "../base/validate.js";
 import { version } from "../base/version.js";
 
 /** What the chat templates of Qwen-VL write for a picture. */

@@ -51,7 +51,7 @@ test.each([
   [{ contextSize: "4096" }, /for contextSize but received 4096 of type string/],
   [{ log: true }, /Expected function for log but received true of type boolean/],
   [{ mmproj: "x.gguf" }, /for model but received undefined/],
-  [{ model: "x.gguf" }, /for mmproj but received undefined/],
+  [{ rpn: "x.gguf" }, /for model but received undefined/],
 ])("bad options %j are INVALID_ARGUMENT", async (options, message) => {
   await expect(loadModel(options as never)).rejects.toMatchObject({ code: "INVALID_ARGUMENT", message: expect.stringMatching(message) });
 });

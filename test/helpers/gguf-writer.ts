@@ -57,7 +57,7 @@ export function encodeGguf({ metadata, tensors }: Gguf): Buffer {
     parts.push(scalar("string", key), scalar("u32", TYPES.indexOf(value.type)));
     if (value.type === "array") {
       parts.push(scalar("u32", TYPES.indexOf(value.of)), scalar("u64", value.values.length));
-      parts.push(...value.values.map((item) => scalar(value.of, item)));
+      parts.push(Buffer.concat(value.values.map((item) => scalar(value.of, item))));
     } else {
       parts.push(scalar(value.type, value.value));
     }
