@@ -55,7 +55,8 @@ describe.each(ROLES)("%s", (role) => {
   test("a folder", async () => {
     const folder = join(directory, "folder.gguf");
     mkdirSync(folder, { recursive: true });
-    await expectRejected(role, folder, INVALID[role], /is a folder, not a regular file/);
+    // as a model it is one that is looked for in it
+    await (role === "model" ? expectRejected(role, folder, "MODEL_NOT_FOUND", /Expected a language model in .*folder\.gguf, but there is none/) : expectRejected(role, folder, INVALID[role], /is a folder, not a regular file/));
   });
 
   test("empty", () => expectRejected(role, written(role, Buffer.alloc(0)), INVALID[role], /is empty/));
