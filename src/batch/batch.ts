@@ -77,6 +77,7 @@ function resultOf(fields: Fields): BatchResult {
 }
 
 function lineOf({ id, image, question, answer, error }: Fields): BatchLine {
-  const shown = typeof image === "string" ? image : image instanceof URL ? image.href : null;
+  const path = typeof image === "string" ? image : image instanceof URL ? image.href : null;
+  const shown = path !== null && /^data:/i.test(path) ? null : path; // the picture itself, which a line need not repeat
   return { id, image: shown, question, ...(error ? { error: { code: error.code, message: error.message } } : { answer: answer.toJSON() }) };
 }

@@ -49,7 +49,7 @@ export type BatchResult<Format extends JsonFormat | undefined = JsonFormat | und
 /** A line of a file of answers. */
 export type BatchLine = {
   id: string;
-  /** as given; null for pixels in memory */
+  /** the path or URL that was given; null for pictures in memory and data URIs */
   image: string | null;
   question: string;
   answer?: ReturnType<Answer["toJSON"]>;

@@ -77,7 +77,9 @@ describe("batch", () => {
 
   test("JSON.stringify gives what a file of answers has: answer.toJSON() with the item's id, image and question", async () => {
     const [{ image, question, id }] = items;
-    const [done, memory, failed] = await all(batch(model, [{ id, image, question }, { image: readFileSync(image as string), question }, { image: "gone.jpg", question }]));
+    const bytes = readFileSync(image as string);
+    const [done, memory, failed, uri] = await all(batch(model, [{ id, image, question }, { image: bytes, question }, { image: "gone.jpg", question }, { image: `data:image/jpeg;base64,${bytes.toString("base64")}`, question }]));
+    expect(uri.toJSON()).toMatchObject({ image: null, answer: { text: done.answer!.text } });
     expect(JSON.parse(JSON.stringify(done))).toEqual({ id, image, question, answer: JSON.parse(JSON.stringify(done.answer)) });
     expect((JSON.parse(JSON.stringify(memory)) as BatchLine).image).toBeNull();
     expect(JSON.parse(JSON.stringify(failed))).toEqual({ id: "3", image: "gone.jpg", question, error: { code: "IMAGE_INVALID", message: failed.error!.message } });

@@ -1,9 +1,9 @@
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
-import { demoModel, loadModel, pull, type PullProgress } from "../../src/index";
+import { convertCheckpoint, demoModel, loadModel, pull, type PullProgress } from "../../src/index";
 import { readGgufKeys } from "../../src/model/gguf-header";
-import { demoQuestions } from "../helpers/demo";
+import { demoQuestions, ROOT } from "../helpers/demo";
 import { array, encodeGguf, type Gguf, type MetaValue, readGguf, str, u32, writeGguf } from "../helpers/gguf-writer";
 import { HubServer } from "../helpers/hub-server";
 
@@ -96,6 +96,14 @@ describe("what lies beside a model", () => {
     writeFileSync(join(root, "text.gguf"), "text");
     await expect(loadModel({ model: join(root, "text.gguf") })).rejects.toMatchObject({ code: "MODEL_INVALID" });
     await expect(loadModel({ model: "/dev/null" })).rejects.toMatchObject({ code: "MODEL_INVALID", message: expect.stringMatching(/character device/) });
+  });
+
+  test.each(["qzoom-qwen3", "sdrpn-qwen2.5"])("the folder that convert makes of %s, also among other models", async (name) => {
+    const folder = folderWith({ "pico.gguf": "mmproj", "pico-network.gguf": "rpn" });
+    await convertCheckpoint({ checkpoint: join(ROOT, "test", "fixtures", "golden", "qwen", name), out: folder, type: "f16" });
+    await using model = await loadModel({ model: join(folder, "model.gguf"), threads: 1 });
+    expect(model.info.files).toEqual({ model: join(folder, "model.gguf"), mmproj: join(folder, "mmproj.gguf"), rpn: join(folder, "rpn.gguf") });
+    expect(model.info.family).toBe(name.includes("3") ? "qwen3-vl" : "qwen2.5-vl");
   });
 
   test("a model in several files is one", async () => {

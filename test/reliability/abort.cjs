@@ -5,7 +5,7 @@
 const { Report, demoQuestions, libraryOf, random, readOptions, sleep } = require("./common.cjs");
 
 const options = readOptions({ aborts: 120, seed: 1 });
-const { loadModel } = libraryOf("abort", options);
+const { loadModel, batch } = libraryOf("abort", options);
 const report = new Report("abort");
 const questions = demoQuestions();
 const next = random(options.seed);
@@ -40,6 +40,12 @@ const CALLS = {
   openPictures: async (m, q, signal) => (await m.open([q.image, questions[0].image], { signal })).dispose(),
   encodeImage: (m, q, signal) => m.encodeImage(q.image, { signal }),
   open: async (m, q, signal) => (await m.open(q.image, { signal })).dispose(),
+  // models that a fault has put something before are none of this library's
+  ...(options.break === "" && {
+    batch: async (m, q, signal) => {
+      for await (const { error } of batch(m, [q, ...questions.slice(0, 2)].map(({ image, question }) => ({ image, question })), { maxTokens: 60, signal })) report.check(!error, `an item of a batch ended with ${error}`);
+    },
+  }),
 };
 const KINDS = Object.keys(CALLS);
 

@@ -1,12 +1,13 @@
 // Opens damaged files of one kind, one after the other: `begin SEED WHAT` before each, `end SEED OUTCOME MB` after it. Seed -1 is
 // the file without damage, which comes first. Arguments: kind, first seed, number of seeds, folder for the copies, fault or "".
-const { cpSync, mkdirSync, readFileSync, writeFileSync, writeSync } = require("node:fs");
+const { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync, writeSync } = require("node:fs");
 const { join } = require("node:path");
 const sharp = require("sharp");
 const { convertCheckpoint } = require("../../lib/rpn/convert-checkpoint.js");
 const { headsOfFile, readHeadsFile } = require("../../lib/engine/head-choice.js");
 const { readLabels } = require("../../lib/distill/label-file.js");
 const { openPicture } = require("../../lib/image/picture.js");
+const { findFiles } = require("../../lib/model/find-files.js");
 const lib = require("../../lib/index.js");
 const { ROOT, demoQuestions, faultsOf, random, tryFile } = require("./common.cjs");
 const { fieldsOf, mutateGguf } = require("./gguf-mutate.cjs");
@@ -245,7 +246,77 @@ const schemas = () => asked(SCHEMAS.map((schema) => JSON.stringify(schema)), mut
 
 const histories = () => asked(HISTORIES.map((turns) => JSON.stringify(turns)), (good, next) => mutateJson(Buffer.from(good), next), (text) => ({ history: parsed(text), exact: text.length % 2 === 0 }));
 
+/** Small pictures, the questions about them, and a model for batches. */
+async function smallBatch(folder) {
+  const model = await lib.loadModel({ threads: 1, sessionCacheBytes: 0 });
+  const images = join(folder, `small-${process.pid}`);
+  mkdirSync(images, { recursive: true });
+  const items = demoQuestions().slice(0, 4);
+  for (const [i, { image }] of items.entries()) writeFileSync(join(images, `${i}.png`), await sharp(image).resize(64).png().toBuffer());
+  const lines = items.map(({ question }, i) => ({ id: ["a", "b,\n\"", "é", "4"][i], image: `${i}.png`, question: `${question}\n"quoted", end` }));
+  return { model, images, lines, common: { images, roi: "never", maxTokens: 2 } };
+}
+
+async function questionFiles(folder) {
+  const { model, lines, common } = await smallBatch(folder);
+  const good = Buffer.from(lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
+  const [data, out] = ["data", "out"].map((name) => join(folder, `${name}-${process.pid}.jsonl`));
+  return (next) => {
+    const { bytes, what } = !next ? intact(good) : next(2) ? mutateJson(good, next) : mutateBytes(good, next);
+    const write = () => {
+      writeFileSync(data, bytes);
+      rmSync(out, { force: true });
+    };
+    return { what, write, open: () => lib.batchFile(model, { ...common, data, out, question: "q" }) };
+  };
+}
+
+/** Files of answers that are damaged and gone on with: refused as they are, or whole afterwards. */
+async function answerFiles(folder) {
+  const { model, lines, common } = await smallBatch(folder);
+  const data = join(folder, `data-${process.pid}.jsonl`);
+  writeFileSync(data, lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
+  const kinds = ["jsonl", "csv"];
+  const outs = kinds.map((kind) => join(folder, `answers-${process.pid}.${kind}`));
+  for (const out of outs) await lib.batchFile(model, { ...common, data, out });
+  const goods = outs.map((out) => readFileSync(out));
+  return (next) => {
+    const kind = next ? next(2) : 0;
+    const { bytes, what } = !next ? intact(goods[kind]) : kind === 0 && next(2) ? mutateJson(goods[kind], next) : mutateBytes(goods[kind], next);
+    const open = async () => {
+      try {
+        await lib.batchFile(model, { ...common, data, out: outs[kind] });
+      } catch (error) {
+        if (!readFileSync(outs[kind]).equals(bytes)) throw new Error(`a file that was refused was changed: ${error}`);
+        throw error;
+      }
+      const { AppendLog } = require("../../lib/data/append-log.js");
+      const { formatOf } = require("../../lib/batch/run.js");
+      const log = await AppendLog.open(outs[kind], { header: null, name: "file", format: formatOf(outs[kind]) });
+      await log.close();
+      const missing = lines.filter(({ id }) => !log.ids.has(id));
+      if (missing.length > 0) throw new Error(`not in the file: ${JSON.stringify(missing)}`);
+    };
+    return { what: `${kinds[kind]}, ${what}`, write: () => writeFileSync(outs[kind], bytes), open };
+  };
+}
+
+/** Folders of a model's files, of which one has a damaged header: what lies beside a model is told by them. */
+function folders(folder) {
+  const roles = ["model", "mmproj", "rpn"];
+  const goods = roles.map((role) => readFileSync(lib.demoModel()[role]).subarray(0, 40000));
+  const place = join(folder, `folder-${process.pid}`);
+  mkdirSync(place, { recursive: true });
+  return (next) => {
+    const at = next ? next(3) : 0;
+    const { bytes, what } = !next ? intact(goods[at]) : mutateBytes(goods[at], next, next(2) ? 400 : goods[at].length);
+    const write = () => roles.forEach((role, i) => writeFileSync(join(place, `${role}.gguf`), i === at ? bytes : goods[i]));
+    return { what: `${roles[at]}: ${what}`, write, open: () => findFiles({ model: next && next(2) ? join(place, "model.gguf") : place }) };
+  };
+}
+
 const KINDS = {
+  question: questionFiles, answer: answerFiles, folder: folders,
   image: images, checkpoint: checkpoints, index: whole(["model.safetensors.index.json"]), tokenizer: whole(["tokenizer.json", "tokenizer.json", "tokenizer.json", "tokenizer_config.json"]),
   config: whole(["config.json", "config.json", "config.json", "preprocessor_config.json"]), label: labels, heads, grammar: grammars, schema: schemas, history: histories,
 };
