@@ -82,10 +82,11 @@ export async function batchFile(model: Model, options: BatchFileOptions): Promis
   };
   async function* linesOf(todo: readonly Item[]): AsyncGenerator<BatchLine, void, undefined> {
     const shown = new Map(todo.map(({ id, image }) => [id, image]));
+    const paths = new Map(todo.map(({ id, path }) => [id, path]));
     const questions = todo.map(({ id, path, question }): BatchItem => ({ id, image: path, question }));
     for await (const result of batch(model, questions, rest)) {
       if (run.overlay !== undefined && result.answer?.roi) {
-        await writeOverlay(model, result.image, result.answer.roi, join(run.overlay, names.get(result.id)!));
+        await writeOverlay(model, paths.get(result.id)!, result.answer.roi, join(run.overlay, names.get(result.id)!));
       }
       yield { ...result.toJSON(), image: shown.get(result.id)! };
     }

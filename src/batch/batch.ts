@@ -4,7 +4,7 @@ import type { JsonFormat } from "../answer/form/format.js";
 import type { AnswerOptions } from "../answer/options.js";
 import type { SdRpnError } from "../base/errors.js";
 import { isIterable, questionSchema } from "../base/schemas.js";
-import type { Answer, ImageInput } from "../base/types.js";
+import type { Answer } from "../base/types.js";
 import { invalidArgument, parseOptions } from "../base/validate.js";
 import { isItemError } from "../data/item-error.js";
 import { ahead } from "../data/read-ahead.js";
@@ -68,7 +68,7 @@ async function answerItem(model: Model, { item, number }: NumberedItem, common: 
   }
 }
 
-type Fields = { id: string; image: ImageInput; question: string } & ({ answer: Answer; error?: undefined } | { error: SdRpnError; answer?: undefined });
+type Fields = { id: string; image: BatchItem["image"]; question: string } & ({ answer: Answer; error?: undefined } | { error: SdRpnError; answer?: undefined });
 
 /** As with answers, toJSON is not enumerable: results can be spread and compared as plain objects. */
 function resultOf(fields: Fields): BatchResult {
@@ -77,7 +77,12 @@ function resultOf(fields: Fields): BatchResult {
 }
 
 function lineOf({ id, image, question, answer, error }: Fields): BatchLine {
-  const path = typeof image === "string" ? image : image instanceof URL ? image.href : null;
-  const shown = path !== null && /^data:/i.test(path) ? null : path; // the picture itself, which a line need not repeat
+  const shown = Array.isArray(image) ? image.map(pathOf) : pathOf(image);
   return { id, image: shown, question, ...(error ? { error: { code: error.code, message: error.message } } : { answer: answer.toJSON() }) };
+}
+
+/** null for pictures in memory, and for data URIs, which are the picture itself. */
+function pathOf(image: unknown): string | null {
+  const path = typeof image === "string" ? image : image instanceof URL ? image.href : null;
+  return path !== null && /^data:/i.test(path) ? null : path;
 }

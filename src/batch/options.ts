@@ -10,7 +10,8 @@ import { parseOptions } from "../base/validate.js";
 export interface BatchItem {
   /** default: the item's number, from 1 */
   id?: string;
-  image: ImageInput;
+  /** one, or several for models that take them */
+  image: ImageInput | readonly ImageInput[];
   /** default: that of the options */
   question?: string;
 }
@@ -25,7 +26,7 @@ export interface BatchOptions<Format extends JsonFormat | undefined = JsonFormat
 
 interface OfItem {
   id: string;
-  image: ImageInput;
+  image: BatchItem["image"];
   question: string;
   /** for JSON.stringify: the image where it is a path or URL, the answer as its own toJSON gives it, the error's code and message */
   toJSON(): BatchLine;
@@ -49,8 +50,8 @@ export type BatchResult<Format extends JsonFormat | undefined = JsonFormat | und
 /** A line of a file of answers. */
 export type BatchLine = {
   id: string;
-  /** the path or URL that was given; null for pictures in memory and data URIs */
-  image: string | null;
+  /** the path or URL that was given; null for pictures in memory and data URIs; of several an array */
+  image: string | null | (string | null)[];
   question: string;
   answer?: ReturnType<Answer["toJSON"]>;
   error?: { code: string; message: string };

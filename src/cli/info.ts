@@ -14,6 +14,7 @@ function describe(info: ModelInfo): [string, string][] {
   const { rpn, versions } = info;
   return [
     ["model", `${info.name || "without a name"}, ${info.architecture}, ${info.layers} layers, width ${info.embeddingLength}, vocabulary ${info.vocabSize}`],
+    ["files", Object.values(info.files).filter((path) => path !== null).join(", ")],
     ["context", `${info.contextSize} tokens (trained with ${info.trainedContext})`],
     ["prompt", info.prompt],
     ["vision", `${info.view.width} x ${info.view.height} px, grid ${info.grid.width} x ${info.grid.height}, ${info.imageTokens} tokens, projector ${info.projector}`],

@@ -127,7 +127,14 @@ async function fetchFile(client: HubClient, url: URL, folder: string, file: HubF
       return false;
     }
     await download(client, url, file, partial, report, signal);
-    await io(path, rename(partial, path));
+    try {
+      await rename(partial, path);
+    } catch (error) {
+      // a process that took the lock over at the same time may have been first
+      if (!(await isThere(folder, path, file, commit, signal))) {
+        return io<never>(path, Promise.reject(error as Error));
+      }
+    }
     await io(path, writeRecord(folder, file.path, { commit, hash: file.hash.value, size: file.size }));
     return true;
   });

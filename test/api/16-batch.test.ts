@@ -79,6 +79,8 @@ describe("batch", () => {
     const [{ image, question, id }] = items;
     const bytes = readFileSync(image as string);
     const [done, memory, failed, uri] = await all(batch(model, [{ id, image, question }, { image: bytes, question }, { image: "gone.jpg", question }, { image: `data:image/jpeg;base64,${bytes.toString("base64")}`, question }]));
+    const [several] = await all(batch(model, [{ image: [image as string, bytes], question }], { roi: "never" }));
+    expect(several.toJSON()).toMatchObject({ image: [image, null], answer: { usage: { imageTokens: 288 } } });
     expect(uri.toJSON()).toMatchObject({ image: null, answer: { text: done.answer!.text } });
     expect(JSON.parse(JSON.stringify(done))).toEqual({ id, image, question, answer: JSON.parse(JSON.stringify(done.answer)) });
     expect((JSON.parse(JSON.stringify(memory)) as BatchLine).image).toBeNull();

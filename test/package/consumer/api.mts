@@ -4,6 +4,9 @@ import {
   type Answer,
   type AnswerEvent,
   anls,
+  batch,
+  batchFile,
+  type BatchProgress,
   boxesFromMap,
   type Chat,
   choiceLetter,
@@ -12,6 +15,8 @@ import {
   type Model,
   type PicturePart,
   pseudoLabels,
+  pull,
+  type PullProgress,
   regionFromMap,
   relaxedAccuracy,
   renderOverlay,
@@ -170,4 +175,25 @@ export async function kindsOfInput(model: Model, canvas: { data: Uint8ClampedArr
   await model.answer(canvas, "?", { imageTokens: { min: 256, max: 576 }, gate: 0.1, roiPositions: "aligned" });
   // @ts-expect-error pictures are turned by whole quarters
   await model.answer({ data: new Uint8Array(3), width: 1, height: 1, channels: 3, order: "bgr" }, "?", { rotate: 45 });
+}
+
+export async function many(model: Model, schema: ZodSchema<{ total: number }>, signal: AbortSignal): Promise<void> {
+  async function* items() {
+    yield { id: "a", image: "a.png", question: "What?" };
+    yield { image: [new Uint8Array(8), "b.png"] };
+  }
+  for await (const { id, answer, error } of batch(model, items(), { question: "What?", concurrency: 3, format: { type: "json", schema }, signal })) {
+    const shown: string = error ? error.code : `${id} ${answer.text}`;
+    const total: number | undefined = answer?.value?.total;
+    void [shown, total];
+  }
+  const { done, failed }: BatchProgress = await batchFile(model, { data: "qa.jsonl", out: "a.csv", choices: ["a", "b"], overlay: "seen", onProgress: (now: BatchProgress) => void now, signal });
+  // @ts-expect-error no item without a picture
+  batch(model, [{ question: "What?" }]);
+  // @ts-expect-error the words of many answers at once are of no use
+  batch(model, [], { onToken: () => {} });
+  const { folder, files } = await pull("owner/name:file.gguf", { onProgress: ({ received, size }: PullProgress) => void [received, size], signal });
+  const named = await loadModel({ model: "hf:owner/name", rpn: null, download: true, onDownload: (now: PullProgress) => void now });
+  const paths: { model: string; mmproj: string; rpn: string | null } = named.info.files;
+  void [done, failed, folder, files[0].path, paths];
 }
