@@ -1,5 +1,5 @@
 import { mkdir, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { z } from "zod";
 import { checkForModel } from "../answer/check-for-model.js";
 import { SdRpnError } from "../base/errors.js";
@@ -68,8 +68,11 @@ export async function batchFile(model: Model, options: BatchFileOptions): Promis
   checkOverlay(run.overlay, method, asked);
   const format = formatOf(run.out, run.fileFormat);
   const items = await readItems(run, asked.question, signal);
-  await beginRun(run.out, settingsOf(model, asked));
   const names = overlayNames(items.map(({ id }) => id));
+  if (run.overlay !== undefined) {
+    checkTargets(run.overlay, names, items);
+  }
+  await beginRun(run.out, settingsOf(model, asked));
   if (run.overlay !== undefined) {
     await io("make the folder of overlays", run.overlay, mkdir(run.overlay, { recursive: true }));
   }
@@ -115,10 +118,22 @@ async function readItems({ data, images, overlay }: z.output<typeof fileSchema>,
   if (images !== undefined) {
     throw invalidArgument("no folder of pictures beside data, which is one,", "images", images);
   }
+  if (overlay !== undefined && resolve(overlay) === resolve(data)) {
+    throw invalidArgument("another folder than that of the pictures, which would be more of them the next time,", "overlay", overlay);
+  }
   if (question === undefined) {
     throw new SdRpnError("INVALID_ARGUMENT", `Expected a question for the pictures in ${data}: give one (question, --question), or a question file as data`);
   }
   return (await picturesIn(data, overlay)).map(({ id, path }) => ({ id, image: id, path, question }));
+}
+
+/** Drawings must not take the place of a picture, nor become one that is asked about the next time. */
+function checkTargets(overlay: string, names: ReadonlyMap<string, string>, items: readonly Item[]): void {
+  const targets = new Set([...names.values()].map((name) => resolve(overlay, name).toLowerCase()));
+  const hit = items.find(({ path }) => targets.has(path.toLowerCase()));
+  if (hit) {
+    throw new SdRpnError("INVALID_ARGUMENT", `Expected a folder for overlays in which they are no picture that is asked about, but one would be written over ${hit.path}: give another folder`);
+  }
 }
 
 function checkOverlay(overlay: string | undefined, method: RegionMethod | null, { checked: { roi } }: CheckedBatchOptions): void {

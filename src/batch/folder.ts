@@ -12,7 +12,7 @@ const PICTURE = /\.(jpe?g|jpe|jfif|png|webp|gif|tiff?|avif|bmp|ico|heic|heif|jxl
  * The pictures in a folder and those below it, by path: an id each, the path relative to the folder. Names that begin with a dot are
  * left out, as are links to folders.
  *
- * @param without a folder below it that is left out
+ * @param without a folder that is left out where it lies below this one
  * @throws {SdRpnError} DATA_INVALID where there is none; IO_ERROR
  */
 export async function picturesIn(folder: string, without?: string): Promise<{ id: string; path: string }[]> {
@@ -22,7 +22,7 @@ export async function picturesIn(folder: string, without?: string): Promise<{ id
   } catch (error) {
     throw new SdRpnError("IO_ERROR", `Cannot read the folder ${folder}: ${(error as Error).message}`, { cause: error });
   }
-  const left = without === undefined ? undefined : resolve(without) + sep;
+  const left = without !== undefined && resolve(without).startsWith(resolve(folder) + sep) ? resolve(without) + sep : undefined;
   const found = entries
     .filter((entry) => !entry.isDirectory() && PICTURE.test(entry.name))
     .map(({ parentPath, name }) => resolve(join(parentPath, name)))

@@ -246,6 +246,22 @@ describe("batchFile", () => {
     expect(await batchFile(model, options)).toMatchObject({ done: 4, total: 4 }); // overlays are no pictures to ask about
   });
 
+  test("overlays never take the place of pictures, nor become ones; a folder around the pictures is fine", async () => {
+    const place = join(folder, "around");
+    const pictures = join(place, "pictures");
+    mkdirSync(pictures, { recursive: true });
+    const small = await sharp(questions[0].image).resize(200).png().toBuffer();
+    writeFileSync(join(pictures, "a.png"), small);
+    const asking = join(place, "qa.jsonl");
+    writeFileSync(asking, `${JSON.stringify({ id: "A", image: "a.png", question: "q" })}\n`);
+    await expect(batchFile(model, { data: asking, images: pictures, out: join(place, "o.jsonl"), overlay: pictures, roi: "always" })).rejects.toMatchObject({ code: "INVALID_ARGUMENT", message: expect.stringMatching(/written over .*a\.png/) });
+    expect(readFileSync(join(pictures, "a.png")).equals(small)).toBe(true);
+    const whole = { data: pictures, question: "q", out: join(place, "o.csv"), roi: "always" } as const;
+    await expect(batchFile(model, { ...whole, overlay: pictures })).rejects.toMatchObject({ code: "INVALID_ARGUMENT", message: expect.stringMatching(/for overlay/) });
+    expect(await batchFile(model, { ...whole, overlay: place })).toMatchObject({ done: 1, failed: 0 });
+    expect(readdirSync(place).sort()).toEqual(["a.png.png", "o.csv", "o.csv.run.json", "pictures", "qa.jsonl"]);
+  });
+
   test("choices and values are in the table", async () => {
     const out = join(folder, "choices.csv");
     await batchFile(model, { ...base(), out, choices: ["S0Z", "star"] });
