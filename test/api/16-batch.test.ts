@@ -174,6 +174,13 @@ describe("batch", () => {
     await expect(all(batch(model, given as never, options))).rejects.toMatchObject({ code, message: expect.stringMatching(message) });
   });
 
+  test("by default a batch needs no place in the queue; one that needs more than there are is told", async () => {
+    await using small = await loadModel({ threads: 1, maxQueue: 0, parallel: 2 });
+    expect((await all(batch(small, items.slice(0, 12)))).map(({ answer }) => answer?.text)).toEqual(questions.slice(0, 12).map(({ answer }) => answer));
+    await expect(all(batch(small, items, { concurrency: 20 }))).rejects.toMatchObject({ code: "QUEUE_FULL" });
+    expect((await all(batch(small, items.slice(0, 2)))).map(({ answer }) => answer?.text)).toEqual(questions.slice(0, 2).map(({ answer }) => answer));
+  });
+
   test("a session is no model, and a disposed model answers nothing more", async () => {
     await using session = await model.open(questions[0].image);
     await expect(all(batch(session as never, items))).rejects.toMatchObject({ code: "INVALID_ARGUMENT", message: expect.stringContaining("and not a session") });
