@@ -1,3 +1,4 @@
+import { stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
 import { z } from "zod";
@@ -37,11 +38,6 @@ export function partialPath(folder: string, file: string): string {
   return join(folder, ABOUT, `${file}.partial`);
 }
 
-/** Is there once all that a model of the repository needs was fetched. */
-export function markPath(folder: string): string {
-  return join(folder, ABOUT, "fetched");
-}
-
 const recordSchema = z.object({ commit: z.string(), hash: z.string(), size: z.number() });
 
 /** What was fetched: the commit that it was listed in, its hash there, its size. */
@@ -62,4 +58,25 @@ export async function readRecord(folder: string, file: string): Promise<FileReco
 
 export async function writeRecord(folder: string, file: string, record: FileRecord): Promise<void> {
   await replaceFile(recordPath(folder, file), `${JSON.stringify(record)}\n`);
+}
+
+const markSchema = z.object({ files: z.array(z.string()).min(1) });
+
+/** Notes that all that a model of the repository needs was fetched: these files. */
+export async function writeMark(folder: string, files: readonly string[]): Promise<void> {
+  await replaceFile(join(folder, ABOUT, "fetched"), `${JSON.stringify({ files })}\n`);
+}
+
+/** Whether that was noted, and all of them are still there. */
+export async function isWhole(folder: string): Promise<boolean> {
+  try {
+    const { files } = markSchema.parse(JSON.parse(await readTextFile(join(folder, ABOUT, "fetched"))));
+    return (await Promise.all(files.map((file) => isFile(join(folder, ...file.split("/")))))).every(Boolean);
+  } catch {
+    return false;
+  }
+}
+
+export function isFile(path: string): Promise<boolean> {
+  return stat(path).then((stats) => stats.isFile(), () => false);
 }

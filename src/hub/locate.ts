@@ -1,7 +1,6 @@
-import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { SdRpnError } from "../base/errors.js";
-import { markPath, repositoryFolder } from "./cache.js";
+import { isFile, isWhole, repositoryFolder } from "./cache.js";
 import { formatHubName, parseHubName } from "./name.js";
 import { hubOf, pullFrom, type PullProgress } from "./pull.js";
 
@@ -24,15 +23,11 @@ export async function locate(text: string, option: string, { download, onDownloa
   const hub = hubOf(process.env);
   const folder = repositoryFolder(hub.cache, hub.endpoint, name);
   const path = name.file === undefined ? folder : join(folder, ...name.file.split("/"));
-  if (!(await exists(name.file === undefined ? markPath(folder) : path))) {
+  if (!(await (name.file === undefined ? isWhole(folder) : isFile(path)))) {
     if (!download) {
       throw new SdRpnError("MODEL_NOT_FOUND", `${text} is not in the cache (${folder}): fetch it with \`sd-rpn pull ${formatHubName(name)}\`, or pass download: true`);
     }
     await pullFrom(hub, name, { onProgress: onDownload, signal });
   }
   return { path, folder };
-}
-
-function exists(path: string): Promise<boolean> {
-  return stat(path).then((stats) => stats.isFile(), () => false);
 }

@@ -3,11 +3,10 @@ import { dirname, join } from "node:path";
 import { z } from "zod";
 import { throwIfAborted } from "../base/abort.js";
 import { SdRpnError } from "../base/errors.js";
-import { replaceFile } from "../base/regular-file.js";
 import { abortSignal, callback } from "../base/schemas.js";
 import { linkSignals } from "../base/signals.js";
 import { parseOptions } from "../base/validate.js";
-import { cacheFolder, markPath, partialPath, readRecord, repositoryFolder, writeRecord } from "./cache.js";
+import { cacheFolder, partialPath, readRecord, repositoryFolder, writeMark, writeRecord } from "./cache.js";
 import { HubClient, PATIENCE, type Patience } from "./client.js";
 import { download, hasContents } from "./download.js";
 import { type Endpoint, endpointOf, hubUrl } from "./endpoint.js";
@@ -112,7 +111,7 @@ async function pullAll({ endpoint, cache, patience }: Hub, name: HubName, onProg
     result.files.push({ path: join(folder, ...file.path.split("/")), size: file.size, fetched });
   }
   if (complete) {
-    await io(folder, replaceFile(markPath(folder), `${commit}\n`));
+    await io(folder, writeMark(folder, files.map(({ path }) => path)));
   }
   return result;
 }

@@ -214,6 +214,16 @@ describe("models by name on a hub", () => {
     expect((await loaded({ model: "hf:maker/pico", download: true })).text).toBe(question.answer);
   });
 
+  test("a repository whose model was deleted, or whose mark was damaged, is fetched again", async () => {
+    const { folder } = await pull("maker/pico");
+    for (const spoil of [() => rmSync(join(folder, "pico-llava-f16.gguf")), () => writeFileSync(join(folder, ".sd-rpn", "fetched"), '{"files":'), () => writeFileSync(join(folder, ".sd-rpn", "fetched"), '{"files":[]}')]) {
+      spoil();
+      await expect(loadModel({ model: "hf:maker/pico" })).rejects.toMatchObject({ code: "MODEL_NOT_FOUND", message: expect.stringContaining("sd-rpn pull maker/pico") });
+      expect((await loaded({ model: "hf:maker/pico", download: true })).text).toBe(question.answer);
+    }
+    expect(server.fetches).toHaveLength(4);
+  });
+
   test("a model in a folder of its repository finds what lies in others", async () => {
     server.files.set("q8/pico-q8_0.gguf", readFileSync(demo.model));
     server.files.delete("pico-llava-f16.gguf");
