@@ -194,8 +194,8 @@ describe("info", () => {
   test("says what was loaded, without a word of llama.cpp's", async () => {
     const { code, stdout, stderr } = await sdRpn(["info"]);
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
-    expect(stdout).toMatch(/^model +pico-llava, llama, 6 layers/);
-    expect(stdout.trim().split("\n")).toHaveLength(7);
+    expect(stdout).toMatch(/^model +pico-llava, llama, 6 layers.*\nfiles +.*pico-llava-f16\.gguf, .*pico-mmproj-f16\.gguf, .*pico-rpn-f16\.gguf\n/);
+    expect(stdout.trim().split("\n")).toHaveLength(8);
   });
 
   test("--json; loading takes the options", async () => {
