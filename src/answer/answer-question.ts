@@ -13,7 +13,7 @@ import { methodOfAnswer } from "./methods/choose-method.js";
 import { readForm } from "./form/read-form.js";
 import { lookAt, type Looked } from "./look.js";
 import type { CheckedAnswerOptions } from "./options.js";
-import { alignedOf, gateOf, viewsOfCall } from "./settings.js";
+import { alignedOf, gateOf, tilesOf, viewsOfCall } from "./settings.js";
 import { countOf, hintsOfPictures, type OnRoI, partsOf } from "./several.js";
 
 /** An answer, with a second look if `options.roi` and the map ask for one: its tokens follow those of the picture, as in the reference. */
@@ -23,6 +23,7 @@ export async function answerQuestion(engine: Engine, subject: Subject, question:
   const method = methodOfAnswer(engine, options);
   const gate = gateOf(engine, options.gate, method, options.roi);
   const aligned = alignedOf(engine, options.roiPositions, options.roi);
+  const tiles = tilesOf(options.tiles, method);
   const views = viewsOfCall(engine, subject, options);
   const clock = new Clock();
   if (options.grammar !== undefined) {
@@ -42,7 +43,7 @@ export async function answerQuestion(engine: Engine, subject: Subject, question:
   const looked: Looked[] = [];
   let bytes = 0;
   try {
-    const asked = { method, aligned, roi: options.roi, question, tokens, threshold: options.threshold, reserve: views.tokens.max, gate, forAnswer: !several, signal };
+    const asked = { method, aligned, tiles, roi: options.roi, question, tokens, threshold: options.threshold, reserve: views.tokens.max, gate, forAnswer: !several, signal };
     for (const [index, picture] of used.pictures.entries()) {
       looked.push(await lookAt(engine, picture, { ...asked, onRoI: onRoI && ((roi) => onRoI(roi, several ? index : undefined)) }, clock));
     }
@@ -75,7 +76,7 @@ export async function answerQuestion(engine: Engine, subject: Subject, question:
       ...result.sureness,
       image: { ...used.pictures[0].source.info },
       ...(several && { pictures: partsOf(used, looked) }),
-      hints: [...looked.flatMap((each, index) => each.roi?.hints ?? used.pictures[index].source.hints), ...hintsOfPictures(engine, count), ...hints],
+      hints: [...looked.flatMap((each) => each.hints), ...hintsOfPictures(engine, count), ...hints],
       timings: clock.stop(),
     });
     if (result.finishReason === "aborted") {

@@ -20,10 +20,19 @@ export class Clock {
   }
 
   /** Work of the phase `crop`. */
-  async crop<T>(work: () => Promise<T>): Promise<T> {
+  crop<T>(work: () => Promise<T>): Promise<T> {
+    return this.measure("crop", work);
+  }
+
+  /** Work of the phase `decode`. */
+  decode<T>(work: () => Promise<T>): Promise<T> {
+    return this.measure("decode", work);
+  }
+
+  private async measure<T>(phase: "crop" | "decode", work: () => Promise<T>): Promise<T> {
     const start = performance.now();
     const result = await work();
-    this.timings.crop += performance.now() - start;
+    this.timings[phase] += performance.now() - start;
     return result;
   }
 

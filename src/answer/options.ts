@@ -23,10 +23,13 @@ const method = z.enum(["rpn", "attention", "vicrop"]).optional();
 
 const gate = z.union([z.literal("auto"), z.number().min(0).max(1), z.literal(false)]).default("auto");
 
+const tiles = z.union([z.literal("auto"), z.int().min(2).max(64)]).optional();
+
 export const predictSchema = z.strictObject({
   method,
   threshold: z.number().min(-1).max(1).optional(),
   gate,
+  tiles,
   imageTokens: imageTokensSchema.optional(),
   system: systemSchema.optional(),
   ...imageOptionsShape,
@@ -42,6 +45,7 @@ export const answerSchema = z.strictObject({
   method,
   threshold: z.number().min(-1).max(1).optional(),
   gate,
+  tiles,
   roiPositions: z.enum(["fresh", "aligned"]).optional(),
   imageTokens: imageTokensSchema.optional(),
   system: systemSchema.optional(),
@@ -124,6 +128,12 @@ export interface PredictOptions extends ImageOptions {
    */
   gate?: "auto" | number | false;
   /**
+   * For pictures that are too tall, wide or large for one view: the network is asked in each of several overlapping windows, and the best
+   * region is read. "auto": squares along the longer side of a picture more than 1.5 times as long as wide, at most 16; a number, 2 to 64: at most so many
+   * windows, in the rows and columns that show most. Each window costs as much as a picture; their states are kept for the next question.
+   */
+  tiles?: "auto" | number;
+  /**
    * How many tokens a view may take, of the picture and of its crop, at most 4,096; by default the load's, else the RPN file's. For models
    * whose views differ in size (Qwen-VL); a session's are fixed when it is opened.
    */
@@ -161,6 +171,8 @@ export interface AnswerOptions<Format extends JsonFormat | undefined = JsonForma
    * (default): the RPN file's; false: the gate is not asked. Roi "always" goes past it.
    */
   gate?: "auto" | number | false;
+  /** as in {@link PredictOptions} */
+  tiles?: "auto" | number;
   /**
    * Positions of the second look's tokens (Q-Zoom): "fresh" ones behind the picture's, or "aligned" with the cells that they show. Default:
    * the RPN file's.

@@ -1,10 +1,21 @@
 import { withJson } from "../base/json.js";
-import type { Box, ImageInfo, RegionMethod, RoI, ScoredBox, Timings, ViewInfo } from "../base/types.js";
+import type { Box, ImageInfo, RegionMethod, RoI, RoITile, ScoredBox, Size, Timings, ViewInfo } from "../base/types.js";
 import type { OpenedPicture } from "../engine/opened-picture.js";
 import { turnBoxBack, turnGridBack } from "../image/turned.js";
 import { cellCount, type ViewLayout } from "../image/view-layout.js";
 import { normalizedBox } from "../roi/normalized-box.js";
 import type { Proposed } from "./methods/method.js";
+import { printHints } from "./print-hints.js";
+
+/** What a map lies over, where that is not the view of the whole picture. */
+export interface SeenMap {
+  /** in cells, edge to edge over the picture */
+  grid: Size;
+  /** of each window */
+  layout: ViewLayout;
+  /** in pixels of the picture that the model saw */
+  tiles: RoITile[];
+}
 
 /**
  * What a method's map says about a picture.
@@ -13,15 +24,16 @@ import type { Proposed } from "./methods/method.js";
  */
 export function regionResult(
   method: RegionMethod,
-  { map, boxes, region: found, gate }: Pick<Proposed, "map" | "boxes" | "region" | "gate">,
-  { source, layout, views }: OpenedPicture,
+  { map, boxes, region: found, gate, seen }: Pick<Proposed, "map" | "boxes" | "region" | "gate"> & { seen?: SeenMap },
+  picture: Pick<OpenedPicture, "source" | "layout" | "views">,
   timings: Timings,
   region = found,
 ): RoI {
+  const { source, layout, views } = picture;
   // the model saw the picture turned; results are about the picture as given
   const { rotated } = source.info;
   const back = <B extends Box>(box: B): B => turnBoxBack(box, source.info, rotated);
-  const { values, ...grid } = turnGridBack(map, layout.grid, rotated);
+  const { values, ...grid } = turnGridBack(map, seen?.grid ?? layout.grid, rotated);
   const given = boxes.map(back);
   return withJson({
     method,
@@ -31,9 +43,10 @@ export function regionResult(
     region: { ...region, crop: region.crop && back(region.crop), view: region.crop && viewInfo(views.planCrop(region.crop)) },
     map: withJson({ ...grid, data: values }), // also where only the map is kept
     gate,
-    view: viewInfo(layout),
+    view: viewInfo(seen?.layout ?? layout),
+    tiles: seen ? seen.tiles.map(({ box, ...tile }) => ({ box: back(box), ...tile })) : null,
     image: { ...source.info },
-    hints: [...source.hints],
+    hints: [...source.hints, ...printHints(picture, region.crop ? [region.crop] : [])],
     timings,
   });
 }

@@ -43,6 +43,19 @@ export function alignedOf({ info: { vision, rpn } }: Engine, positions: "fresh" 
 }
 
 /**
+ * Windows in which the network is asked one by one.
+ *
+ * @throws {SdRpnError} INVALID_ARGUMENT where it is not asked
+ */
+export function tilesOf(tiles: "auto" | number | undefined, method: RegionMethod | null): "auto" | number | undefined {
+  if (tiles !== undefined && method !== "rpn") {
+    const reason = method === null ? "where no region is looked for" : `with method "${method}", whose values in one window say nothing about those in another`;
+    throw new SdRpnError("INVALID_ARGUMENT", `Expected no tiles ${reason}, but received ${tiles}: leave them out`);
+  }
+  return tiles;
+}
+
+/**
  * How pictures are seen in a call.
  *
  * @throws {SdRpnError} INVALID_ARGUMENT where that is fixed

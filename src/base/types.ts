@@ -127,6 +127,16 @@ export interface Gate {
   passed: boolean;
 }
 
+/** A window of a picture in which the network was asked by itself. */
+export interface RoITile {
+  /** in pixels of the picture */
+  box: Box;
+  /** whether anything in it passed the threshold */
+  found: boolean;
+  /** null where the network has no gate, or it was not asked */
+  gate: Gate | null;
+}
+
 /** A region as it was read; `view` is what the model sees of its crop, null where there is none. */
 export interface SeenRegion extends Region {
   view: ViewInfo | null;
@@ -150,8 +160,10 @@ interface RoIFields {
   map: HeatMap;
   /** null where the network has no gate, or it was not asked */
   gate: Gate | null;
-  /** what the model saw of the whole picture */
+  /** what the model saw of the whole picture; with the option `tiles` of each window */
   view: ViewInfo;
+  /** with the option `tiles`: the windows in which the network was asked, and the map covers the picture from edge to edge; else null */
+  tiles: RoITile[] | null;
   /** the picture's size, and which of a file's pages it is */
   image: ImageInfo;
   hints: Hint[];

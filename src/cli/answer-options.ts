@@ -37,10 +37,10 @@ export function addAnswerOptions(command: Command): Command {
 
 /** @throws {UsageError} for a schema that is no JSON; IO_ERROR of the files that are named */
 export async function answerOptionsOf(options: AnswerFlags): Promise<AnswerOptions> {
-  const { roi, threshold, gate, roiPositions, system, exact, maxTokens, temperature, topP, topK, seed, stop, logprobs, choice } = options;
+  const { roi, threshold, gate, tiles, roiPositions, system, exact, maxTokens, temperature, topP, topK, seed, stop, logprobs, choice } = options;
   const grammar = await readGrammar(options.grammar);
   const format = await readSchema(options.jsonSchema);
-  return { ...readingOf(options), roi, method: methodOf(options), threshold, gate, roiPositions, system, exact, maxTokens, temperature, topP, topK, seed, stop, grammar, format, choices: choice, logprobs };
+  return { ...readingOf(options), roi, method: methodOf(options), threshold, gate, tiles, roiPositions, system, exact, maxTokens, temperature, topP, topK, seed, stop, grammar, format, choices: choice, logprobs };
 }
 
 async function readGrammar(path: string | undefined): Promise<string | undefined> {

@@ -74,6 +74,10 @@ export function parseGate(text: string): AnswerOptions["gate"] {
   return check(answerSchema.shape.gate, text === "off" ? false : numberOrText(text), "--gate");
 }
 
+export function parseTiles(text: string): AnswerOptions["tiles"] {
+  return check(answerSchema.shape.tiles, numberOrText(text), "--tiles");
+}
+
 /** For commander: gathers the values of an option that may be given several times. */
 export function collect(text: string, previous: string[] = []): string[] {
   return [...previous, text];

@@ -3,7 +3,7 @@ import { type PredictOptions, predictSchema } from "../answer/options.js";
 import { HEAD_PRESETS } from "../engine/head-choice.js";
 import { imageOptionsShape } from "../image/taken-picture.js";
 import { UsageError } from "./exit.js";
-import { choiceParser, numberParser, parseGate, parseImageTokens } from "./parse.js";
+import { choiceParser, numberParser, parseGate, parseImageTokens, parseTiles } from "./parse.js";
 
 export function addReadingOptions(command: Command): Command {
   const { background, rotate, page } = imageOptionsShape;
@@ -19,7 +19,7 @@ export function readingOf({ background, rotate, page, imageTokens }: ReadingOpti
 }
 
 /** How a region is found, of the commands that look for one. */
-export type RegionOptions = Pick<PredictOptions, "method" | "threshold" | "gate"> & { heads?: string };
+export type RegionOptions = Pick<PredictOptions, "method" | "threshold" | "gate" | "tiles"> & { heads?: string };
 
 /** How a picture is read, and how much of it the model sees. */
 export type ReadingOptions = Pick<PredictOptions, "background" | "rotate" | "page" | "imageTokens">;
@@ -36,6 +36,7 @@ export function addRegionOptions(command: Command): Command {
       "what makes a region. rpn: probability, -1 to 1, below 0 relative to the largest (default: the RPN file's); attention: part of the greatest (default: 0.2)",
       numberParser(threshold, "--threshold"),
     )
+    .option("--tiles <auto|n>", "ask the network in overlapping windows of a tall, wide or large picture: auto, or at most so many", parseTiles)
     .option("--gate <score>", "networks with a gate: the least score with which the region is looked for, auto (the RPN file's, the default) or off", parseGate);
 }
 

@@ -4,7 +4,7 @@ import { checkOutput } from "./exit.js";
 import { IMAGE_HELP, imageOf } from "./image-argument.js";
 import { addModelOptions, type ModelOptions, withModel } from "./model.js";
 import { writeOverlay } from "../batch/overlay-file.js";
-import { formatBox, formatRegion, formatTimings, printJson, printTable } from "./print.js";
+import { formatBox, formatRegion, formatTimings, printHint, printJson, printTable } from "./print.js";
 import { addReadingOptions, addRegionOptions, methodOf, type ReadingOptions, readingOf, type RegionOptions, SYSTEM_HELP } from "./region-options.js";
 
 type Options = ModelOptions & RegionOptions & ReadingOptions & Pick<PredictOptions, "exact" | "system"> & { json?: true; overlay?: string };
@@ -25,12 +25,12 @@ export function roiCommand(signal: AbortSignal): Command {
 }
 
 async function roi(image: string, question: string, options: Options, signal: AbortSignal): Promise<void> {
-  const { heads, threshold, gate, system, exact, json, overlay } = options;
+  const { heads, threshold, gate, tiles, system, exact, json, overlay } = options;
   const method = methodOf(options);
   await checkOutput("write the overlay", overlay);
   const picture = await imageOf(image);
   await withModel(options, signal, async (model) => {
-    const result = await model.predictRoI(picture, question, { ...readingOf(options), method, threshold, gate, system, exact, signal });
+    const result = await model.predictRoI(picture, question, { ...readingOf(options), method, threshold, gate, tiles, system, exact, signal });
     if (json) {
       printJson(result);
     } else {
@@ -40,6 +40,7 @@ async function roi(image: string, question: string, options: Options, signal: Ab
         ["region", formatRegion(result.region)],
         ["time", formatTimings(result.timings)],
       ]);
+      result.hints.forEach(printHint);
     }
     if (overlay !== undefined) {
       await writeOverlay(model, picture, result, overlay);

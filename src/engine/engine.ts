@@ -232,13 +232,18 @@ export class Engine {
     return Number((this.info.rpn?.threshold || 0.15).toPrecision(7));
   }
 
+  /** Decodes a picture. */
+  async decode(image: ImageInput | TakenPicture, signal?: AbortSignal): Promise<Picture> {
+    throwIfAborted(signal);
+    const picture = await openPicture(image, { maxImagePixels: this.limits.maxImagePixels, signal });
+    throwIfAborted(signal);
+    return picture;
+  }
+
   /** Decodes a picture and scales it to the model's view. */
   async read(image: ImageInput | TakenPicture, signal?: AbortSignal, views = this.views): Promise<ReadPicture> {
-    throwIfAborted(signal);
     const start = performance.now();
-    const { maxImagePixels } = this.limits;
-    const picture = await openPicture(image, { maxImagePixels, signal });
-    throwIfAborted(signal);
+    const picture = await this.decode(image, signal);
     const layout = views.plan(picture);
     const view = await views.draw(picture, layout);
     throwIfAborted(signal);
@@ -251,7 +256,19 @@ export class Engine {
     if (picture instanceof OpenedPicture) {
       return { picture, key: "", decodeMs: 0, visionMs: 0, release: () => {} };
     }
-    const { picture: source, layout, view, ms } = await this.read(picture, signal, views);
+    return this.acquire(await this.read(picture, signal, views), signal, { views, preamble });
+  }
+
+  /** A decoded picture, through the session cache. */
+  async useDecoded(picture: Picture, signal: AbortSignal | undefined, setting: Setting): Promise<PictureInUse> {
+    throwIfAborted(signal);
+    const start = performance.now();
+    const layout = setting.views.plan(picture);
+    const view = await setting.views.draw(picture, layout);
+    return this.acquire({ picture, layout, view, ms: performance.now() - start }, signal, setting);
+  }
+
+  private async acquire({ picture: source, layout, view, ms }: ReadPicture, signal: AbortSignal | undefined, { views, preamble }: Setting): Promise<PictureInUse> {
     this.checkUsable();
     const acquired = this.cache.acquire(view, preamble);
     try {

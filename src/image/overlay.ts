@@ -14,6 +14,8 @@ export interface DrawnRegion {
   region: Region;
   /** of the result: which of the file's pages it is about */
   image?: { page: number };
+  /** of the result: windows that were asked one by one; the map covers the picture edge to edge then */
+  tiles?: readonly object[] | null;
 }
 
 export interface OverlayOptions {
@@ -68,7 +70,7 @@ export async function renderOverlay(image: ImageInput, roi: DrawnRegion, options
     );
   }
   const picture = (await openPicture(takePicture(image, { page: roi.image?.page }), { maxImagePixels: options.maxImagePixels })).pixels();
-  const model = options.model ?? pixelsOfGrid(map);
+  const model = roi.tiles ? picture : (options.model ?? pixelsOfGrid(map));
   const canvas = await layHeat(picture, map, model, opacity);
 
   const line = Math.max(1, Math.round(Math.sqrt(picture.width * picture.height) / 400));

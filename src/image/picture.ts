@@ -40,6 +40,8 @@ export interface Picture extends Size {
    * @throws SdRpnError `INVALID_ARGUMENT` if no whole pixel of the picture is in the box
    */
   crop(box: Box, size: Size, filter?: Filter): Promise<Uint8Array>;
+  /** The pixels under a box, which is in whole pixels and inside, as a picture of its own. Those of whole rows are not copied. */
+  part(box: Box): Picture;
   /** The picture itself, not a copy: read only. */
   pixels(): RgbPixels;
 }
@@ -107,6 +109,19 @@ class DecodedPicture implements Picture {
       );
     }
     return filter === "bilinear" ? resample(this.rgb, inside, size, filter) : (await scaleAxes(this.rgb, inside, size, filter)).data;
+  }
+
+  part({ x, y, width, height }: Box): Picture {
+    const { data, width: stride } = this.rgb;
+    const rows = data.subarray(y * stride * 3, (y + height) * stride * 3);
+    const copied = (): Uint8Array => {
+      const cut = new Uint8Array(width * height * 3);
+      for (let row = 0; row < height; row++) {
+        cut.set(rows.subarray((row * stride + x) * 3, (row * stride + x + width) * 3), row * width * 3);
+      }
+      return cut;
+    };
+    return new DecodedPicture({ data: width === stride ? rows : copied(), width, height, channels: 3 }, { ...this.info, width, height, rotated: 0 }, []);
   }
 
   pixels(): RgbPixels {

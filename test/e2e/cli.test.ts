@@ -183,6 +183,18 @@ describe("roi", () => {
     expect(JSON.parse(stdout)).toMatchObject({ found: false, boxes: [], region: { kind: "none", crop: null, keep: null }, map: { width: 12, height: 12 } });
   });
 
+  test("--tiles finds a scene at the end of a long page, and what is too small is said without it", async () => {
+    const page = temporary("page.png");
+    await sharp(object.image).extend({ top: 4 * 1008, background: "#fff" }).toFile(page);
+    const tiled = await sdRpn(["roi", page, object.question, "--tiles", "auto", "--json"]);
+    const { found, tiles, region } = JSON.parse(tiled.stdout);
+    expect([tiled.code, found, tiles.length]).toEqual([0, true, 7]);
+    expect(region.crop.y).toBeGreaterThanOrEqual(4 * 1008);
+    expect(await sdRpn(["answer", page, object.question, "--tiles", "7"])).toMatchObject({ code: 0, stdout: `${object.answer}\n`, stderr: "" });
+    expect((await sdRpn(["roi", page, object.question, "--threshold", "1"])).stderr).toMatch(/text of less than .* with tiles/);
+    expect(await sdRpn(["roi", page, object.question, "--tiles", "1"])).toMatchObject({ code: 2, stderr: expect.stringContaining("--tiles") });
+  });
+
   test("--overlay writes a picture of the same size", async () => {
     const overlay = temporary("roi.png");
     expect(await sdRpn(["roi", object.image, object.question, "--overlay", overlay])).toMatchObject({ code: 0, stderr: "" });
