@@ -115,7 +115,7 @@ test("each of several pictures, streams, and the overlay", async () => {
   expect(JSON.parse(JSON.stringify(seen)).tiles).toEqual(seen!.tiles);
 
   // heat lies where the map has it: edge to edge, not in the middle of a square
-  const drawn = await sharp(await renderOverlay(tall, { ...seen!, boxes: [], region: { kind: "none", crop: null, keep: null } })).raw().toBuffer({ resolveWithObject: true });
+  const drawn = await sharp(await renderOverlay(tall, { ...seen!, boxes: [], region: { kind: "none", crop: null, keep: null } }, { model: model.info.view })).raw().toBuffer({ resolveWithObject: true });
   const given = await sharp(tall).removeAlpha().raw().toBuffer();
   const changed = (from: number, to: number): number => {
     let count = 0;
