@@ -46,6 +46,11 @@ export class CallQueue {
     }
   }
 
+  /** How many calls run, and how many wait. */
+  get load(): { running: number; waiting: number } {
+    return { running: this.running, waiting: this.waits };
+  }
+
   /** Resolves when a finished call has handed its place over. */
   private turn(client: unknown, signal: AbortSignal | undefined): Promise<void> {
     if (this.waits >= this.maxWaiting) {

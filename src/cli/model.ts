@@ -32,14 +32,13 @@ export function addModelOptions(command: Command, withRpn = true): Command {
  * @throws {UsageError} --mmproj or --rpn without --model, an unknown level in SD_RPN_LOG
  */
 export async function withModel(
-  { model, mmproj, rpn, gpuLayers, threads, contextSize }: ModelOptions,
+  given: ModelOptions,
   signal: AbortSignal,
   use: (model: Model) => Promise<void>,
   more: LoadOptions = {},
 ): Promise<void> {
-  if (model === undefined && (mmproj !== undefined || typeof rpn === "string")) {
-    throw new UsageError("Expected --model with --mmproj and --rpn, or none of the three for the demo model");
-  }
+  checkModelOptions(given);
+  const { model, mmproj, rpn, gpuLayers, threads, contextSize } = given;
   const progress = new Progress("loading");
   const options = { model, mmproj, rpn, gpuLayers, threads, contextSize, log: logToStderr(), onProgress: progress.update, signal, ...more };
   const loaded = await loadModel(options).finally(() => progress.stop());
@@ -50,13 +49,20 @@ export async function withModel(
   }
 }
 
+/** @throws {UsageError} --mmproj or --rpn without --model */
+export function checkModelOptions({ model, mmproj, rpn }: ModelOptions): void {
+  if (model === undefined && (mmproj !== undefined || typeof rpn === "string")) {
+    throw new UsageError("Expected --model with --mmproj and --rpn, or none of the three for the demo model");
+  }
+}
+
 /** `rpn` of a command that has no use for a network: one that lies beside a model is not loaded. */
 export function withoutNetwork(model: string | undefined): null | undefined {
   return model === undefined ? undefined : null;
 }
 
 /** Prints messages of the level in SD_RPN_LOG and above; undefined where it is not set. */
-function logToStderr(): LoadOptions["log"] {
+export function logToStderr(): LoadOptions["log"] {
   const wanted = process.env.SD_RPN_LOG ?? "";
   if (wanted === "" || wanted === "0") {
     return undefined;

@@ -11,6 +11,7 @@ import { evalCommand } from "./eval.js";
 import { infoCommand } from "./info.js";
 import { pullCommand } from "./pull.js";
 import { roiCommand } from "./roi.js";
+import { serveCommand } from "./serve.js";
 
 const EPILOGUE = `
 Without --model the embedded demo model is used. "sd-rpn help COMMAND" explains a command.
@@ -20,6 +21,7 @@ Environment:
                   above go to stderr; 1 is info
   SD_RPN_CACHE    folder of fetched models (default: sd-rpn in the system's folder of caches)
   HF_ENDPOINT, HF_TOKEN   the hub that models are fetched from, and a token for it
+  SD_RPN_API_KEYS   keys of sd-rpn serve, with commas between them
   SD_RPN_BINARY   the native addon to load instead of the package's own
   NO_COLOR        no colours
 
@@ -35,7 +37,7 @@ export function createProgram(signal: AbortSignal): Command {
     .helpCommand("help [command]", "explain a command")
     .enablePositionalOptions() // options after a command belong to it: "eval" and "eval merge" both have --out
     .addHelpText("after", EPILOGUE);
-  const commands = [demoCommand(signal), answerCommand(signal), batchCommand(signal), chatCommand(signal), roiCommand(signal), infoCommand(signal), convertCommand(signal), pullCommand(signal), headsCommand(signal), distillCommand(signal), evalCommand(signal)];
+  const commands = [demoCommand(signal), answerCommand(signal), batchCommand(signal), chatCommand(signal), roiCommand(signal), serveCommand(signal), infoCommand(signal), convertCommand(signal), pullCommand(signal), headsCommand(signal), distillCommand(signal), evalCommand(signal)];
   for (const command of commands) {
     program.addCommand(command.helpOption("-h, --help", "print this help"));
   }

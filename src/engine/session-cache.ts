@@ -33,12 +33,19 @@ interface Entry {
  */
 export class SessionCache {
   private readonly entries = new Map<string, Entry>();
+  private evictions = 0;
 
   constructor(
     private readonly limit: number,
     private readonly open: (view: NativeView, preamble: Preamble) => Promise<SessionHandle & { bytes: number }>,
     private readonly drop: (id: number) => void,
   ) {}
+
+  /** What is kept, and how many sessions were dropped for others. */
+  get load(): { sessions: number; bytes: number; evictions: number } {
+    const bytes = [...this.entries.values()].reduce((sum, entry) => sum + entry.bytes, 0);
+    return { sessions: this.entries.size, bytes, evictions: this.evictions };
+  }
 
   /** The session of a view; the caller releases it and reports its size then. `fresh`: this call has opened it. */
   acquire(view: NativeView, preamble: Preamble): Promise<SessionInUse> {
@@ -89,6 +96,7 @@ export class SessionCache {
       if (entry.users === 0) {
         total -= entry.bytes;
         this.entries.delete(entry.key);
+        this.evictions++;
         entry.opening.then(({ id }) => this.drop(id)).catch(() => {});
       }
     }
