@@ -1,5 +1,5 @@
 import multipart from "@fastify/multipart";
-import Fastify, { type FastifyInstance, LogController } from "fastify";
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, LogController } from "fastify";
 import { addChat } from "./chat/route.js";
 import { httpError, ServiceError } from "./http-error.js";
 import { keyCheck } from "./keys.js";
@@ -35,6 +35,7 @@ export function createApp(service: Service): FastifyInstance {
   app.decorateRequest("told", null as never);
   app.addHook("onRequest", async (request, reply) => {
     request.told = {};
+    reply.raw.once("close", () => account(request, reply)); // onResponse is not called for a client that has left
     if (checkOrigin(request, reply, cors)) {
       return reply;
     }
@@ -43,15 +44,16 @@ export function createApp(service: Service): FastifyInstance {
     }
   });
 
-  app.addHook("onResponse", async (request, reply) => {
-    const { told } = request;
+  const account = (request: FastifyRequest, reply: FastifyReply): void => {
     const route = request.routeOptions.url ?? "unknown";
-    const status = reply.raw.writableFinished ? reply.statusCode : 499;
+    const left = !reply.raw.writableFinished;
+    const status = left ? 499 : reply.statusCode;
     metrics.answered(route, status, reply.elapsedTime);
     if (route !== "/health" && route !== "/metrics") {
-      request.log.info({ method: request.method, route, status, ms: Math.round(reply.elapsedTime), ...told }, "answered");
+      const { told, method } = request;
+      request.log.info({ method, route, status, ms: Math.round(reply.elapsedTime), ...told, ...(left && { code: "CLIENT_LEFT" }) }, "answered");
     }
-  });
+  };
 
   app.setErrorHandler((error, request, reply) => {
     const { status, body, retryAfter } = httpError(error);

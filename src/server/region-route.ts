@@ -1,3 +1,4 @@
+import type { Multipart } from "@fastify/multipart";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { FieldError, ServiceError } from "./http-error.js";
 import type { Metrics } from "./metrics.js";
@@ -60,7 +61,7 @@ async function readJson({ body }: FastifyRequest, service: Service, signal: Abor
 async function readForm(request: FastifyRequest): Promise<Asked> {
   const fields: [string, string][] = [];
   let picture: Buffer | undefined;
-  for await (const part of request.parts()) {
+  for await (const part of partsOf(request)) {
     if (part.type === "field") {
       fields.push([part.fieldname, String(part.value)]);
     } else if (part.fieldname === "image" && picture === undefined) {
@@ -73,4 +74,13 @@ async function readForm(request: FastifyRequest): Promise<Asked> {
     throw new ServiceError(400, "BODY_INVALID", "Expected a file of the name image in the form");
   }
   return { picture, asked: parseForm(fields) };
+}
+
+/** @throws {ServiceError} for a form that is cut or malformed, of which the reader says no status */
+async function* partsOf(request: FastifyRequest): AsyncGenerator<Multipart, void, undefined> {
+  try {
+    yield* request.parts();
+  } catch (error) {
+    throw error instanceof Error && !("statusCode" in error) ? new ServiceError(400, "BODY_INVALID", `The form cannot be read: ${error.message}`) : error;
+  }
 }

@@ -178,7 +178,7 @@ test.each<[string | null, object, number, string]>([
   // a path is base64 of nothing, never a path
   [null, { messages: [about(["/etc/passwd"], q)] }, 422, "IMAGE_INVALID"],
   [null, { messages: [about([uri], "word ".repeat(5000))] }, 400, "CONTEXT_OVERFLOW"],
-])("%s: %j", async (field, sent, status, code) => {
+])("refused: %s (%#)", async (field, sent, status, code) => {
   for (const stream of [false, true]) {
     const { status: got, headers, body } = await chat({ stream, ...sent });
     expect([got, headers.get("content-type")]).toEqual([status, "application/json; charset=utf-8"]);
