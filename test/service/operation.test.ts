@@ -135,6 +135,8 @@ test("a client that leaves ends the decoding, whether it streams or not", async 
     const left = Date.now();
     await until(async () => (await service.get("/health")).body.under_way === 0 && service.log.length > seen);
     expect(Date.now() - left).toBeLessThan(1500);
+    // it was not written to its end for nobody
+    expect((await service.get("/metrics")).body).toContain('sd_rpn_answers_total{second_look="true"} 1\n');
     expect(service.log.at(-1)).toMatchObject({ msg: "answered", status: 499 });
     expect(service.log.at(-1)).not.toHaveProperty("finish");
   }
