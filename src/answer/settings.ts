@@ -60,10 +60,10 @@ export function tilesOf(tiles: "auto" | number | undefined, method: RegionMethod
  *
  * @throws {SdRpnError} INVALID_ARGUMENT where that is fixed
  */
-export function viewsOfCall(engine: Engine, subject: unknown, { imageTokens, background, rotate, page }: ImageOptions & { imageTokens?: ImageTokens }): Views {
+export function viewsOfCall(engine: Engine, subject: unknown, { imageTokens, background, rotate, page, dpi }: ImageOptions & { imageTokens?: ImageTokens }): Views {
   const opened = subject instanceof OpenedPictures ? subject.pictures[0] : subject;
   if (opened instanceof OpenedPicture) {
-    const [given] = Object.entries({ imageTokens, background, rotate, page }).filter(([, value]) => value !== undefined);
+    const [given] = Object.entries({ imageTokens, background, rotate, page, dpi }).filter(([, value]) => value !== undefined);
     if (given) {
       throw new SdRpnError("INVALID_ARGUMENT", `Expected no ${given[0]} for a session, whose picture was read when it was opened: pass it to open`);
     }

@@ -61,8 +61,10 @@ export interface ImageOptions {
    * the picture that was not turned; `region.keep` and `view` are the model's.
    */
   rotate?: 0 | 90 | 180 | 270;
-  /** of a file with several pages or frames (TIFF, GIF, WebP), from 0; default the first */
+  /** of a file with several pages or frames (PDF, TIFF, GIF, WebP), from 0; default the first */
   page?: number;
+  /** of a PDF, whose pages have no pixels of their own: how many of them to the inch, 10 to 1,200; default 200 */
+  dpi?: number;
 }
 
 /**
@@ -107,6 +109,8 @@ export interface ImageInfo extends Size {
   page: number;
   /** how many pages or frames the file has */
   pages: number;
+  /** of a PDF: pixels to the inch of the page, with which it was drawn */
+  dpi?: number;
   /** degrees clockwise by which the model saw it turned; boxes are in the picture that was not turned */
   rotated: 0 | 90 | 180 | 270;
 }

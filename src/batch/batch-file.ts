@@ -89,7 +89,7 @@ export async function batchFile(model: Model, options: BatchFileOptions): Promis
     const questions = todo.map(({ id, path, question }): BatchItem => ({ id, image: path, question }));
     for await (const result of batch(model, questions, rest)) {
       if (run.overlay !== undefined && result.answer?.roi) {
-        await writeOverlay(model, paths.get(result.id)!, result.answer.roi, join(run.overlay, names.get(result.id)!));
+        await writeOverlay(model, paths.get(result.id)!, result.answer.roi, join(run.overlay, names.get(result.id)!), asked.checked);
       }
       yield { ...result.toJSON(), image: shown.get(result.id)! };
     }

@@ -53,7 +53,7 @@ async function answer(image: string, question: string, options: Options, signal:
       result.hints.forEach(printHint);
     }
     if (overlay !== undefined && result.roi) {
-      await writeOverlay(model, picture, result.roi, overlay);
+      await writeOverlay(model, picture, result.roi, overlay, asked);
     }
   }, { heads });
 }

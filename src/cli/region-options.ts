@@ -6,23 +6,24 @@ import { UsageError } from "./exit.js";
 import { choiceParser, numberParser, parseGate, parseImageTokens, parseTiles } from "./parse.js";
 
 export function addReadingOptions(command: Command): Command {
-  const { background, rotate, page } = imageOptionsShape;
+  const { background, rotate, page, dpi } = imageOptionsShape;
   return command
     .option("--background <color>", 'what lies under transparent pixels, "#rrggbb" (default: white), or "drop" to ignore transparency', choiceParser(background, "--background"))
     .option("--rotate <degrees>", "turn the picture clockwise by 90, 180 or 270 before it is read; boxes stay those of the file", numberParser(rotate, "--rotate"))
-    .option("--page <n>", "page or frame of a TIFF, GIF or WebP file, from 0", numberParser(page, "--page"))
+    .option("--page <n>", "page or frame of a PDF, TIFF, GIF or WebP file, from 0", numberParser(page, "--page"))
+    .option("--dpi <n>", "pixels to the inch of a PDF's pages (default: 200)", numberParser(dpi, "--dpi"))
     .option("--image-tokens <n|min-max>", "tokens of a view, for models whose views differ in size (default: the RPN file's)", parseImageTokens);
 }
 
-export function readingOf({ background, rotate, page, imageTokens }: ReadingOptions): ReadingOptions {
-  return { background, rotate, page, imageTokens };
+export function readingOf({ background, rotate, page, dpi, imageTokens }: ReadingOptions): ReadingOptions {
+  return { background, rotate, page, dpi, imageTokens };
 }
 
 /** How a region is found, of the commands that look for one. */
 export type RegionOptions = Pick<PredictOptions, "method" | "threshold" | "gate" | "tiles"> & { heads?: string };
 
 /** How a picture is read, and how much of it the model sees. */
-export type ReadingOptions = Pick<PredictOptions, "background" | "rotate" | "page" | "imageTokens">;
+export type ReadingOptions = Pick<PredictOptions, "background" | "rotate" | "page" | "dpi" | "imageTokens">;
 
 export const SYSTEM_HELP = "stands before the picture, in the place of the system text that the model's chat template may have";
 

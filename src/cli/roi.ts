@@ -43,7 +43,7 @@ async function roi(image: string, question: string, options: Options, signal: Ab
       result.hints.forEach(printHint);
     }
     if (overlay !== undefined) {
-      await writeOverlay(model, picture, result, overlay);
+      await writeOverlay(model, picture, result, overlay, options);
     }
   }, { heads });
 }

@@ -66,7 +66,7 @@ export class Engine {
     prompt: Prompt,
     /** tokens before the image */
     readonly prefix: Int32Array,
-    private readonly limits: EngineLimits,
+    readonly limits: EngineLimits,
     /** the attention heads that say where the answer is; null where none were chosen */
     readonly heads: HeadChoice | null = null,
   ) {

@@ -1,16 +1,11 @@
 import sharp from "sharp";
 import { runJob } from "../native/job.js";
-import type { ImageOptions, Size } from "../base/types.js";
+import type { ImageOptions } from "../base/types.js";
+import type { Decoded } from "./decoded.js";
 import { type Color, pixelWorker, type RgbPixels } from "./resample.js";
 
 /** Paper: what ink that lies in alpha alone was meant to stand on. */
 const WHITE = "#ffffff";
-
-/** Decoded pixels of 8 bits a channel, alpha being the fourth. */
-export interface Decoded extends Size {
-  data: Uint8Array;
-  channels: 3 | 4;
-}
 
 /**
  * RGB of decoded pixels, turned clockwise by `rotate`: what is transparent lies on `background`, alpha is dropped where that is "drop". Some

@@ -1,24 +1,27 @@
 import sharp from "sharp";
+import { z } from "zod";
 import { SdRpnError } from "../base/errors.js";
+import { parseOptions } from "../base/validate.js";
 import { openPicture } from "./picture.js";
 import type { Color, RgbPixels } from "./resample.js";
 import { pixelsOfGrid } from "./view-layout.js";
 import { runSharp } from "./sharp-queue.js";
-import { takePicture } from "./taken-picture.js";
-import type { Box, HeatMap, ImageInput, Region, ScoredBox, Size } from "../base/types.js";
+import { imageOptionsShape, takePicture } from "./taken-picture.js";
+import type { Box, HeatMap, ImageInput, ImageOptions, Region, ScoredBox, Size } from "../base/types.js";
 
 /** What a drawing needs of a result. */
 export interface DrawnRegion {
   map: HeatMap;
   boxes: ScoredBox[];
   region: Region;
-  /** of the result: which of the file's pages it is about */
-  image?: { page: number };
+  /** of the result: which of the file's pages it is about, and how a PDF was drawn */
+  image?: { page: number; dpi?: number };
   /** of the result: windows that were asked one by one; the map covers the picture edge to edge then */
   tiles?: readonly object[] | null;
 }
 
-export interface OverlayOptions {
+/** `background`: as in the call that gave the result. `dpi`: of a PDF, where the drawing says nothing of it (`image.dpi`). */
+export interface OverlayOptions extends Pick<ImageOptions, "background" | "dpi"> {
   /** opacity of the heat where the probability is 1, 0..1; default 0.4 */
   opacity?: number;
   /** the model's input size in pixels; default 14 pixels a cell of the map */
@@ -26,6 +29,15 @@ export interface OverlayOptions {
   /** the most pixels the picture may have; default 100 million */
   maxImagePixels?: number;
 }
+
+const size = z.object({ width: z.number().positive(), height: z.number().positive() });
+const overlaySchema = z.strictObject({
+  opacity: z.number().min(0).max(1).default(0.4),
+  model: size.optional(),
+  maxImagePixels: z.int().min(1).optional(),
+  background: imageOptionsShape.background,
+  dpi: imageOptionsShape.dpi,
+});
 
 /** Matplotlib's plasma from a quarter on: its dark blue start would look like a shadow, and the heat is transparent there anyway. */
 const RAMP: readonly Color[] = [
@@ -59,9 +71,10 @@ const HEAT_SIDE = 768;
  */
 export async function renderOverlay(image: ImageInput, roi: DrawnRegion, options: OverlayOptions = {}): Promise<Buffer> {
   const { map, boxes, region } = roi;
-  const opacity = options.opacity ?? 0.4;
-  if (!(opacity >= 0 && opacity <= 1)) {
-    throw new SdRpnError("INVALID_ARGUMENT", `Expected number between 0 and 1 for opacity but received ${opacity}`);
+  const { opacity, model: view, maxImagePixels, background, dpi } = parseOptions(overlaySchema, options);
+  const drawn = roi.image?.dpi;
+  if (dpi !== undefined && drawn !== undefined && dpi !== drawn) {
+    throw new SdRpnError("INVALID_ARGUMENT", `Expected dpi ${drawn}, with which the page was read, but received ${dpi}: the boxes would lie elsewhere, leave it out`);
   }
   if (!(map.width > 0 && map.height > 0) || map.data.length !== map.width * map.height) {
     throw new SdRpnError(
@@ -69,16 +82,16 @@ export async function renderOverlay(image: ImageInput, roi: DrawnRegion, options
       `Expected width x height values for map.data but received ${map.data.length} for ${map.width}x${map.height}`,
     );
   }
-  const picture = (await openPicture(takePicture(image, { page: roi.image?.page }), { maxImagePixels: options.maxImagePixels })).pixels();
-  const model = roi.tiles ? picture : (options.model ?? pixelsOfGrid(map));
+  const picture = (await openPicture(takePicture(image, { background, page: roi.image?.page, dpi: dpi ?? drawn }), { maxImagePixels })).pixels();
+  const model = roi.tiles ? picture : (view ?? pixelsOfGrid(map));
   const canvas = await layHeat(picture, map, model, opacity);
 
   const line = Math.max(1, Math.round(Math.sqrt(picture.width * picture.height) / 400));
   // The crop is often one of the boxes: it is drawn further out, so that both are visible.
   if (region.crop !== null) drawOutline(canvas, region.crop, line * 3, line, CROP_COLOR, line * 5);
   for (const box of boxes) drawOutline(canvas, box, 0, line, BOX_COLOR, null);
-  const drawn = sharp(canvas.data, { raw: { width: canvas.width, height: canvas.height, channels: 3 }, limitInputPixels: false });
-  return runSharp(() => drawn.png().toBuffer());
+  const outlined = sharp(canvas.data, { raw: { width: canvas.width, height: canvas.height, channels: 3 }, limitInputPixels: false });
+  return runSharp(() => outlined.png().toBuffer());
 }
 
 /** Blends the heat over a copy of the picture. The expensive part is done by sharp, off the event loop. */

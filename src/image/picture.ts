@@ -1,10 +1,9 @@
-import sharp from "sharp";
 import { SdRpnError } from "../base/errors.js";
 import type { Hint } from "../base/hints.js";
-import type { Box, ImageInfo, ImageInput, RawImage, Size } from "../base/types.js";
-import { DEFAULT_MAX_IMAGE_PIXELS, checkImageSize } from "./limits.js";
-import { withLevels } from "./levels.js";
-import { type Decoded, toOpaque } from "./opaque.js";
+import type { Box, ImageInfo, ImageInput, Size } from "../base/types.js";
+import { decode } from "./decode.js";
+import { DEFAULT_MAX_IMAGE_PIXELS } from "./limits.js";
+import { toOpaque } from "./opaque.js";
 import { resample, type Color, type Filter, type RgbPixels } from "./resample.js";
 import { scaleAxes } from "./scale-axes.js";
 import { runSharp } from "./sharp-queue.js";
@@ -59,15 +58,16 @@ export interface Picture extends Size {
 export async function openPicture(picture: ImageInput | TakenPicture, options: { maxImagePixels?: number; signal?: AbortSignal } = {}): Promise<Picture> {
   const maxPixels = options.maxImagePixels ?? DEFAULT_MAX_IMAGE_PIXELS;
   const { input, options: reading } = picture instanceof TakenPicture ? picture : takePicture(picture, {}, options.signal);
-  const { page = 0 } = reading;
+  const { page = 0, dpi, rotate: rotated = 0 } = reading;
   const source = await readSource(input);
   const work = async () => {
-    const decoded = source.kind === "raw" ? checkRaw(source.image, maxPixels, page) : await decode(source.bytes, source.name, maxPixels, page);
+    const decoded = await decode(source, { page, dpi, maxPixels, signal: options.signal });
     return { decoded, pixels: await toOpaque(decoded.pixels, reading) };
   };
   const { decoded, pixels } = await runSharp(work, options.signal);
   const { width, height } = decoded.pixels;
-  return new DecodedPicture(pixels, { width, height, page, pages: decoded.pages, rotated: reading.rotate ?? 0 }, decoded.hints);
+  const info = { width, height, page, pages: decoded.pages, rotated };
+  return new DecodedPicture(pixels, decoded.dpi === undefined ? info : { ...info, dpi: decoded.dpi }, decoded.hints);
 }
 
 class DecodedPicture implements Picture {
@@ -131,57 +131,4 @@ class DecodedPicture implements Picture {
 
 function clip(from: number, to: number, limit: number): [from: number, to: number] {
   return [Math.trunc(Math.min(limit, Math.max(0, from))), Math.trunc(Math.min(limit, Math.max(0, to)))];
-}
-
-interface Read {
-  pixels: Decoded;
-  pages: number;
-  hints: Hint[];
-}
-
-function checkRaw({ data, width, height, channels, order }: RawImage, maxPixels: number, page: number): Read {
-  checkPage(page, 1);
-  checkImageSize({ width, height }, maxPixels);
-  if (data.length !== width * height * channels) {
-    throw new SdRpnError(
-      "IMAGE_INVALID",
-      `Expected width x height x channels = ${width * height * channels} bytes for image.data but received ${data.length}`,
-    );
-  }
-  const bytes = new Uint8Array(data.buffer, data.byteOffset, data.length);
-  if (order === "bgr") {
-    for (let i = 0; i < bytes.length; i += channels) {
-      [bytes[i], bytes[i + 2]] = [bytes[i + 2], bytes[i]]; // the call's own copy
-    }
-  }
-  return { pixels: { data: bytes, width, height, channels }, pages: 1, hints: [] };
-}
-
-function checkPage(page: number, pages: number): void {
-  if (page >= pages) {
-    throw new SdRpnError("INVALID_ARGUMENT", `Expected ${pages === 1 ? "page 0, the only one," : `a page from 0 to ${pages - 1}`} but received ${page}`);
-  }
-}
-
-async function decode(bytes: Buffer, name: string, maxPixels: number, page: number): Promise<Read> {
-  try {
-    // "error" accepts files about which decoders only warn, but none that end early. The limit is checked here rather
-    // than by sharp, whose message would not name the option to change.
-    const options = { failOn: "error", limitInputPixels: false, ignoreIcc: true } as const;
-    const first = await sharp(bytes, options).metadata();
-    const pages = first.pages ?? 1;
-    checkPage(page, pages);
-    const open = () => sharp(bytes, page === 0 ? options : { ...options, page });
-    const header = page === 0 ? first : await open().metadata(); // pages of a TIFF file have their own sizes
-    checkImageSize(header, maxPixels);
-    const { image, hints } = await withLevels(open, header, bytes);
-    const { data, info } = await image.autoOrient().raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
-    const { width, height, channels } = info;
-    if (channels !== 3 && channels !== 4) throw new Error(`${channels} channels after conversion to RGB`);
-    return { pixels: { data, width, height, channels }, pages, hints };
-  } catch (error) {
-    if (error instanceof SdRpnError) throw error;
-    const reason = (error as Error).message.split("\n")[0].replace(/[:\s]+$/, "");
-    throw new SdRpnError("IMAGE_INVALID", `Cannot decode the image (${name}): ${reason}; the file may be damaged or truncated`, { cause: error });
-  }
 }

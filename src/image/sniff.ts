@@ -24,7 +24,7 @@ const SIGNATURES: readonly [signature: string, name: string, advice: string | nu
   ["MM\0*", "TIFF", null],
   ["II+\0", "TIFF", null],
   ["MM\0+", "TIFF", null],
-  ["%PDF", "PDF", RASTERIZE],
+  ["%PDF", "PDF", null],
   ["%!PS", "PostScript", RASTERIZE],
   ["BM", "BMP", CONVERT],
   ["\0\0\x01\0", "ICO", CONVERT],
@@ -40,7 +40,10 @@ const SIGNATURES: readonly [signature: string, name: string, advice: string | nu
   ["RIFF....AVI ", "AVI video", FIRST_FRAME],
 ];
 
-const READABLE = "JPEG, PNG, WebP, GIF, TIFF or AVIF";
+/** A PDF may have as many bytes of something else before it, such as a mail's header. */
+const PDF_HEAD = 1024;
+
+const READABLE = "JPEG, PNG, WebP, GIF, TIFF, AVIF or PDF";
 
 /**
  * Tells the format of an encoded picture from its first bytes. Formats that are not known to be decodable are refused by
@@ -54,6 +57,7 @@ export function sniff(head: Uint8Array): Sniffed {
   if (match !== undefined) return { name: match[1], advice: match[2] };
   if (text.slice(4, 8) === "ftyp") return sniffIsoMedia(text);
   if (/^(\xef\xbb\xbf)?\s*</.test(text) && /<svg[\s>]/i.test(text)) return { name: "SVG", advice: RASTERIZE };
+  if (text.slice(0, PDF_HEAD).includes("%PDF-")) return { name: "PDF", advice: null };
   const isText = !/[\0-\x08\x0e-\x1a\x1c-\x1f]/.test(text);
   return { name: isText ? "a text file" : "an unknown format", advice: `use a picture in ${READABLE}` };
 }

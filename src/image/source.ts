@@ -6,8 +6,8 @@ import type { ImageInput, RawImage } from "../base/types.js";
 import { isDataUri, readDataUri } from "./data-uri.js";
 import { SNIFF_LENGTH, sniff } from "./sniff.js";
 
-/** A picture as given: encoded bytes, or raw pixels. `name` is its name in messages. */
-export type ImageSource = { kind: "encoded"; name: string; bytes: Buffer } | { kind: "raw"; image: RawImage };
+/** A picture as given: encoded bytes, or raw pixels. `name` is its name in messages, `format` that of {@link sniff}. */
+export type ImageSource = { kind: "encoded"; name: string; format: string; bytes: Buffer } | { kind: "raw"; image: RawImage };
 
 const EXPECTED = "a path, a file URL, a data URI, encoded bytes (Buffer, Uint8Array, ArrayBuffer, Blob or a stream) or raw pixels { data, width, height, channels }";
 
@@ -51,35 +51,34 @@ function toPath(text: string): string {
 }
 
 async function readFile(path: string): Promise<ImageSource> {
-  let bytes: Buffer;
   try {
     await using file = await openRegularFile(path, "read");
     // The first bytes are checked first: a video or a model given by mistake may be too large to read.
     const head = Buffer.alloc(SNIFF_LENGTH);
     const { bytesRead } = await file.read(head, 0, SNIFF_LENGTH, 0);
-    checkFormat(head.subarray(0, bytesRead), path);
-    bytes = await file.readFile();
+    const format = checkFormat(head.subarray(0, bytesRead), path);
+    return { kind: "encoded", name: path, format, bytes: await file.readFile() };
   } catch (error) {
     if (error instanceof SdRpnError) throw error;
     const missing = (error as NodeJS.ErrnoException).code === "ENOENT";
     const message = missing ? `Image file not found: ${path}` : `Cannot read the image file ${path}: ${(error as Error).message}`;
     throw new SdRpnError("IMAGE_INVALID", message, { cause: error });
   }
-  return { kind: "encoded", name: path, bytes };
 }
 
 function fromBytes(bytes: Buffer): ImageSource {
   const name = `a buffer of ${bytes.length} bytes`;
-  checkFormat(bytes, name);
-  return { kind: "encoded", name, bytes };
+  return { kind: "encoded", name, format: checkFormat(bytes, name), bytes };
 }
 
-function checkFormat(head: Buffer, name: string): void {
+/** The name of its format. @throws {SdRpnError} IMAGE_INVALID for one that cannot be decoded */
+function checkFormat(head: Buffer, name: string): string {
   if (head.length === 0) throw new SdRpnError("IMAGE_INVALID", `Expected an image but received no bytes at all (${name})`);
   const format = sniff(head);
   if (format.advice !== null) {
     throw new SdRpnError("IMAGE_INVALID", `Expected a picture that can be decoded but received ${format.name} (${name}); ${format.advice}`);
   }
+  return format.name;
 }
 
 /** Blobs of other realms are none by instanceof. */

@@ -15,6 +15,7 @@ export const imageOptionsShape = {
     .optional(),
   rotate: z.union([z.literal(0), z.literal(90), z.literal(180), z.literal(270)]).optional(),
   page: z.int().min(0).max(1 << 20).optional(),
+  dpi: z.number().min(10).max(1200).optional(),
 };
 
 /** A picture as a call was given it, with how it is to be read. Nothing that the caller does to buffers afterwards changes it. */
@@ -34,8 +35,8 @@ export class TakenPicture {
 
  * @throws {SdRpnError} INVALID_ARGUMENT for a buffer that was transferred to another thread
  */
-export function takePicture(input: ImageInput, { background, rotate, page }: ImageOptions = {}, signal?: AbortSignal): TakenPicture {
-  return new TakenPicture(isStream(input) ? readStream(input, signal) : copied(input), { background, rotate, page });
+export function takePicture(input: ImageInput, { background, rotate, page, dpi }: ImageOptions = {}, signal?: AbortSignal): TakenPicture {
+  return new TakenPicture(isStream(input) ? readStream(input, signal) : copied(input), { background, rotate, page, dpi });
 }
 
 /** As the reference's preprocessing reads it, where figures are to be compared: alpha is dropped (PIL's convert("RGB")). */

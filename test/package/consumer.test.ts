@@ -47,6 +47,22 @@ test("programs of both module kinds compile against the published types", () => 
   expect(status).toBe(0);
 });
 
+test("without the optional package a PDF is refused by its name; with it the page is read", () => {
+  const source = `
+    const { loadModel } = require("sd-rpn");
+    (async () => {
+      const model = await loadModel();
+      const pdf = Buffer.from("%PDF-1.7");
+      const told = await model.predictRoI(pdf, "?").catch((error) => error.code + " " + error.message);
+      console.log(told);
+      await model.dispose();
+    })();
+  `;
+  expect(run("pdf.cjs", source)).toMatch(/^IMAGE_INVALID Expected a picture that can be decoded but received PDF .*npm install @hyzyla\/pdfium$/);
+  packed.link("@hyzyla/pdfium");
+  expect(run("pdf.cjs", source)).toMatch(/^IMAGE_INVALID Cannot draw the PDF .*damaged or truncated$/);
+});
+
 test("a package without a fitting binary says so and how to mend it", () => {
   const source = `
     const path = require("node:path");

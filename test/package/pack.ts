@@ -12,6 +12,8 @@ export interface Packed {
   tarball: string;
   /** paths inside the package */
   files: string[];
+  /** installs one more of this repository's packages */
+  link(name: string): void;
   remove(): void;
 }
 
@@ -41,6 +43,7 @@ export function packAndInstall(): Packed {
     project,
     tarball,
     files: report.files.map((file) => file.path),
+    link: (name) => link(name, modules),
     remove: () => rmSync(project, { recursive: true, force: true }),
   };
 }

@@ -2,11 +2,13 @@
 // the file without damage, which comes first. Arguments: kind, first seed, number of seeds, folder for the copies, fault or "".
 const { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync, writeSync } = require("node:fs");
 const { join } = require("node:path");
+const { deflateSync } = require("node:zlib");
 const sharp = require("sharp");
 const { convertCheckpoint } = require("../../lib/rpn/convert-checkpoint.js");
 const { headsOfFile, readHeadsFile } = require("../../lib/engine/head-choice.js");
 const { readLabels } = require("../../lib/distill/label-file.js");
 const { openPicture } = require("../../lib/image/picture.js");
+const { takePicture } = require("../../lib/image/taken-picture.js");
 const { findFiles } = require("../../lib/model/find-files.js");
 const lib = require("../../lib/index.js");
 const { ROOT, demoQuestions, faultsOf, random, tryFile } = require("./common.cjs");
@@ -75,6 +77,62 @@ async function images() {
     const { bytes: broken, what } = next ? mutateBytes(good, next, next(2) ? 300 : good.length) : intact(good);
     return { what: `${name}, ${what}`, write: () => {}, open: async () => (await openPicture(broken)).view({ width: 168, height: 168 }, [0, 0, 0]) };
   };
+}
+
+/** A PDF of two pages with vectors, text, a packed image, a tiling pattern, a filled form and an annotation. */
+function intactPdf() {
+  const stream = (entries, data) => Buffer.concat([Buffer.from(`<< ${entries} /Length ${data.length} >>\nstream\n`), Buffer.from(data), Buffer.from("\nendstream")]);
+  const page = (contents) => `<< /Type /Page /Parent 2 0 R /MediaBox [0 0 100 80] /Resources 3 0 R /Contents ${contents} 0 R /Annots [10 0 R 11 0 R] >>`;
+  const objects = [
+    "<< /Type /Catalog /Pages 2 0 R /AcroForm << /Fields [10 0 R] >> >>",
+    "<< /Type /Pages /Count 2 /Kids [4 0 R 5 0 R] >>",
+    "<< /Font << /F << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> >> /XObject << /Im 8 0 R >> /Pattern << /P 9 0 R >> >>",
+    page(6), page(7),
+    stream("/Filter /FlateDecode", deflateSync("1 0 0 rg 5 5 20 10 re f BT /F 12 Tf 10 60 Td (Total 42) Tj ET q 30 0 0 30 60 10 cm /Im Do Q")),
+    stream("", "/Pattern cs /P scn 0 0 100 80 re f 0 0 1 RG 3 w 0 0 m 50 90 60 -10 100 80 c S"),
+    stream("/Type /XObject /Subtype /Image /Width 16 /Height 16 /ColorSpace /DeviceRGB /BitsPerComponent 8 /Filter /FlateDecode", deflateSync(Buffer.from(Array.from({ length: 768 }, (_, i) => (i * 37) % 256)))),
+    stream("/Type /Pattern /PatternType 1 /PaintType 1 /TilingType 1 /BBox [0 0 10 10] /XStep 10 /YStep 10 /Resources << >>", "0 1 0 rg 2 2 5 5 re f"),
+    "<< /Type /Annot /Subtype /Widget /FT /Tx /T (a) /V (42) /F 4 /Rect [5 40 45 50] /AP << /N 12 0 R >> >>",
+    "<< /Type /Annot /Subtype /Stamp /F 4 /Rect [50 40 90 50] /AP << /N 12 0 R >> >>",
+    stream("/Type /XObject /Subtype /Form /BBox [0 0 40 10]", "0 0 1 rg 0 0 40 10 re f"),
+  ].map((body, i) => Buffer.concat([Buffer.from(`${i + 1} 0 obj\n`), Buffer.from(body), Buffer.from("\nendobj\n")]));
+  const head = Buffer.from("%PDF-1.7\n");
+  const places = objects.map((_, i) => objects.slice(0, i).reduce((sum, { length }) => sum + length, head.length));
+  const end = places.at(-1) + objects.at(-1).length;
+  const rows = places.map((at) => `${String(at).padStart(10, "0")} 00000 n \n`).join("");
+  return Buffer.concat([head, ...objects, Buffer.from(`xref\n0 ${objects.length + 1}\n0000000000 65535 f \n${rows}trailer << /Size ${objects.length + 1} /Root 1 0 R >>\nstartxref\n${end}\n%%EOF\n`)]);
+}
+
+/**
+ * PDFs with bytes, or a number or a name of their text, changed; after each the intact one must still be drawn as it was. A pattern that
+ * becomes tiny takes long to fill a page with: such a page is aborted.
+ */
+async function pdfs() {
+  const good = intactPdf();
+  const draw = async (bytes, page) => (await openPicture(takePicture(bytes, { page, dpi: 100 }), { maxImagePixels: 4e6, signal: AbortSignal.timeout(5000) })).pixels().data;
+  const expected = [await draw(good, 0), await draw(good, 1)];
+  return (next) => {
+    const page = next ? next(2) : 0;
+    const { bytes, what } = !next ? intact(good) : next(2) ? mutateBytes(good, next) : mutatePdf(good, next);
+    const open = async () => {
+      try {
+        await draw(bytes, page);
+      } finally {
+        const after = await draw(good, page);
+        if (Buffer.compare(expected[page], after) !== 0) throw new Error("the intact PDF is drawn otherwise afterwards"); // eslint-disable-line no-unsafe-finally -- this is the graver fault
+      }
+    };
+    return { what: `page ${page}, ${what}`, write: () => {}, open };
+  };
+}
+
+function mutatePdf(good, next) {
+  const text = good.toString("latin1");
+  const places = [...text.matchAll(/-?\d+(\.\d+)?|\/[A-Za-z]+|endobj|stream/g)];
+  const { 0: old, index } = places[next(places.length)];
+  const values = ["0", "-1", "1", "2", "4", "6", "99999999999", "1e9", "0.0001", "100000", "/Pages", "/P", "/Im", "[", "<<", ">>", "null", "(x)", "%", "/JBIG2Decode", "/LZWDecode", "/JPXDecode", "/CCITTFaxDecode"];
+  const value = values[next(values.length)];
+  return { bytes: Buffer.from(text.slice(0, index) + value + text.slice(index + old.length), "latin1"), what: `${old} at ${index} -> ${value}` };
 }
 
 function checkpoints(folder) {
@@ -317,7 +375,7 @@ function folders(folder) {
 
 const KINDS = {
   question: questionFiles, answer: answerFiles, folder: folders,
-  image: images, checkpoint: checkpoints, index: whole(["model.safetensors.index.json"]), tokenizer: whole(["tokenizer.json", "tokenizer.json", "tokenizer.json", "tokenizer_config.json"]),
+  image: images, pdf: pdfs, checkpoint: checkpoints, index: whole(["model.safetensors.index.json"]), tokenizer: whole(["tokenizer.json", "tokenizer.json", "tokenizer.json", "tokenizer_config.json"]),
   config: whole(["config.json", "config.json", "config.json", "preprocessor_config.json"]), label: labels, heads, grammar: grammars, schema: schemas, history: histories,
 };
 
@@ -334,7 +392,7 @@ async function main(kind, first, count, folder, faultName = "") {
     try {
       await (broken(seed) ? fault.make(open, lib)() : open());
     } catch (error) {
-      const typed = error?.name === "SdRpnError" && error.code !== "INTERNAL";
+      const typed = error instanceof lib.SdRpnError && error.code !== "INTERNAL";
       outcome = typed ? error.code : `untyped: ${String(error?.stack ?? error).slice(0, 300)}`;
     }
     writeSync(1, `end ${seed} ${JSON.stringify(outcome)} ${Math.round(process.resourceUsage().maxRSS / 1000)}\n`);

@@ -1,6 +1,6 @@
 // Damaged files, grammars, JSON schemas and histories, files of questions and of answers, folders of models: each either gives a typed error or works, within 10 s and 2 GB, and never ends its process.
 //
-//   node test/reliability/fuzz.cjs [--gguf 1100] [--images 500] [--checkpoints 500] [--indexes 500] [--tokenizers 500] [--configs 500] [--labels 500] [--heads 500] [--grammars 500] [--schemas 500] [--histories 500] [--questions 500] [--answers 500] [--folders 500] [--first 0] [--jobs 2] [--kind KIND]
+//   node test/reliability/fuzz.cjs [--gguf 1100] [--images 500] [--pdfs 500] [--checkpoints 500] [--indexes 500] [--tokenizers 500] [--configs 500] [--labels 500] [--heads 500] [--grammars 500] [--schemas 500] [--histories 500] [--questions 500] [--answers 500] [--folders 500] [--first 0] [--jobs 2] [--kind KIND]
 //                                    [--seconds 10] [--megabytes 2000] [--break FAULT]
 //
 // `--gguf` is the number of files of each of the three kinds (model, mmproj, rpn). A file is known by its kind and seed:
@@ -16,7 +16,7 @@ const { Report, readOptions } = require("./common.cjs");
 
 const CHUNK = 50;
 
-const options = readOptions({ gguf: 1100, images: 500, checkpoints: 500, indexes: 500, tokenizers: 500, configs: 500, labels: 500, heads: 500, grammars: 500, schemas: 500, histories: 500, questions: 500, answers: 500, folders: 500, first: 0, jobs: 2, kind: "", seconds: 10, megabytes: 2000 });
+const options = readOptions({ gguf: 1100, images: 500, pdfs: 500, checkpoints: 500, indexes: 500, tokenizers: 500, configs: 500, labels: 500, heads: 500, grammars: 500, schemas: 500, histories: 500, questions: 500, answers: 500, folders: 500, first: 0, jobs: 2, kind: "", seconds: 10, megabytes: 2000 });
 const report = new Report("fuzz");
 const outcomes = {};
 let mostMB = 0;
@@ -86,7 +86,7 @@ function runChild(kind, first, count, folder) {
 
 async function main() {
   const folder = mkdtempSync(join(tmpdir(), "sd-rpn-fuzz-"));
-  const counts = { model: options.gguf, mmproj: options.gguf, rpn: options.gguf, image: options.images, checkpoint: options.checkpoints, index: options.indexes, tokenizer: options.tokenizers, config: options.configs, label: options.labels, heads: options.heads, grammar: options.grammars, schema: options.schemas, history: options.histories, question: options.questions, answer: options.answers, folder: options.folders };
+  const counts = { model: options.gguf, mmproj: options.gguf, rpn: options.gguf, image: options.images, pdf: options.pdfs, checkpoint: options.checkpoints, index: options.indexes, tokenizer: options.tokenizers, config: options.configs, label: options.labels, heads: options.heads, grammar: options.grammars, schema: options.schemas, history: options.histories, question: options.questions, answer: options.answers, folder: options.folders };
   const chunks = [];
   for (const [kind, count] of Object.entries(counts)) {
     if (options.kind && kind !== options.kind) continue;

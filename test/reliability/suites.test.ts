@@ -31,7 +31,7 @@ const SUITES: Record<string, Suite> = {
       ["an aborted open ends five seconds late", "a model is disposed when its queue is worked off"],
     ],
   },
-  fuzz: { good: "--gguf 20 --images 25 --checkpoints 25 --indexes 25 --tokenizers 25 --configs 25 --labels 25 --heads 25 --grammars 25 --schemas 25 --histories 25 --questions 25 --answers 25 --folders 25", broken: "--kind label --labels 20" },
+  fuzz: { good: "--gguf 20 --images 25 --pdfs 25 --checkpoints 25 --indexes 25 --tokenizers 25 --configs 25 --labels 25 --heads 25 --grammars 25 --schemas 25 --histories 25 --questions 25 --answers 25 --folders 25", broken: "--kind label --labels 20" },
   lifecycle: { good: "--every 37", broken: "--threads 1" },
   load: {
     good: "--calls 40 --rounds 2 --pictures 2 --threads 1",

@@ -185,6 +185,10 @@ describe("renderOverlay", () => {
     const good = { map: hot(2, 2, []), boxes: [], region: NO_REGION };
     await expect(renderOverlay(image, good, { opacity: 2 })).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
     await expect(renderOverlay(Buffer.from("text"), good)).rejects.toMatchObject({ code: "IMAGE_INVALID" });
+    for (const [options, name] of [[{ background: "white" }, /background/], [{ dpi: 5 }, /dpi/], [{ rotate: 90 }, /Unknown option rotate/]] as const) {
+      await expect(renderOverlay(image, good, options as object)).rejects.toMatchObject({ code: "INVALID_ARGUMENT", message: expect.stringMatching(name) as string });
+    }
+    await expect(renderOverlay(image, good, { dpi: 100 })).rejects.toMatchObject({ code: "INVALID_ARGUMENT", message: expect.stringMatching(/no dpi for raw pixels/) as string });
     await expect(renderOverlay(image, good, { maxImagePixels: 63 })).rejects.toMatchObject({ code: "IMAGE_TOO_LARGE" });
   });
 });
