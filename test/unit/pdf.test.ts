@@ -121,8 +121,8 @@ describe("a page that takes long", () => {
     }, 5);
     setTimeout(() => controller.abort(new Error("enough")), 600);
     const begun = performance.now();
-    await expect(open(slow, { dpi: 200 }, { signal: controller.signal })).rejects.toMatchObject({ code: "ABORTED", cause: expect.objectContaining({ message: "enough" }) });
-    clearInterval(beat);
+    const asked = open(slow, { dpi: 200 }, { signal: controller.signal }).finally(() => clearInterval(beat));
+    await expect(asked).rejects.toMatchObject({ code: "ABORTED", cause: expect.objectContaining({ message: "enough" }) });
     expect(performance.now() - begun).toBeLessThan(3000);
     expect(longest).toBeLessThan(300);
     expect(await colors(pdf, { dpi: 72 }, [0, 0])).toEqual([RED]);
