@@ -1,7 +1,9 @@
 import sharp from "sharp";
 import { SdRpnError } from "../base/errors.js";
 import type { RawImage } from "../base/types.js";
+import { readBmp } from "./bmp.js";
 import type { Read } from "./decoded.js";
+import { readIco } from "./ico.js";
 import { withLevels } from "./levels.js";
 import { checkImageSize, checkPage } from "./limits.js";
 import { drawPage, type PageOptions } from "./pdf.js";
@@ -20,7 +22,16 @@ export async function decode(source: ImageSource, options: PageOptions): Promise
   }
   if (source.kind === "raw") return checkRaw(source.image, maxPixels, page);
   const { bytes, name } = source;
-  return format === "PDF" ? drawPage(bytes, name, options) : decodeFile(bytes, name, maxPixels, page);
+  switch (format) {
+    case "PDF":
+      return drawPage(bytes, name, options);
+    case "BMP":
+      return readBmp(bytes, name, options);
+    case "ICO":
+      return readIco(bytes, name, options, (png) => decodeFile(png, name, maxPixels, page));
+    default:
+      return decodeFile(bytes, name, maxPixels, page);
+  }
 }
 
 function checkRaw({ data, width, height, channels, order }: RawImage, maxPixels: number, page: number): Read {

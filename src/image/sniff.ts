@@ -13,7 +13,7 @@ const CONVERT = "convert it to PNG or JPEG first, for example with ImageMagick: 
 const RASTERIZE = "it does not consist of pixels: rasterize it to PNG first, at a resolution at which its small print is readable";
 const FIRST_FRAME = "extract a frame first, for example with ffmpeg: ffmpeg -i INPUT -frames:v 1 frame.png";
 
-/** Formats known by bytes at a fixed offset; `.` in a signature stands for any byte. */
+/** Formats known by bytes at a fixed offset; `.` in a signature stands for any byte. Of BMP also the length of its header is told, which is below 256. */
 const SIGNATURES: readonly [signature: string, name: string, advice: string | null][] = [
   ["\xff\xd8\xff", "JPEG", null],
   ["\x89PNG\r\n\x1a\n", "PNG", null],
@@ -26,8 +26,8 @@ const SIGNATURES: readonly [signature: string, name: string, advice: string | nu
   ["MM\0+", "TIFF", null],
   ["%PDF", "PDF", null],
   ["%!PS", "PostScript", RASTERIZE],
-  ["BM", "BMP", CONVERT],
-  ["\0\0\x01\0", "ICO", CONVERT],
+  ["BM.............\0\0\0", "BMP", null],
+  ["\0\0\x01\0", "ICO", null],
   ["8BPS", "Photoshop", CONVERT],
   ["\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL", CONVERT],
   ["\xff\x0a", "JPEG XL", CONVERT],
@@ -43,7 +43,7 @@ const SIGNATURES: readonly [signature: string, name: string, advice: string | nu
 /** A PDF may have as many bytes of something else before it, such as a mail's header. */
 const PDF_HEAD = 1024;
 
-const READABLE = "JPEG, PNG, WebP, GIF, TIFF, AVIF or PDF";
+const READABLE = "JPEG, PNG, WebP, GIF, TIFF, AVIF, BMP, ICO or PDF";
 
 /**
  * Tells the format of an encoded picture from its first bytes. Formats that are not known to be decodable are refused by

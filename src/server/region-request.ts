@@ -3,7 +3,7 @@ import { predictSchema } from "../answer/options.js";
 import { parseOptions } from "../base/validate.js";
 import { ServiceError } from "./http-error.js";
 
-const { method, threshold, tiles, system, background, rotate, page } = predictSchema.shape;
+const { method, threshold, tiles, system, background, rotate, page, dpi } = predictSchema.shape;
 
 const shape = {
   model: z.string().optional(),
@@ -15,6 +15,7 @@ const shape = {
   background,
   rotate,
   page,
+  dpi,
   map: z.boolean().default(true),
   overlay: z.boolean().default(true),
 };

@@ -44,7 +44,7 @@ export function addRegion(app: FastifyInstance, service: Service, metrics: Metri
         hints,
         timings,
         ...(map && { map: mapOf(roi) }),
-        ...(overlay && { overlay: await overlayUri(model, picture, roi) }),
+        ...(overlay && { overlay: await overlayUri(model, picture, roi, options) }),
       };
     } finally {
       call.end();

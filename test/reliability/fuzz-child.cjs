@@ -72,11 +72,68 @@ async function images() {
     avif: picture.clone().avif({ effort: 0 }),
   });
   const bytes = await Promise.all(goods.map(async ([name, image]) => [name, await image.toBuffer()]));
+  bytes.push(...bitmaps());
+  const view = async (file) => (await openPicture(file)).view({ width: 168, height: 168 }, [0, 0, 0]);
+  const expected = new Map(await Promise.all(bytes.map(async ([name, file]) => [name, await view(file)])));
   return (next) => {
     const [name, good] = bytes[next ? next(bytes.length) : 0];
     const { bytes: broken, what } = next ? mutateBytes(good, next, next(2) ? 300 : good.length) : intact(good);
-    return { what: `${name}, ${what}`, write: () => {}, open: async () => (await openPicture(broken)).view({ width: 168, height: 168 }, [0, 0, 0]) };
+    const open = async () => {
+      try {
+        await view(broken);
+      } finally {
+        const after = await view(good);
+        if (!expected.get(name).equals(after)) throw new Error("the intact picture is read otherwise afterwards"); // eslint-disable-line no-unsafe-finally -- this is the graver fault
+      }
+    };
+    return { what: `${name}, ${what}`, write: () => {}, open };
   };
+}
+
+/** BMP and ICO files, which sharp does not write: rows of one colour, runs, alpha by mask, and icons of a bitmap and of a PNG. */
+function bitmaps() {
+  const [width, height] = [40, 30];
+  const header = (bits, { compression = 0, tall = height, masks = [] } = {}) => {
+    const front = Buffer.alloc(40 + 4 * masks.length);
+    front.writeUInt32LE(40, 0);
+    front.writeInt32LE(width, 4);
+    front.writeInt32LE(tall, 8);
+    front.writeUInt16LE(1, 12);
+    front.writeUInt16LE(bits, 14);
+    front.writeUInt32LE(compression, 16);
+    masks.forEach((mask, i) => front.writeUInt32LE(mask, 40 + 4 * i));
+    return front;
+  };
+  const palette = (entries) => Buffer.from(Array.from({ length: 4 * entries }, (_, i) => (i * 29) % 256));
+  const rows = (bits) => Buffer.from(Array.from({ length: (Math.ceil((width * bits) / 32) * 4) * height }, (_, i) => (i * 31) % 256));
+  const file = (...parts) => {
+    const head = Buffer.alloc(14);
+    head.write("BM");
+    head.writeUInt32LE(14 + parts.slice(0, -1).reduce((sum, { length }) => sum + length, 0), 10);
+    return Buffer.concat([head, ...parts]);
+  };
+  const runs = Buffer.from(Array.from({ length: height }, (_, y) => (y % 2 ? [width, y, 0, 0] : [0, 5, 1, 2, 3, 4, 5, 0, 20, y, 0, 0])).flat());
+  const icon = (data) => {
+    const list = Buffer.alloc(22);
+    list.writeUInt16LE(1, 2);
+    list.writeUInt16LE(1, 4);
+    list.writeUInt8(width, 6);
+    list.writeUInt8(height, 7);
+    list.writeUInt16LE(32, 12);
+    list.writeUInt32LE(data.length, 14);
+    list.writeUInt32LE(22, 18);
+    return Buffer.concat([list, data]);
+  };
+  return Object.entries({
+    "bmp, 1 bit": file(header(1), palette(2), rows(1)),
+    "bmp, 4 bits": file(header(4), palette(16), rows(4)),
+    "bmp, RLE": file(header(8, { compression: 1 }), palette(256), runs),
+    "bmp, 16 bits": file(header(16, { compression: 3, masks: [0xf800, 0x7e0, 0x1f] }), rows(16)),
+    "bmp, 24 bits": file(header(24, { tall: -height }), rows(24)),
+    "bmp, alpha": file(header(32, { compression: 6, masks: [0xff0000, 0xff00, 0xff, 0xff000000] }), rows(32)),
+    "ico": icon(Buffer.concat([header(24, { tall: 2 * height }), rows(24), rows(1)])),
+    "ico, alpha": icon(Buffer.concat([header(32, { tall: 2 * height }), rows(32), rows(1)])),
+  });
 }
 
 /** A PDF of two pages with vectors, text, a packed image, a tiling pattern, a filled form and an annotation. */

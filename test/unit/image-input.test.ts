@@ -158,7 +158,7 @@ describe("what is refused", () => {
     ["SVG", () => Buffer.from('<?xml version="1.0"?>\n<!-- x -->\n<svg xmlns="http://www.w3.org/2000/svg"/>'), /SVG.*rasterize/],
     ["PostScript", () => Buffer.from("%!PS-Adobe-3.0\n"), /PostScript.*rasterize/],
     ["PDF", () => Buffer.from("%PDF-1.7\n"), /PDF.*damaged/],
-    ["BMP", () => Buffer.from("BM\x36\x00\x00\x00\x00\x00", "latin1"), /BMP.*convert/],
+    ["text that begins as BMP files do", () => Buffer.from("BMW, and other makes of cars"), /text file/],
     ["HEIC", () => Buffer.from("\0\0\0\x18ftypheic\0\0\0\0mif1heic", "latin1"), /HEIC.*convert/],
     ["a GGUF model", () => Buffer.from("GGUF\x03\0\0\0", "latin1"), /unknown format/],
     ["raw pixels that are too few", () => ({ data: new Uint8Array(11), width: 2, height: 2, channels: 3 }), /12 bytes .* received 11/],
