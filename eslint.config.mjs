@@ -33,6 +33,10 @@ export default defineConfig(
     rules: { ...forAll, "no-unused-vars": unusedVars, "no-unused-expressions": unusedExpressions },
   },
   {
+    files: ["src/server/page/*.js"],
+    languageOptions: { globals: globals.browser, sourceType: "module" },
+  },
+  {
     files: ["**/*.cjs", "jest.config.js"],
     languageOptions: { sourceType: "commonjs" },
   },

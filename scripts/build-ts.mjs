@@ -19,6 +19,7 @@ export function buildTypeScript() {
   const { status } = spawnSync(process.execPath, [tsc, "-p", join(ROOT, "tsconfig.json")], { cwd: ROOT, stdio: "inherit" });
   if (status !== 0) throw new BuildError("TypeScript found errors: they are above");
   copyCharts(join(lib, "vendor"));
+  fs.cpSync(join(ROOT, "src", "server", "page"), join(lib, "server", "page"), { recursive: true }); // of the service: sent as it is
   const cli = join(lib, "cli", "main.js");
   if (fs.existsSync(cli)) fs.chmodSync(cli, 0o755);
 }

@@ -5,6 +5,7 @@ import { httpError, ServiceError } from "./http-error.js";
 import { keyCheck } from "./keys.js";
 import { Metrics } from "./metrics.js";
 import { checkOrigin } from "./origins.js";
+import { addPage } from "./page-routes.js";
 import { addRegion } from "./region-route.js";
 import type { Service } from "./service.js";
 import { addStatus } from "./status-routes.js";
@@ -75,6 +76,7 @@ export function createApp(service: Service): FastifyInstance {
     addChat(routes, service, metrics);
     addRegion(routes, service, metrics);
     addStatus(routes, service, metrics);
+    addPage(routes);
   });
   return app;
 }

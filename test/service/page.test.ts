@@ -1,0 +1,234 @@
+// The page in Chromium: `npm ci --prefix test/service/clients`, and a Chromium at CHROMIUM or /usr/bin/chromium. Without them it is not tested.
+// SD_RPN_SCREENSHOTS names a folder to write what each state looks like to.
+import { existsSync, readFileSync } from "node:fs";
+import { createServer, request, type Server } from "node:http";
+import { createRequire } from "node:module";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import sharp from "sharp";
+import { first, type Parsed, type Served, startService } from "./serve";
+
+const FOLDER = join(__dirname, "clients");
+const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
+const SHOTS = process.env.SD_RPN_SCREENSHOTS;
+const isThere = existsSync(CHROMIUM) && existsSync(join(FOLDER, "node_modules", "playwright-core"));
+const inBrowser = isThere ? test : test.skip;
+const requireClient = createRequire(join(FOLDER, "package.json"));
+
+let service: Served;
+let browser: Parsed;
+let page: Parsed;
+/** Requests to anywhere, and what the page complained about. */
+let urls: string[];
+let complaints: string[];
+
+beforeAll(async () => {
+  if (!isThere) return;
+  service = await startService();
+  browser = await requireClient("playwright-core").chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });
+});
+afterAll(async () => {
+  await browser?.close();
+  await service?.end();
+});
+
+async function open(url = service.url, options: object = {}): Promise<void> {
+  const context = await browser.newContext({ viewport: { width: 1200, height: 800 }, permissions: ["clipboard-read", "clipboard-write"], reducedMotion: "reduce", ...options });
+  page = await context.newPage();
+  [urls, complaints] = [[], []];
+  page.on("request", (sent: Parsed) => urls.push(sent.url()));
+  page.on("pageerror", (error: Error) => complaints.push(error.message));
+  page.on("console", (message: Parsed) => message.type() === "error" && complaints.push(message.text()));
+  await page.goto(url);
+}
+const closing: (() => void)[] = [];
+afterEach(async () => {
+  closing.splice(0).forEach((close) => close());
+  await page?.context().close();
+});
+
+const text = (selector: string): Promise<string> => page.locator(selector).innerText();
+const shot = async (name: string, options: object = {}): Promise<void> => {
+  if (SHOTS) await page.screenshot({ path: join(SHOTS, `${name}.png`), ...options });
+};
+/** Waits in this process: the page's policy does not let it evaluate texts. */
+const wait = async (condition: string): Promise<void> => {
+  while (!(await page.evaluate(`Boolean(${condition})`))) await new Promise((resolve) => setTimeout(resolve, 20));
+};
+const ask = async (question: string): Promise<void> => {
+  await page.fill("#question", question);
+  await page.click("#ask");
+  await wait('!document.querySelector("#ask").disabled && (document.querySelector(".facts")?.textContent || document.querySelector("#error").textContent)');
+};
+/** What axe finds wrong, in words. */
+async function axe(): Promise<string[]> {
+  await page.evaluate(readFileSync(requireClient.resolve("axe-core/axe.min.js"), "utf8"));
+  const { violations } = await page.evaluate("axe.run()");
+  return violations.map(({ id, nodes }: Parsed) => `${id}: ${nodes.map(({ html }: Parsed) => html.slice(0, 100)).join("; ")}`);
+}
+/** How much heat is drawn, 0..255, in a part of the picture. */
+const heat = (left: number, top: number, right: number, bottom: number): Promise<number> =>
+  page.evaluate(`(() => {
+    const canvas = document.querySelector("#heat");
+    const [x, y] = [${left} * canvas.width, ${top} * canvas.height];
+    const { data } = canvas.getContext("2d").getImageData(x, y, ${right - left} * canvas.width, ${bottom - top} * canvas.height);
+    return data.reduce((most, value, index) => (index % 4 === 3 ? Math.max(most, value) : most), 0);
+  })()`);
+
+inBrowser("a picture is uploaded and asked about: heat, box, crop, answer, phases; again it is faster", async () => {
+  await open();
+  await shot("page-empty");
+  await page.setInputFiles("#file", first.image);
+  await ask(first.question);
+  expect(await text(".text")).toBe(first.answer);
+  const box = await page.locator(".box").boundingBox();
+  const image = await page.locator("#picture").boundingBox();
+  // the box of the demo's answer lies in it
+  const [left, top] = [(box.x - image.x) / image.width, (box.y - image.y) / image.height];
+  const [x0, y0, x1, y1] = first.box.map((value) => value / 1008);
+  expect(left).toBeLessThanOrEqual((x0 + x1) / 2);
+  expect(top).toBeLessThanOrEqual((y0 + y1) / 2);
+  expect(left + box.width / image.width).toBeGreaterThanOrEqual((x0 + x1) / 2);
+  expect(top + box.height / image.height).toBeGreaterThanOrEqual((y0 + y1) / 2);
+  expect(await heat(x0, y0, x1, y1)).toBeGreaterThan(100);
+  expect(await page.evaluate('document.querySelector("figure canvas").width')).toBeGreaterThan(100);
+  const facts = await text(".facts");
+  expect(facts).toMatch(/^\d+ ms · \d+ % sure · 0 of \d+ tokens reused/);
+  expect(await page.getAttribute(".phases", "aria-label")).toMatch(/see \d+ ms, .*write \d+ ms/);
+  await shot("page-answer");
+  await page.click(".json");
+  expect(JSON.parse(await page.evaluate("navigator.clipboard.readText()"))).toMatchObject({ question: first.question, text: first.answer });
+  await page.click(".curl");
+  expect(await page.evaluate("navigator.clipboard.readText()")).toMatch(/^curl -s 'http:[^]+data:image\/jpeg;base64/);
+  const vision = async (): Promise<number> => Number(/see (\d+) ms/.exec(await page.getAttribute(".phases", "aria-label"))![1]);
+  expect(await vision()).toBeGreaterThan(0);
+  const before = await vision();
+  await ask("What shape is red?");
+  expect(Number(/(\d+) of \d+ tokens reused/.exec(await text(".facts"))![1])).toBeGreaterThan(100);
+  expect(await vision()).toBeLessThanOrEqual(before);
+  expect(await page.locator("#history li").count()).toBe(2);
+  // nothing was asked of anyone else, and the policy has stopped nothing
+  expect(urls.filter((url) => !url.startsWith(service.url) && !url.startsWith("data:"))).toEqual([]);
+  expect(complaints).toEqual([]);
+});
+
+inBrowser("one view and the second look, side by side", async () => {
+  await open();
+  await page.click("#samples li:first-child button");
+  await wait('document.querySelector("#question").value !== ""');
+  await page.check("#compare");
+  await page.click("#ask");
+  await wait('[...document.querySelectorAll(".facts")].filter((each) => each.textContent).length === 2');
+  const [one, two] = await page.locator(".text").allInnerTexts();
+  expect(two).toBe(first.answer);
+  expect(one).not.toBe(two);
+  expect(await page.locator("article h2").allInnerTexts()).toEqual(["one view", "second look"]);
+  expect(await page.locator("figure:visible").count()).toBe(1);
+  await shot("page-compare");
+});
+
+inBrowser("a picture is pasted, and a tall page scrolls to what was read", async () => {
+  await open();
+  const tall = await sharp(first.image).extend({ top: 5000, background: "#fff" }).png().toBuffer();
+  await page.evaluate(`(() => {
+    const bytes = Uint8Array.from(atob("${tall.toString("base64")}"), (c) => c.charCodeAt(0));
+    const data = new DataTransfer();
+    data.items.add(new File([bytes], "a.png", { type: "image/png" }));
+    document.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true }));
+  })()`);
+  await page.waitForSelector("#scroll:not([hidden])");
+  await page.check("#tiles");
+  await ask(first.question);
+  expect(await text(".text")).toBe(first.answer);
+  expect(await page.evaluate('document.querySelector("#scroll").scrollTop')).toBeGreaterThan(500);
+  expect(await heat(0, 0, 1, 0.5)).toBeLessThan(await heat(0, 0.83, 1, 1));
+  await shot("page-tall");
+});
+
+inBrowser("errors are said, and the next question works", async () => {
+  await open();
+  await ask("What is it?");
+  expect(await text("#error")).toBe("Choose a picture first.");
+  await page.setInputFiles("#file", { name: "a.png", mimeType: "image/png", buffer: Buffer.from("no picture") });
+  await ask("What is it?");
+  expect(await text("#error")).toMatch(/^Expected a picture|cannot|Input/);
+  await shot("page-error");
+  await page.setInputFiles("#file", first.image);
+  await ask(first.question);
+  expect([await text("#error"), await text(".text")]).toEqual(["", first.answer]);
+});
+
+inBrowser("a service that asks for a key", async () => {
+  const locked = await startService({ keys: ["open-sesame"] });
+  try {
+    await open(locked.url);
+    await page.waitForSelector("#key-row:not([hidden])");
+    await page.fill("#key", "open-sesame");
+    await page.setInputFiles("#file", first.image);
+    await ask(first.question);
+    expect(await text(".text")).toBe(first.answer);
+  } finally {
+    await page.context().close();
+    await locked.end();
+  }
+});
+
+inBrowser("a server that dies in the middle of a stream", async () => {
+  // passes everything on, and cuts the stream behind its second piece
+  const proxy: Server = createServer((asked, answer) => {
+    const on = request(service.url + asked.url, { method: asked.method, headers: { ...asked.headers, host: new URL(service.url).host, origin: service.url } }, (response) => {
+      answer.writeHead(response.statusCode!, response.headers);
+      if (asked.method !== "POST") return response.pipe(answer);
+      let pieces = 0;
+      response.on("data", (part: Buffer) => {
+        answer.write(part);
+        pieces += part.toString().split("\n\n").length - 1;
+        if (pieces >= 2) {
+          on.destroy();
+          setTimeout(() => answer.destroy(), 50);
+        }
+      });
+      return response.on("error", () => {});
+    });
+    on.on("error", () => {});
+    asked.pipe(on);
+  });
+  const close = (): void => {
+    proxy.close();
+    proxy.closeAllConnections();
+  };
+  closing.push(close);
+  await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
+  await open(`http://127.0.0.1:${(proxy.address() as AddressInfo).port}`);
+  await page.setInputFiles("#file", first.image);
+  await page.fill("#question", first.question);
+  await page.click("#ask");
+  await wait('document.querySelector("#error").textContent !== ""');
+  expect(await text("#error")).toMatch(/connection (was lost|ended) before/);
+  expect(await page.isEnabled("#ask")).toBe(true);
+  await shot("page-cut");
+  close();
+  await page.click("#ask");
+  await wait('document.querySelector("#error").textContent.includes("cannot be reached")');
+});
+
+inBrowser.each([
+  ["light", 1200],
+  ["dark", 1200],
+  ["dark", 390],
+  ["light", 390],
+])("axe finds nothing wrong, and nothing is cut off: %s, %i wide", async (colorScheme, width) => {
+  await open(service.url, { colorScheme, viewport: { width, height: 844 } });
+  await page.waitForSelector("#samples img");
+  expect(await axe()).toEqual([]);
+  // by the keyboard alone
+  await page.focus("#samples li:first-child button");
+  await page.keyboard.press("Enter");
+  await wait('document.querySelector("#question").value !== ""');
+  await page.focus("#question");
+  await page.keyboard.press("Enter");
+  await page.waitForSelector(".facts:not(:empty)");
+  expect(await axe()).toEqual([]);
+  expect(await page.evaluate("document.documentElement.scrollWidth")).toBeLessThanOrEqual(width);
+  await shot(`page-${colorScheme}-${width}`, { fullPage: true });
+});
