@@ -110,6 +110,11 @@ inBrowser("a picture is uploaded and asked about: heat, box, crop, answer, phase
   // nothing was asked of anyone else, and the policy has stopped nothing
   expect(urls.filter((url) => !url.startsWith(service.url) && !url.startsWith("data:"))).toEqual([]);
   expect(complaints).toEqual([]);
+  // it could not be
+  const away = "new Promise((done) => { document.addEventListener('securitypolicyviolation', (event) => done(event.violatedDirective)); REST })";
+  expect(await page.evaluate(away.replace("REST", "fetch('http://127.0.0.1:1/').catch(() => {})"))).toBe("connect-src");
+  expect(await page.evaluate(away.replace("REST", "new Image().src = 'http://127.0.0.1:1/a.png'"))).toBe("img-src");
+  expect(await page.evaluate(away.replace("REST", "document.body.append(Object.assign(document.createElement('script'), { textContent: '1' }))"))).toMatch(/^script-src/);
 });
 
 inBrowser("one view and the second look, side by side", async () => {
@@ -141,6 +146,9 @@ inBrowser("a picture is pasted, and a tall page scrolls to what was read", async
   await ask(first.question);
   expect(await text(".text")).toBe(first.answer);
   expect(await page.evaluate('document.querySelector("#scroll").scrollTop')).toBeGreaterThan(500);
+  expect(await page.evaluate("document.documentElement.scrollTop")).toBe(0);
+  const [, reused, all] = /(\d+) of (\d+) tokens reused/.exec(await text(".facts"))!.map(Number);
+  expect(reused).toBeLessThanOrEqual(all);
   expect(await heat(0, 0, 1, 0.5)).toBeLessThan(await heat(0, 0.83, 1, 1));
   await shot("page-tall");
 });
@@ -152,6 +160,7 @@ inBrowser("errors are said, and the next question works", async () => {
   await page.setInputFiles("#file", { name: "a.png", mimeType: "image/png", buffer: Buffer.from("no picture") });
   await ask("What is it?");
   expect(await text("#error")).toMatch(/^Expected a picture|cannot|Input/);
+  expect(await page.locator("article:visible, #scroll:visible").count()).toBe(0);
   await shot("page-error");
   await page.setInputFiles("#file", first.image);
   await ask(first.question);

@@ -31,7 +31,8 @@ export function usageOf({ promptTokens, completionTokens, imageTokens, roiTokens
     prompt_tokens: promptTokens,
     completion_tokens: completionTokens,
     total_tokens: promptTokens + completionTokens,
-    prompt_tokens_details: { cached_tokens: reusedTokens, image_tokens: imageTokens, roi_tokens: roiTokens },
+    // of a page in windows more is reused than the answer's own prompt has
+    prompt_tokens_details: { cached_tokens: Math.min(reusedTokens, promptTokens), image_tokens: imageTokens, roi_tokens: roiTokens },
   };
 }
 

@@ -36,7 +36,10 @@ function take(file) {
   reader.readAsDataURL(file);
 }
 
-picture.addEventListener("error", () => fail("The browser cannot show this picture; the service may still read it."));
+picture.addEventListener("error", () => {
+  $("scroll").hidden = true;
+  fail("The browser cannot show this picture; the service may still read it.");
+});
 for (const input of [$("file"), $("camera")]) {
   input.addEventListener("change", () => {
     take(input.files[0]);
@@ -116,7 +119,9 @@ async function askOnce(title, question, how) {
   const answer = { question, text: "", sd_rpn: null, annotations: [], usage: null };
   part(".json").addEventListener("click", () => copy(JSON.stringify(answer, null, 2), "The answer is copied as JSON."));
   part(".curl").addEventListener("click", () => copy(curlOf(body), "The request is copied as a curl command."));
+  card.hidden = true;
   for await (const piece of ask(body, $("key").value, running.signal)) {
+    card.hidden = false; // where there is only an error, no card
     const delta = piece.choices[0]?.delta ?? {};
     if (delta.annotations) {
       answer.annotations = delta.annotations;
@@ -126,7 +131,7 @@ async function askOnce(title, question, how) {
       if (region?.crop) {
         drawCrop(part("canvas"), picture, region.crop, image);
         part("figure").hidden = false;
-        $("boxes").firstElementChild?.scrollIntoView({ block: "nearest" });
+        scrollTo(region.crop, image);
       }
     }
     if (delta.content) {
@@ -137,6 +142,12 @@ async function askOnce(title, question, how) {
     if (piece.sd_rpn?.confidence !== undefined || piece.choices[0]?.finish_reason) answer.sd_rpn = piece.sd_rpn;
   }
   finish(part, answer);
+}
+
+/** Of a tall page: to what was read. */
+function scrollTo({ y, height }, image) {
+  const scroll = $("scroll");
+  scroll.scrollTop = ((y + height / 2) / image.height) * $("stage").clientHeight - scroll.clientHeight / 2;
 }
 
 function finish(part, answer) {
