@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import sharp from "sharp";
 import { loadModel, type Model } from "../../src/index";
+import { pageOf, pdfOf } from "../helpers/pdf";
 import { about, dataUri, first, type Parsed, type Served, startService } from "./serve";
 
 const CHAT = "/v1/chat/completions";
@@ -34,6 +35,21 @@ test("a region alone, as JSON and as a form", async () => {
   const response = await fetch(`${service.url}/v1/sd-rpn/roi`, { method: "POST", body: form });
   const ofForm = (await response.json()) as Parsed;
   expect([response.status, ofForm.boxes, ofForm.map, ofForm.overlay]).toEqual([200, expected.boxes, undefined, undefined]);
+});
+
+test("a page of a PDF, and a picture whose overlay lies on the background that it was read with", async () => {
+  const drawn = (body: Parsed) => sharp(Buffer.from(body.overlay.split(",")[1], "base64")).raw().toBuffer({ resolveWithObject: true });
+  const pdf = pdfOf([{ width: 72, height: 72, content: "" }, pageOf({ width: 1008, height: 1008, jpeg: readFileSync(first.image) }, 100)]);
+  const asked = { image: `data:application/pdf;base64,${pdf.toString("base64")}`, question: first.question, map: false };
+  const page = (await service.post("/v1/sd-rpn/roi", { ...asked, page: 1, dpi: 100 })).body;
+  expect([page.image, page.found, (await drawn(page)).info.width]).toEqual([{ width: 1008, height: 1008, page: 1, pages: 2, rotated: 0, dpi: 100 }, true, 1008]);
+  expect((await service.post("/v1/sd-rpn/roi", { ...asked, page: 2 })).body.error).toMatchObject({ code: "INVALID_ARGUMENT" });
+  expect((await service.post("/v1/sd-rpn/roi", { ...asked, image: uri, dpi: 100 })).body.error).toMatchObject({ code: "INVALID_ARGUMENT" });
+
+  const glass = await sharp({ create: { width: 50, height: 50, channels: 4, background: "#00000000" } }).composite([{ input: { create: { width: 9, height: 9, channels: 3, background: "#000" } } }]).png().toBuffer();
+  const green = (await service.post("/v1/sd-rpn/roi", { image: `data:image/png;base64,${glass.toString("base64")}`, question: "?", threshold: 1, background: "#00ff00" })).body;
+  const [red, full, blue] = (await drawn(green)).data.subarray(3 * 49, 3 * 50); // under a veil of heat at most
+  expect(full - Math.max(red, blue)).toBeGreaterThan(100);
 });
 
 test("forms that are none", async () => {
