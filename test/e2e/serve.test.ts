@@ -35,6 +35,11 @@ const ready = async (url: string): Promise<void> => {
 test.each(["SIGTERM", "SIGINT"] as const)("%s: what is under way is answered, then the process ends with 0", async (signal) => {
   const { child, url, lines, ended } = await start();
   await ready(url);
+  // the page is part of the build
+  const page = await fetch(url);
+  expect([page.status, page.headers.get("content-security-policy"), (await page.text()).includes('src="page/main.js"')]).toEqual([200, expect.stringContaining("default-src 'none'"), true]);
+  expect((await fetch(`${url}/page/main.js`)).headers.get("content-type")).toBe("text/javascript; charset=utf-8");
+  expect((await fetch(`${url}/page/../../serve.js`)).status).toBe(404);
   const schema = { type: "string", minLength: 900, maxLength: 1000 };
   const content = [{ type: "image_url", image_url: { url: `file://${join(ROOT, "demo/images/900000.jpg")}` } }, { type: "text", text: "What code is under ROOM?" }];
   // without --media-path it is refused

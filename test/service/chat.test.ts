@@ -1,5 +1,6 @@
 // Chat completions on a real socket: fields, errors, streams. What is answered is compared with the library's own answer.
 import { readFileSync } from "node:fs";
+import sharp from "sharp";
 import { loadModel, type Model } from "../../src/index";
 import { about, dataUri, eventsOf, first, type Parsed, type Served, startService } from "./serve";
 
@@ -86,6 +87,9 @@ test("detail says whether to look twice; the service's own options are the libra
   expect(await used("high", { threshold: 1 })).toEqual([[true], true, false]);
   expect(await used(undefined, { roi: "never" })).toEqual([[], false, false]);
   expect(await used(undefined, { boxes: [{ x: 10, y: 20, width: 100, height: 50 }] })).toEqual([[true], true, false]);
+  const turned = `data:;base64,${(await sharp(first.image).rotate(270).png().toBuffer()).toString("base64")}`;
+  const upright = await service.post(CHAT, { messages: [about([turned], first.question)], sd_rpn: { rotate: 90 } });
+  expect([upright.body.choices[0].message.content, upright.body.sd_rpn.image.rotated]).toEqual([first.answer, 90]);
   const { body } = await chat({ sd_rpn: { map: true, overlay: true } });
   expect(body.sd_rpn.map.data.length).toBe(body.sd_rpn.map.width * body.sd_rpn.map.height);
   expect(Buffer.from(body.sd_rpn.overlay.slice("data:image/png;base64,".length), "base64").subarray(1, 4).toString()).toBe("PNG");

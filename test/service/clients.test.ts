@@ -1,4 +1,4 @@
-// Clients that nobody here wrote: `npm ci --prefix test/service/clients` installs those of Node, `pip install openai` that of Python. What is
+// Clients that nobody here wrote: `npm ci --prefix test/service/clients` installs those of Node, `pip install openai schemathesis` those of Python. What is
 // not installed is not tested.
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
@@ -10,6 +10,7 @@ const FOLDER = join(__dirname, "clients");
 const ofNode = existsSync(join(FOLDER, "node_modules")) ? test : test.skip;
 const python = process.env.SD_RPN_TEST_PYTHON ?? "python3";
 const ofPython = spawnSync(python, ["-c", "import openai"]).status === 0 ? test : test.skip;
+const ofFuzzer = spawnSync(python, ["-c", "import schemathesis"]).status === 0 ? test : test.skip;
 
 let service: Served;
 beforeAll(async () => {
@@ -38,4 +39,12 @@ ofNode("LangChain's ChatOpenAI: invoke, stream, conversation, structured output"
 
 ofPython("OpenAI's client for Python", async () => {
   expect(await ask(python, join(FOLDER, "ask.py"))).toEqual({ text: answer, streamed: answer, refused: "n", models: ["pico-llava-f16"] });
+});
+
+ofFuzzer("schemathesis makes requests of the OpenAPI document, and none fails inside", async () => {
+  const run = "from schemathesis.cli import schemathesis; schemathesis()";
+  const out = await runChild(python, ["-c", run, "run", `${service.url}/openapi.json`, "--checks", "not_a_server_error", "--max-examples", "30", "--seed", "19"]);
+  const [, made, passed] = /(\d+) generated, (\d+) passed/.exec(out)!.map(Number);
+  expect(made).toBeGreaterThan(500);
+  expect(passed).toBe(made);
 });

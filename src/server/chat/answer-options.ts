@@ -21,7 +21,7 @@ export function answerOptionsOf(request: ChatRequest, { detail, system, history 
   if (request.stream_options && !request.stream) {
     throw new FieldError("stream_options", "Expected stream: true with stream_options");
   }
-  const { threshold, method, tiles, map, overlay } = request.sd_rpn ?? {};
+  const { threshold, method, tiles, background, rotate, page, dpi, map, overlay } = request.sd_rpn ?? {};
   const roi = roiOf(request, detail);
   if ((map || overlay) && (roi === "never" || Array.isArray(roi))) {
     throw new FieldError(map ? "sd_rpn.map" : "sd_rpn.overlay", "Expected no map and overlay where no region is looked for: leave them out, or let the service find where to look");
@@ -31,6 +31,10 @@ export function answerOptionsOf(request: ChatRequest, { detail, system, history 
     threshold,
     method,
     tiles,
+    background,
+    rotate,
+    page,
+    dpi,
     system,
     ...(history.length > 0 && { history }),
     maxTokens: most ?? old,

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { answerSchema } from "../../answer/options.js";
 import { parseOptions } from "../../base/validate.js";
+import { imageOptionsShape } from "../../image/taken-picture.js";
 
 // The request of a chat completion. Each field is honoured, or refused by its name; of fields that this service has no use for, the value
 // that asks for nothing is taken. This is also what the OpenAPI document says.
@@ -46,6 +47,7 @@ const own = z.strictObject({
   boxes: roi.unwrap().options[1].min(1).max(16).describe("array of boxes { x, y, width, height }, in pixels of the picture").optional(),
   method,
   tiles,
+  ...imageOptionsShape,
   map: z.boolean().default(false),
   overlay: z.boolean().default(false),
 });

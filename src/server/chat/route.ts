@@ -82,6 +82,6 @@ function checkName({ model }: ChatRequest, name: string): void {
 }
 
 async function ownPart(model: Model, answer: Answer, picture: ImageInput, { sd_rpn: own }: ChatRequest) {
-  const overlay = own?.overlay && answer.roi ? await overlayUri(model, picture, answer.roi) : undefined;
+  const overlay = own?.overlay && answer.roi ? await overlayUri(model, picture, answer.roi, own) : undefined;
   return ownPartOf(answer, { map: own?.map ?? false, overlay });
 }
