@@ -20,6 +20,7 @@ export function buildTypeScript() {
   if (status !== 0) throw new BuildError("TypeScript found errors: they are above");
   copyCharts(join(lib, "vendor"));
   fs.cpSync(join(ROOT, "src", "server", "page"), join(lib, "server", "page"), { recursive: true }); // of the service: sent as it is
+  fs.copyFileSync(join(ROOT, "src", "image", "pdf-worker.cjs"), join(lib, "image", "pdf-worker.cjs")); // run by a thread as it is
   const cli = join(lib, "cli", "main.js");
   if (fs.existsSync(cli)) fs.chmodSync(cli, 0o755);
 }

@@ -12,6 +12,17 @@ const next = random(options.seed);
 
 const HISTORY = [{ role: "user", text: "What shape is purple?" }, { role: "assistant", text: "star" }];
 
+/** A PDF without a table of its objects, whose one page is drawn in about a tenth of a second: PDFium is at work when it is aborted. */
+const PATH = "0 0 m 300 300 l 0 300 l 300 0 l f ".repeat(150);
+const PDF = Buffer.from(`%PDF-1.7
+1 0 obj << /Type /Catalog /Pages 2 0 R >> endobj
+2 0 obj << /Type /Pages /Count 1 /Kids [3 0 R] >> endobj
+3 0 obj << /Type /Page /Parent 2 0 R /MediaBox [0 0 300 300] /Contents 4 0 R >> endobj
+4 0 obj << /Length ${PATH.length} >> stream
+${PATH}
+endstream endobj
+trailer << /Root 1 0 R >>`);
+
 /** Calls that take a signal, by name; `on(event)` reports the progress of one, and `more` are options of an answer. */
 const CALLS = {
   answer: (m, q, signal, on, more) => m.answer(q.image, q.question, { signal, maxTokens: 60, onToken: () => on("text"), ...more }),
@@ -38,6 +49,7 @@ const CALLS = {
   },
   pictures: (m, q, signal) => m.answer([q.image, questions[0].image], q.question, { roi: "never", maxTokens: 60, signal }),
   openPictures: async (m, q, signal) => (await m.open([q.image, questions[0].image], { signal })).dispose(),
+  pdf: (m, q, signal) => m.predictRoI(PDF, q.question, { dpi: 200, signal }),
   encodeImage: (m, q, signal) => m.encodeImage(q.image, { signal }),
   open: async (m, q, signal) => (await m.open(q.image, { signal })).dispose(),
   // models that a fault has put something before are none of this library's
