@@ -33,7 +33,7 @@ export default defineConfig(
     rules: { ...forAll, "no-unused-vars": unusedVars, "no-unused-expressions": unusedExpressions },
   },
   {
-    files: ["src/server/page/*.js"],
+    files: ["src/server/page/*.mjs"],
     languageOptions: { globals: globals.browser, sourceType: "module" },
   },
   {

@@ -5,13 +5,13 @@ import type { FastifyInstance, FastifyReply } from "fastify";
 const PAGE = join(__dirname, "page");
 const DEMO = resolve(__dirname, "..", "..", "demo"); // the same two levels up from src and lib
 
-const TYPES = { html: "text/html; charset=utf-8", css: "text/css; charset=utf-8", js: "text/javascript; charset=utf-8", svg: "image/svg+xml", json: "application/json", jpg: "image/jpeg" };
+const TYPES = { html: "text/html; charset=utf-8", css: "text/css; charset=utf-8", mjs: "text/javascript; charset=utf-8", svg: "image/svg+xml", json: "application/json", jpg: "image/jpeg" };
 
 /** Nothing from elsewhere, nothing in line, and no other page may frame this one. */
 const POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /** Files that the page consists of; a request cannot name others. */
-const FILES = ["icon.svg", "page.css", "ask.js", "draw.js", "main.js"];
+const FILES = ["icon.svg", "page.css", "ask.mjs", "draw.mjs", "main.mjs"];
 
 /** How many pictures of the demo the page offers. */
 const SAMPLES = 6;

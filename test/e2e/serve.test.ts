@@ -37,8 +37,8 @@ test.each(["SIGTERM", "SIGINT"] as const)("%s: what is under way is answered, th
   await ready(url);
   // the page is part of the build
   const page = await fetch(url);
-  expect([page.status, page.headers.get("content-security-policy"), (await page.text()).includes('src="page/main.js"')]).toEqual([200, expect.stringContaining("default-src 'none'"), true]);
-  expect((await fetch(`${url}/page/main.js`)).headers.get("content-type")).toBe("text/javascript; charset=utf-8");
+  expect([page.status, page.headers.get("content-security-policy"), (await page.text()).includes('src="page/main.mjs"')]).toEqual([200, expect.stringContaining("default-src 'none'"), true]);
+  expect((await fetch(`${url}/page/main.mjs`)).headers.get("content-type")).toBe("text/javascript; charset=utf-8");
   expect((await fetch(`${url}/page/../../serve.js`)).status).toBe(404);
   const schema = { type: "string", minLength: 900, maxLength: 1000 };
   const content = [{ type: "image_url", image_url: { url: `file://${join(ROOT, "demo/images/900000.jpg")}` } }, { type: "text", text: "What code is under ROOM?" }];

@@ -19,7 +19,7 @@ test("publint finds nothing in the tarball", () => {
 });
 
 test("the tarball has what runs and the licenses, and nothing of the source build", () => {
-  for (const file of ["lib/index.js", "lib/index.mjs", "lib/index.d.ts", "lib/index.d.mts", "lib/vendor/echarts.common.min.js", "lib/vendor/echarts-LICENSE", "lib/server/page/index.html", "lib/server/page/main.js", "LICENSE", "THIRD_PARTY_NOTICES", "package.json"]) {
+  for (const file of ["lib/index.js", "lib/index.mjs", "lib/index.d.ts", "lib/index.d.mts", "lib/vendor/echarts.common.min.js", "lib/vendor/echarts-LICENSE", "lib/server/page/index.html", "lib/server/page/main.mjs", "LICENSE", "THIRD_PARTY_NOTICES", "package.json"]) {
     expect(packed.files).toContain(file);
   }
   expect(packed.files.filter((file) => file.endsWith(".gguf")).length).toBeGreaterThan(0);

@@ -5,6 +5,10 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp from "sharp";
+import type { Model } from "../../src/index";
+import { type HttpError, httpError } from "../../src/server/http-error";
+import { serveSchema } from "../../src/server/options";
+import { Service } from "../../src/server/service";
 import { keyCheck, readKeys } from "../../src/server/keys";
 import { about, dataUri, eventsOf, first, type Parsed, type Served, startService } from "./serve";
 
@@ -169,14 +173,28 @@ test("after its grace the service ends what is under way", async () => {
   expect(status === 503 ? (body as Parsed).error.code : (eventsOf(body).at(-1) as Parsed).error.code).toBe("DRAINING");
 });
 
-test("while the model is loaded, health says so and questions are to come again", async () => {
-  const service = await start({}, {}, { ready: false });
-  const health = await service.get("/health");
-  if (health.body.status === "loading") {
-    expect(health.status).toBe(503);
-  }
-  await until(async () => (await service.get("/health")).status === 200);
+test("while the model is loaded, and while it drains, questions are to come again", async () => {
+  const service = new Service(serveSchema.parse({}));
+  expect(service.state).toBe("loading");
+  expect(httpErrorOf(() => service.model)).toMatchObject({ status: 503, retryAfter: 1, body: { error: { code: "LOADING" } } });
+  await service.drain();
+  expect(httpErrorOf(() => service.model)).toMatchObject({ status: 503, retryAfter: 1, body: { error: { code: "DRAINING" } } });
+  // a model that arrives then is not served
+  service.ready({} as Model);
+  expect(service.state).toBe("draining");
+  // the port is open before the model is there
+  const early = await start({}, {}, { ready: false });
+  expect(["loading", "ready"]).toContain((await early.get("/health")).body.status);
 });
+
+function httpErrorOf(work: () => unknown): HttpError {
+  try {
+    work();
+  } catch (error) {
+    return httpError(error);
+  }
+  throw new Error("nothing was thrown");
+}
 
 test("requests that are never finished do not hold the service up", async () => {
   const service = await start();

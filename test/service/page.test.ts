@@ -153,6 +153,28 @@ inBrowser("a picture is pasted, and a tall page scrolls to what was read", async
   await shot("page-tall");
 });
 
+inBrowser("the heat of a picture that is no square lies where its box does", async () => {
+  await open();
+  const buffer = await sharp(first.image).extend({ left: 600, background: "#fff" }).png().toBuffer();
+  await page.setInputFiles("#file", { name: "a.png", mimeType: "image/png", buffer });
+  await ask("What code is under PAGE?"); // near the upper edge
+  const at = await page.evaluate(`(() => {
+    const { width, height } = document.querySelector("#heat");
+    const { data } = document.querySelector("#heat").getContext("2d").getImageData(0, 0, width, height);
+    let most = 3;
+    for (let index = 3; index < data.length; index += 4) if (data[index] > data[most]) most = index;
+    const cell = (most - 3) / 4;
+    return [(cell % width) / width, Math.floor(cell / width) / height];
+  })()`);
+  const [x, y] = at;
+  // the model saw the picture in the middle of a square
+  const { map } = (await service.post("/v1/sd-rpn/roi", { image: buffer.toString("base64"), question: "What code is under PAGE?", overlay: false })).body;
+  const greatest = map.data.indexOf(Math.max(...map.data));
+  const [side, padding] = [1608, (1608 - 1008) / 2];
+  expect(x).toBeCloseTo(((greatest % map.width) + 0.5) / map.width, 1);
+  expect(y).toBeCloseTo(((Math.floor(greatest / map.width) + 0.5) / map.height * side - padding) / 1008, 1);
+});
+
 inBrowser("errors are said, and the next question works", async () => {
   await open();
   await ask("What is it?");

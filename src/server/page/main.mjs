@@ -1,5 +1,5 @@
-import { ask, AskError, headersOf, requestOf } from "./ask.js";
-import { clearHeat, drawBoxes, drawCrop, drawHeat, drawPhases } from "./draw.js";
+import { ask, AskError, headersOf, requestOf } from "./ask.mjs";
+import { clearHeat, drawBoxes, drawCrop, drawHeat, drawPhases } from "./draw.mjs";
 
 const $ = (id) => document.getElementById(id);
 const picture = $("picture");
