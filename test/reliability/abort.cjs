@@ -31,6 +31,7 @@ const CALLS = {
   },
   predictRoI: (m, q, signal) => m.predictRoI(q.image, q.question, { signal }),
   attention: (m, q, signal) => m.predictRoI(q.image, q.question, { method: "attention", signal }),
+  tiles: (m, q, signal) => m.answer(q.image, q.question, { tiles: 4, signal }),
   vicrop: (m, q, signal) => m.answer(q.image, q.question, { method: "vicrop", signal }),
   format: (m, q, signal) => m.answer(q.image, q.question, { format: { type: "json", schema: { type: "string", minLength: 30, maxLength: 60 } }, maxTokens: 60, signal }),
   choices: (m, q, signal) => m.answer(q.image, q.question, { choices: Array.from({ length: 60 }, (_, i) => `a choice, ${i}`), signal }),
