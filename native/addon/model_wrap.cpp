@@ -149,6 +149,8 @@ static Napi::Object info_object(Napi::Env env, const sd_model & m) {
     v.Set("featureLength", m.vision->n_row());
     v.Set("view", size_object(env, m.family->pixels));
     v.Set("grid", size_object(env, m.family->grid));
+    v.Set("patchBytes", m.vision->patch_bytes);
+    v.Set("pairBytes", m.vision->pair_bytes);
     v.Set("projector", m.vision->projector);
     v.Set("name", m.vision->name);
     Napi::Array fill = Napi::Array::New(env, 3);

@@ -27,7 +27,7 @@ static int option(int argc, char ** argv, const char * name, int value) {
 int main(int argc, char ** argv) {
     const int width = option(argc, argv, "--width", 4000), height = option(argc, argv, "--height", 3000);
     const int side = option(argc, argv, "--side", 336), runs = option(argc, argv, "--runs", 15);
-    if (width < 1 || height < 1 || width > SD_RESAMPLE_MAX_IN || height > SD_RESAMPLE_MAX_IN || side < 1 || side > SD_RESAMPLE_MAX_OUT || runs < 1) {
+    if (width < 1 || height < 1 || width > SD_RESAMPLE_MAX_SIDE || height > SD_RESAMPLE_MAX_SIDE || side < 1 || side > 1 << 13 || runs < 1) {
         fprintf(stderr, "resample [--width N (4000)] [--height N (3000)] [--side N (336)] [--runs N (15)]\n");
         return 2;
     }

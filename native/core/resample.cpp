@@ -172,12 +172,16 @@ void sd_resample(const sd_resample_params & p, const uint8_t * rgb, uint8_t * ou
 }
 
 void sd_resample_with(const sd_resample_kernel & kernel, const sd_resample_params & p, const uint8_t * rgb, uint8_t * out) {
-    check_side("the picture's width", p.width, SD_RESAMPLE_MAX_IN);
-    check_side("the picture's height", p.height, SD_RESAMPLE_MAX_IN);
-    check_side("the window's width", p.window_width, SD_RESAMPLE_MAX_IN);
-    check_side("the window's height", p.window_height, SD_RESAMPLE_MAX_IN);
-    check_side("the result's width", p.out_width, SD_RESAMPLE_MAX_OUT);
-    check_side("the result's height", p.out_height, SD_RESAMPLE_MAX_OUT);
+    check_side("the picture's width", p.width, SD_RESAMPLE_MAX_SIDE);
+    check_side("the picture's height", p.height, SD_RESAMPLE_MAX_SIDE);
+    check_side("the window's width", p.window_width, SD_RESAMPLE_MAX_SIDE);
+    check_side("the window's height", p.window_height, SD_RESAMPLE_MAX_SIDE);
+    check_side("the result's width", p.out_width, SD_RESAMPLE_MAX_SIDE);
+    check_side("the result's height", p.out_height, SD_RESAMPLE_MAX_SIDE);
+    if (int64_t(p.out_width) * p.out_height > SD_RESAMPLE_MAX_PIXELS) {
+        throw sd_error("INVALID_ARGUMENT",
+            sd_format("Expected a result of at most %d pixels but received %d x %d", SD_RESAMPLE_MAX_PIXELS, p.out_width, p.out_height));
+    }
     const taps columns = make_taps(p.window_x, p.window_width, p.width, p.out_width, p.filter);
     const taps rows = make_taps(p.window_y, p.window_height, p.height, p.out_height, p.filter);
     // rows of the source that the window covers; none where it lies outside

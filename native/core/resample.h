@@ -12,9 +12,9 @@ enum sd_filter {
     SD_FILTER_BICUBIC, // Catmull-Rom, a = -0.5
 };
 
-// largest side of the source and of the window, and of the result
-constexpr int SD_RESAMPLE_MAX_IN = 1 << 16;
-constexpr int SD_RESAMPLE_MAX_OUT = 1 << 13;
+// largest side of the source, of the window and of the result, and the most pixels of the result
+constexpr int SD_RESAMPLE_MAX_SIDE = 1 << 16;
+constexpr int SD_RESAMPLE_MAX_PIXELS = 1 << 26;
 
 struct sd_resample_params {
     // the source: RGB, row-major, 8 bits a channel, no padding between rows

@@ -79,6 +79,10 @@ void sd_vision_check_header(sd_vision_info & v, const std::string & path, int n_
     shape.width = int(width);
     shape.n_head = int(n_head);
     shape.n_layer = int(n_layer);
+    // pixels in several forms, and what a block computes: queries, keys, values, the wide middle of the feed-forward network
+    v.patch_bytes = int(sizeof(float)) * (12 * shape.patch_size * shape.patch_size + 16 * shape.width);
+    // flash attention keeps no scores, but Qwen2.5-VL's windows are a mask: in F32 on both sides of mtmd, and in F16
+    v.pair_bytes = v.kind == SD_VISION_QWEN25 ? 10 : 0;
     const int64_t n_out = v.kind == SD_VISION_LLAVA ? sd_vision_check_llava(f, shape, v) : sd_vision_check_qwen(f, shape, v);
 
     const float eps = f.f32("clip.vision.attention.layer_norm_epsilon");

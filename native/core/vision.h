@@ -33,6 +33,8 @@ struct sd_vision_info {
     sd_size grid;                  // its tokens
     int cell = 0;                  // side of a token in pixels
     int n_embd = 0;                // width of the projector's output
+    int patch_bytes = 0;           // memory that a view takes in the tower: for each patch of it,
+    int pair_bytes = 0;            // and for each pair of patches
     int n_deepstack = 0;           // further outputs of that width, side by side with the first
     std::array<uint8_t, 3> fill{}; // padding colour: int(255 * mean), as LLaVA's expand2square
     std::string projector;

@@ -37,7 +37,9 @@ static sd_resample_params params(const pixels & src, int side, sd_filter filter)
 }
 
 static std::vector<uint8_t> run(const pixels & src, const sd_resample_params & p) {
-    std::vector<uint8_t> out(size_t(std::clamp(p.out_width, 1, SD_RESAMPLE_MAX_OUT)) * std::clamp(p.out_height, 1, SD_RESAMPLE_MAX_OUT) * 3);
+    // sizes out of range are refused before anything is written
+    const int64_t n_pixels = int64_t(std::max(p.out_width, 1)) * std::max(p.out_height, 1);
+    std::vector<uint8_t> out(size_t(std::min<int64_t>(n_pixels, SD_RESAMPLE_MAX_PIXELS)) * 3);
     sd_resample_with(*kernel, p, src.rgb.data(), out.data());
     return out;
 }
@@ -133,7 +135,7 @@ static void test_extremes() {
     // the longest sums: nothing may leave 32 bits
     for (sd_filter filter : { SD_FILTER_BILINEAR, SD_FILTER_BICUBIC }) {
         for (uint8_t value : { 0, 1, 254, 255 }) {
-            const pixels row{ SD_RESAMPLE_MAX_IN, 1, std::vector<uint8_t>(size_t(SD_RESAMPLE_MAX_IN) * 3, value) };
+            const pixels row{ SD_RESAMPLE_MAX_SIDE, 1, std::vector<uint8_t>(size_t(SD_RESAMPLE_MAX_SIDE) * 3, value) };
             for (int side : { 1, 3, 1000 }) {
                 CHECK(run(row, params(row, side, filter)) == std::vector<uint8_t>(size_t(side) * side * 3, value));
             }
@@ -141,12 +143,29 @@ static void test_extremes() {
     }
 }
 
+// very thin pictures have very long views
+static void test_long_results() {
+    const pixels src = checker(2, 3);
+    sd_resample_params p = params(src, 1, SD_FILTER_BICUBIC);
+    p.out_width = SD_RESAMPLE_MAX_SIDE;
+    const std::vector<uint8_t> wide = run(src, p);
+    // far from the middle the edge's own colour counts alone: the mean of the column, as a result of one column has it
+    sd_resample_params edge = p;
+    edge.out_width = 2;
+    const std::vector<uint8_t> ends = run(src, edge);
+    CHECK(std::equal(ends.begin(), ends.begin() + 3, wide.begin()) && std::equal(ends.end() - 3, ends.end(), wide.end() - 3));
+}
+
 static void test_errors() {
     const pixels src = checker(4, 4);
     const sd_resample_params good = params(src, 4, SD_FILTER_BICUBIC);
+    sd_resample_params large = good;
+    large.out_width = SD_RESAMPLE_MAX_SIDE;
+    large.out_height = SD_RESAMPLE_MAX_PIXELS / SD_RESAMPLE_MAX_SIDE + 1;
+    CHECK_CODE(run(src, large), "INVALID_ARGUMENT");
     for (int sd_resample_params::* side : { &sd_resample_params::width, &sd_resample_params::height, &sd_resample_params::window_width,
              &sd_resample_params::window_height, &sd_resample_params::out_width, &sd_resample_params::out_height }) {
-        for (int value : { 0, -1, SD_RESAMPLE_MAX_IN + 1 }) {
+        for (int value : { 0, -1, SD_RESAMPLE_MAX_SIDE + 1 }) {
             sd_resample_params p = good;
             p.*side = value;
             CHECK_CODE(run(src, p), "INVALID_ARGUMENT");
@@ -202,7 +221,8 @@ int main() {
             test_pillow();
             test_windows();
             test_extremes();
-            test_errors();
+            test_long_results();
+    test_errors();
             test_kernels_agree(*k);
         }
     });

@@ -4,6 +4,7 @@ import { planCrop, planPicture, type TokenBudget } from "../image/dynamic-view.j
 import type { Picture } from "../image/picture.js";
 import { cellCount, type ViewLayout } from "../image/view-layout.js";
 import type { NativeModelInfo, NativeView } from "../native/binding.js";
+import { checkTowerMemory } from "./tower-memory.js";
 
 /** How many tokens a view may take. */
 export interface ImageTokens {
@@ -44,7 +45,7 @@ export function viewsOf({ vision, rpn }: Pick<NativeModelInfo, "vision" | "rpn">
     }
     return new EqualViews(layout, vision.fill);
   }
-  return new DynamicViews({ ...(asked ?? rpn?.imageTokens ?? USUAL), cell: vision.cell });
+  return new DynamicViews({ ...(asked ?? rpn?.imageTokens ?? USUAL), cell: vision.cell }, vision);
 }
 
 /** LLaVA-1.5: every picture in the middle of the same square, crops scaled to it. */
@@ -82,7 +83,10 @@ class DynamicViews implements Views {
   readonly tokens: ImageTokens;
   readonly key: string;
 
-  constructor(readonly budget: TokenBudget) {
+  constructor(
+    readonly budget: TokenBudget,
+    private readonly tower: NativeModelInfo["vision"],
+  ) {
     this.tokens = { min: budget.min, max: budget.max };
     this.key = `${budget.min}-${budget.max}`;
   }
@@ -100,11 +104,13 @@ class DynamicViews implements Views {
   }
 
   async draw(picture: Picture, { grid, pixels }: ViewLayout): Promise<NativeView> {
+    checkTowerMemory(grid, this.tower);
     const { via } = planPicture(picture, this.budget);
     return wholeView(await picture.stretched([via, pixels]), { grid, pixels });
   }
 
   async cut(picture: Picture, crop: Box, layout: ViewLayout): Promise<NativeView> {
+    checkTowerMemory(layout.grid, this.tower);
     return wholeView(await picture.crop(crop, layout.pixels, "bicubic"), layout);
   }
 }

@@ -63,6 +63,9 @@ export interface NativeModelInfo {
     /** of every picture; of towers that take views of any size, one that is usual */
     view: Size;
     grid: Size;
+    /** memory that a view takes in the tower: for each patch, of which a cell of Qwen-VL's has four, and for each pair of patches */
+    patchBytes: number;
+    pairBytes: number;
     projector: string;
     name: string;
     fill: [number, number, number];

@@ -30,9 +30,9 @@ interface Case {
 }
 
 const GOLDEN = join(__dirname, "..", "fixtures", "golden", "qwen");
-const FEATURES = 2e-3;
-const MAP = 2.5e-3; // of one cell of one case; 1.7e-3 elsewhere
-const LOGPROB = 5e-3;
+const FEATURES = 1e-3;
+const MAP = 1.5e-3;
+const LOGPROB = 4e-3;
 
 const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
 
