@@ -131,9 +131,25 @@ sd_error failed(const char * code, const std::string & what) {
 
 } // namespace
 
+// mtmd refuses such files too, but in its log only
+static void check_fits(const sd_vision_info & v, const llama_model * lm, const std::string & path) {
+    auto mismatch = [&](const std::string & why) {
+        return sd_error("MMPROJ_MISMATCH", "The vision tower in " + path + " " + why + ": give the mmproj file that belongs to the model");
+    };
+    const llama_rope_type rope = llama_model_rope_type(lm);
+    const bool sections = rope == LLAMA_ROPE_TYPE_MROPE || rope == LLAMA_ROPE_TYPE_IMROPE;
+    if (sections != v.any_size() || (sections && (rope == LLAMA_ROPE_TYPE_IMROPE) != (v.kind == SD_VISION_QWEN3))) {
+        throw mismatch("has a projector of type " + v.projector + ", but the model has positions of another kind");
+    }
+    if (llama_model_n_embd_inp(lm) != v.n_row()) {
+        throw mismatch(sd_format("gives %d numbers for each token, but the model takes %d", v.n_row(), llama_model_n_embd_inp(lm)));
+    }
+}
+
 std::unique_ptr<sd_vision> sd_vision_load(const sd_vision_params & params, const llama_model * lm, int n_embd) {
     auto v = std::make_unique<vision_mtmd>();
     sd_vision_check_header(*v, params.path, n_embd);
+    check_fits(*v, lm, params.path);
     mtmd_context_params mp = mtmd_context_params_default();
     mp.use_gpu = params.use_gpu;
     mp.print_timings = false;
@@ -148,10 +164,6 @@ std::unique_ptr<sd_vision> sd_vision_load(const sd_vision_params & params, const
     v->ctx.reset(mtmd_init_from_file(params.path.c_str(), lm, mp));
     if (!v->ctx || !mtmd_support_vision(v->ctx.get())) {
         throw failed("MMPROJ_INVALID", "mmproj file " + params.path + " could not be loaded: ");
-    }
-    if (mtmd_decode_use_mrope(v->ctx.get()) != v->any_size()) {
-        throw sd_error("MMPROJ_MISMATCH",
-            "The projector in " + params.path + " and the model have positions of different kinds: give the mmproj file that belongs to the model");
     }
     return v;
 }
