@@ -1,4 +1,4 @@
-export { loadModel, Model, type ModelInfo } from "./model/model.js";
+export { loadModel, Model, type ModelInfo, type RpnInfo } from "./model/model.js";
 export { Session } from "./model/session.js";
 export { Chat } from "./model/chat.js";
 export { demoModel } from "./model/demo-model.js";

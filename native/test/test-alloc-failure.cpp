@@ -1,7 +1,6 @@
-// No failed allocation spoils the calls after it: each allocation of a call fails in turn (which ones: alloc-failure.h), the call
-// must say so, and then a smaller call and the same call must give what they would have given.
+// No failed allocation spoils the calls after it (alloc-check.h).
 
-#include "alloc-failure.h"
+#include "alloc-check.h"
 #include "choose.h"
 #include "convert/convert.h"
 #include "demo-model.h"
@@ -20,12 +19,8 @@
 #include <fstream>
 #include <set>
 
-using result = std::vector<float>;
-
-// What is called, and what it leaves behind: `big` meets the failure, `small` comes before and after.
-struct subject {
-    std::function<result()> small, big;
-};
+using result = alloc_result;
+using subject = alloc_subject;
 
 // The demo model, which all subjects of a case share unless a buffer is to fail: loading is dear. So it meets every failure.
 static std::shared_ptr<demo> & kept_model() {
@@ -40,84 +35,8 @@ static std::shared_ptr<demo> model() {
     return kept_model();
 }
 
-struct checker {
-    const char * name;
-    double tolerance; // 0: to the last bit
-    std::function<subject()> make;
-    result small, big;
-    size_t n_failed = 0;
-    std::set<std::string> codes;
-
-    bool same(const result & is, const result & expected) const { return tolerance == 0 ? is == expected : rel_l2(is, expected) <= tolerance; }
-
-    // one failure, and the calls after it
-    void fail(const subject & s, alloc_kind kind, size_t index) {
-        result out;
-        bool failed = false;
-        alloc_start(kind, index);
-        try {
-            out = s.big();
-        } catch (const sd_error & e) {
-            alloc_stop();
-            failed = true;
-            codes.insert(e.code);
-        } catch (const std::bad_alloc &) {
-            alloc_stop();
-            failed = true;
-            codes.insert("bad_alloc");
-        }
-        alloc_stop();
-        n_failed += failed;
-        bool ok = failed || same(out, big);
-        for (const auto & [call, expected] : { std::pair(s.small, small), std::pair(s.big, big) }) {
-            try {
-                ok = ok && same(call(), expected);
-            } catch (const sd_error & e) {
-                fprintf(stderr, "  %s: %s\n", e.code.c_str(), e.what());
-                ok = false;
-            }
-        }
-        if (!ok) {
-            fprintf(stderr, "%s: wrong after the failure of %s %zu\n", name, kind == ALLOC_NEW ? "operator new" : "buffer", index);
-            test_failures++;
-        }
-    }
-
-    // at most `limit` failures of operator new, evenly over the call
-    void run(size_t limit) {
-        kept_model().reset();
-        subject s = make();
-        small = s.small();
-        alloc_start();
-        big = s.big();
-        const alloc_counts counts = alloc_stop();
-        CHECK(counts.n_buffers + counts.n_new > 0);
-        for (size_t i = 0; i < counts.n_buffers; i++) {
-            kept_model().reset(); // buffers that are only made once fail too
-            s = make();
-            s.small();
-            fail(s, ALLOC_BUFFER, i);
-        }
-        const size_t n = std::min(counts.n_new, limit);
-        for (size_t i = 0; i < n; i++) {
-            s = make();
-            s.small();
-            fail(s, ALLOC_NEW, i * counts.n_new / n);
-        }
-        std::string list;
-        for (const std::string & c : codes) {
-            list += " " + c;
-            CHECK(c == "bad_alloc" || c == "OUT_OF_MEMORY");
-        }
-        kept_model().reset();
-        printf("  %-20s %zu buffers, %zu of %zu operator new: %zu calls failed (%s )\n", name, counts.n_buffers, n, counts.n_new, n_failed, list.c_str());
-        fflush(stdout);
-    }
-};
-
 static void check(const char * name, size_t limit, double tolerance, std::function<subject()> make) {
-    checker c{ name, tolerance, std::move(make), {}, {}, 0, {} };
-    c.run(limit);
+    alloc_check({ name, limit, tolerance, std::move(make), [] { kept_model().reset(); } });
 }
 
 // --- the network alone

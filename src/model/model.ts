@@ -41,6 +41,26 @@ export interface OpenOptions extends PictureOptions {
 const pictureSchema = z.strictObject({ imageTokens: imageTokensSchema.optional(), ...imageOptionsShape, signal: abortSignal });
 const openSchema = pictureSchema.extend({ system: systemSchema.optional() });
 
+/** The region proposal network of a loaded model. */
+export interface RpnInfo {
+  /** layers of the model before it */
+  branchLayer: number;
+  /** layers of its own */
+  blockCount: number;
+  type: string;
+  threshold: number;
+  baseName: string;
+  baseVocabSize: number;
+  /** whose rules its regions and second looks follow: SD-RPN's for LLaVA-1.5 or for Qwen2.5-VL, or Q-Zoom's */
+  kind: "llava" | "sdrpn-qwen" | "qzoom";
+  /** positions of a second look's tokens unless a call says others */
+  roiPositions: "fresh" | "aligned";
+  /** what its file says of the tokens of a view; null: nothing */
+  imageTokens: { min: number; max: number } | null;
+  /** its gate, and the least score with which a second look is worth it; 0: the gate is not asked unless a call says so */
+  gate: { blockCount: number; threshold: number } | null;
+}
+
 /** Properties of a loaded model. */
 export interface ModelInfo {
   /** of the language model, such as "llama" */
@@ -72,7 +92,7 @@ export interface ModelInfo {
   backend: string;
   device: string;
   /** the region proposal network, or null */
-  rpn: { branchLayer: number; blockCount: number; type: string; threshold: number; baseName: string; baseVocabSize: number } | null;
+  rpn: RpnInfo | null;
   /** the attention heads of method "attention", pairs of layer and head, or null */
   heads: HeadChoice | null;
   /** paths of what was loaded, as given or as found */
@@ -176,6 +196,10 @@ export class Model extends ThreadBound {
         threshold: engine.defaultThreshold,
         baseName: info.rpn.baseName,
         baseVocabSize: info.rpn.baseVocabSize,
+        kind: info.rpn.kind,
+        roiPositions: info.rpn.roiPositions,
+        imageTokens: info.rpn.imageTokens && { ...info.rpn.imageTokens },
+        gate: info.rpn.gate && { ...info.rpn.gate, threshold: Number(info.rpn.gate.threshold.toPrecision(7)) },
       },
       heads: structuredClone(engine.heads),
       files: { ...files },

@@ -91,6 +91,13 @@ describe.each(["sdrpn-qwen2.5", "qzoom-qwen2.5", "qzoom-qwen3"])("%s", (name) =>
     rmSync(files, { recursive: true });
   });
 
+  test("info says what the network's file has", () => {
+    const qzoom = name !== "sdrpn-qwen2.5";
+    const { kind, gate, imageTokens, roiPositions } = model.info.rpn!;
+    expect([kind, gate !== null, roiPositions]).toEqual([qzoom ? "qzoom" : "sdrpn-qwen", qzoom, "fresh"]);
+    expect(imageTokens).toEqual({ min: model.info.imageTokensMin, max: model.info.imageTokens });
+  });
+
   describe.each(cases.map((each, index) => ({ ...each, index })))("case $index, $name", (of) => {
     const { index, question } = of;
     const image = join(folder, of.image);

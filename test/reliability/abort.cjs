@@ -1,11 +1,16 @@
 // Aborts every kind of call in every phase: the call ends soon with ABORTED and the signal's reason, the context's cells are
 // freed, and the next call is right.
 //
-//   node test/reliability/abort.cjs [--aborts 120] [--seed 1] [--break FAULT]
+//   node test/reliability/abort.cjs [--aborts 120] [--seed 1] [--checkpoint DIR] [--break FAULT]
+//
+// `--checkpoint`: with a published checkpoint's model, such as one of test/fixtures/golden/qwen, instead of the demo's.
+const { mkdtempSync, rmSync } = require("node:fs");
+const { tmpdir } = require("node:os");
+const { join } = require("node:path");
 const { Report, demoQuestions, libraryOf, random, readOptions, sleep } = require("./common.cjs");
 
-const options = readOptions({ aborts: 120, seed: 1 });
-const { loadModel, batch } = libraryOf("abort", options);
+const options = readOptions({ aborts: 120, seed: 1, checkpoint: "" });
+const { loadModel, batch, convertCheckpoint } = libraryOf("abort", options);
 const report = new Report("abort");
 const questions = demoQuestions();
 const next = random(options.seed);
@@ -30,9 +35,10 @@ const CALLS = {
     for await (const { type } of m.answerStream(q.image, q.question, { signal, maxTokens: 60, ...more })) on(type);
   },
   predictRoI: (m, q, signal) => m.predictRoI(q.image, q.question, { signal }),
-  attention: (m, q, signal) => m.predictRoI(q.image, q.question, { method: "attention", signal }),
+  // heads were chosen for the demo model
+  ...(options.checkpoint === "" && { attention: (m, q, signal) => m.predictRoI(q.image, q.question, { method: "attention", signal }) }),
   tiles: (m, q, signal) => m.answer(q.image, q.question, { tiles: 4, signal }),
-  vicrop: (m, q, signal) => m.answer(q.image, q.question, { method: "vicrop", signal }),
+  ...(options.checkpoint === "" && { vicrop: (m, q, signal) => m.answer(q.image, q.question, { method: "vicrop", signal }) }),
   format: (m, q, signal) => m.answer(q.image, q.question, { format: { type: "json", schema: { type: "string", minLength: 30, maxLength: 60 } }, maxTokens: 60, signal }),
   choices: (m, q, signal) => m.answer(q.image, q.question, { choices: Array.from({ length: 60 }, (_, i) => `a choice, ${i}`), signal }),
   history: (m, q, signal) => m.answer(q.image, q.question, { history: HISTORY, maxTokens: 60, signal }),
@@ -164,9 +170,13 @@ async function everyPhase(model) {
   return latencies;
 }
 
+/** The files of the model, and what it is to be loaded with. */
+let files = {};
+let small = { contextSize: 420, heads: "demo" };
+
 /** A long answer is not completed first: the call ends in a small part of the remaining time. */
 async function longAnswers(tries) {
-  const model = await loadModel({ sessionCacheBytes: 0 });
+  const model = await loadModel({ ...files, sessionCacheBytes: 0 });
   const roi = Array.from({ length: 5 }, (_, i) => ({ x: 8 * i, y: 8 * i, width: 60, height: 60 }));
   const parts = [];
   for (let i = 0; i < tries; i++) {
@@ -214,8 +224,15 @@ async function disposed(model) {
 }
 
 async function main() {
+  const folder = options.checkpoint && mkdtempSync(join(tmpdir(), "sd-rpn-abort-"));
+  if (folder) {
+    process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+    await convertCheckpoint({ checkpoint: options.checkpoint, out: folder, type: "f32" });
+    files = { model: folder, imageTokens: { min: 64, max: 144 } };
+    small = { contextSize: 500 };
+  }
   // a context so small that a few calls that kept their cells would fill it
-  const model = await loadModel({ contextSize: 420, sessionCacheBytes: 0, heads: "demo" });
+  const model = await loadModel({ ...files, ...small, sessionCacheBytes: 0 });
   // the unit of the promised limit: one image encode, measured now
   const encodes = [];
   for (const { image, question } of questions.slice(0, 5)) encodes.push((await model.answer(image, question)).timings.vision / 2);

@@ -17,6 +17,8 @@ interface Fault {
 interface Suite {
   /** arguments for the library as it is, and for one with faults */
   good: string;
+  /** further runs that must pass */
+  also?: string[];
   broken: string;
   /** faults that break different promises, and so are put into one run; all others have a run of their own */
   together?: string[][];
@@ -25,6 +27,7 @@ interface Suite {
 const SUITES: Record<string, Suite> = {
   abort: {
     good: "--aborts 90 --threads 1",
+    also: ["sdrpn-qwen2.5", "qzoom-qwen2.5", "qzoom-qwen3"].map((name) => `--aborts 60 --threads 1 --checkpoint test/fixtures/golden/qwen/${name}`),
     broken: "--aborts 30 --threads 1",
     together: [
       ["the reason is lost", "the answer after an abort is another"],
@@ -89,8 +92,10 @@ function runsOf(suite: string): string[][] {
 
 const BROKEN = Object.keys(SUITES).flatMap((suite) => runsOf(suite).map((names) => ({ suite, names, title: `${suite}: ${names.join("; ")}` })));
 
-test.concurrent.each(Object.keys(SUITES))("%s passes", async (suite) => {
-  const result = await run(suite, words(SUITES[suite].good));
+const GOOD = Object.entries(SUITES).flatMap(([suite, { good, also = [] }]) => [good, ...also].map((args) => [suite, args] as const));
+
+test.concurrent.each(GOOD)("%s passes: %s", async (suite, args) => {
+  const result = await run(suite, words(args));
   expect({ ...verdict(result), ...result, stdout: "" }).toEqual({ passed: true, failed: 0, says: "", code: 0, signal: null, stderr: "", stdout: "" });
 }, 290_000);
 
