@@ -48,7 +48,8 @@ Napi::Value image_wrap::run(const Napi::CallbackInfo & info) {
     Napi::Object size = args::object(info[4], "size");
     p.out_width = args::integer(size.Get("width"), "size.width", 1);
     p.out_height = args::integer(size.Get("height"), "size.height", 1);
-    if (p.out_width > SD_RESAMPLE_MAX_SIDE || p.out_height > SD_RESAMPLE_MAX_SIDE || int64_t(p.out_width) * p.out_height > SD_RESAMPLE_MAX_PIXELS) { // before memory is taken for it
+    if (p.out_width > SD_RESAMPLE_MAX_SIDE || p.out_height > SD_RESAMPLE_MAX_SIDE
+        || int64_t(p.out_width) * p.out_height > SD_RESAMPLE_MAX_PIXELS) { // before memory is taken for it
         throw args::expected(info.Env(), "integers in range", "size");
     }
     p.filter = to_filter(info[5]);

@@ -179,8 +179,8 @@ void sd_resample_with(const sd_resample_kernel & kernel, const sd_resample_param
     check_side("the result's width", p.out_width, SD_RESAMPLE_MAX_SIDE);
     check_side("the result's height", p.out_height, SD_RESAMPLE_MAX_SIDE);
     if (int64_t(p.out_width) * p.out_height > SD_RESAMPLE_MAX_PIXELS) {
-        throw sd_error("INVALID_ARGUMENT",
-            sd_format("Expected a result of at most %d pixels but received %d x %d", SD_RESAMPLE_MAX_PIXELS, p.out_width, p.out_height));
+        throw sd_error(
+            "INVALID_ARGUMENT", sd_format("Expected a result of at most %d pixels but received %d x %d", SD_RESAMPLE_MAX_PIXELS, p.out_width, p.out_height));
     }
     const taps columns = make_taps(p.window_x, p.window_width, p.width, p.out_width, p.filter);
     const taps rows = make_taps(p.window_y, p.window_height, p.height, p.out_height, p.filter);

@@ -222,7 +222,7 @@ int main() {
             test_windows();
             test_extremes();
             test_long_results();
-    test_errors();
+            test_errors();
             test_kernels_agree(*k);
         }
     });

@@ -62,7 +62,7 @@ test("the right pairs load, after all that", async () => {
 
 test("a network alone is told what it is", async () => {
   for (const { rpn } of families.values()) {
-    const predictor = await RoIPredictor.load(rpn).catch((error: { code: string }) => error.code);
+    const predictor = await RoIPredictor.load(rpn).catch((error: unknown) => (error as { code: string }).code);
     expect(typeof predictor === "string" ? predictor : "loaded").toMatch(/^(loaded|RPN_INVALID|INVALID_ARGUMENT)$/);
     if (typeof predictor !== "string") await predictor.dispose();
   }
