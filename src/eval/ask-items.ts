@@ -3,6 +3,7 @@ import { continueLog } from "../data/continue-log.js";
 import { isPictureError } from "../data/item-error.js";
 import type { Engine, ReadPicture } from "../engine/engine.js";
 import { SdRpnError } from "../base/errors.js";
+import type { Views } from "../engine/views.js";
 import { OpenedPicture } from "../engine/opened-picture.js";
 import type { Method, MethodAnswer } from "./methods/method.js";
 import { failedPrediction, type Prediction, type TimingLine, toPrediction } from "./prediction.js";
@@ -11,6 +12,8 @@ import { asReference } from "../image/taken-picture.js";
 
 export interface AskOptions extends ScoreOptions {
   engine: Engine;
+  /** how pictures are seen */
+  views: Views;
   task: Task;
   methods: readonly Method[];
   /** with their place in the run */
@@ -54,16 +57,16 @@ export async function askItems(options: AskOptions): Promise<void> {
   await continueLog({ log, items: jobs, idOf, work: (todo) => askJobs(todo, options), onEntry: onPrediction });
 }
 
-async function* askJobs(jobs: readonly Job[], { engine, task, strict, maxTokens, skipMissing, timings, signal }: AskOptions): AsyncGenerator<Prediction, void, undefined> {
+async function* askJobs(jobs: readonly Job[], { engine, views, task, strict, maxTokens, skipMissing, timings, signal }: AskOptions): AsyncGenerator<Prediction, void, undefined> {
   let last: { index: number; read: ReadPicture | Failed } | undefined;
   const first = jobs[0]?.index;
   for (const { index, item, method } of jobs) {
     if (last?.index !== index) {
-      last = { index, read: await readItem(engine, item, skipMissing, signal) };
+      last = { index, read: await readItem(engine, views, item, skipMissing, signal) };
     }
     const { read } = last;
     const at = { index, id: item.id, method: method.name };
-    const result = "error" in read ? read : await askOnce(engine, method, item, read, maxTokens, signal);
+    const result = "error" in read ? read : await askOnce(engine, views, method, item, read, maxTokens, signal);
     const scorable = item.answers.length > 0;
     if ("error" in result) {
       yield failedPrediction(at, result.error, scorable);
@@ -78,9 +81,9 @@ async function* askJobs(jobs: readonly Job[], { engine, task, strict, maxTokens,
   }
 }
 
-async function readItem(engine: Engine, { image, id }: EvalItem, skipMissing: boolean, signal?: AbortSignal): Promise<ReadPicture | Failed> {
+async function readItem(engine: Engine, views: Views, { image, id }: EvalItem, skipMissing: boolean, signal?: AbortSignal): Promise<ReadPicture | Failed> {
   try {
-    return await engine.read(asReference(typeof image === "string" ? image : await image()), signal);
+    return await engine.read(asReference(typeof image === "string" ? image : await image()), signal, views);
   } catch (error) {
     if (!isPictureError(error)) {
       throw error;
@@ -94,6 +97,7 @@ async function readItem(engine: Engine, { image, id }: EvalItem, skipMissing: bo
 
 async function askOnce(
   engine: Engine,
+  views: Views,
   method: Method,
   item: EvalItem,
   { picture: source, layout, view, ms }: ReadPicture,
@@ -104,7 +108,7 @@ async function askOnce(
   const session = await engine.openSession(view, signal);
   try {
     const { id, prompt, boxes = [] } = item;
-    const answer = await method.answer({ id, picture: new OpenedPicture(source, layout, engine.views, session), prompt, boxes, maxTokens, signal });
+    const answer = await method.answer({ id, picture: new OpenedPicture(source, layout, views, session), prompt, boxes, maxTokens, signal });
     return { answer: { ...answer, timings: { ...answer.timings, decode: ms, total: performance.now() - start } } };
   } catch (error) {
     // one question that is too long for the context is that question's failure, not the run's

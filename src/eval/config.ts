@@ -1,8 +1,10 @@
 import { z } from "zod";
 import type { ModelInfo } from "../model/model.js";
+import { PRESET_NAMES } from "./presets.js";
 import { TASK_NAMES } from "./task.js";
 
 const pair = z.tuple([z.int(), z.int()]);
+const budget = z.object({ min: z.int(), max: z.int() });
 
 /**
  * config.json: everything that the predictions of a run depend on. A run is resumed only if all of it is the same, so it
@@ -21,8 +23,14 @@ export const configSchema = z.object({
   strict: z.boolean(),
   /** in the order of the report */
   methods: z.array(z.string()),
+  /** a published evaluation, with what it has for the task; options that were given win over it, and what counts is below */
+  preset: z.object({ name: z.enum(PRESET_NAMES), threshold: z.number(), gate: z.number().nullable(), imageTokens: budget }).nullable().default(null),
   /** of the region proposal network; "best": the best of the sweep; null where the network is not used */
   threshold: z.union([z.number(), z.literal("best")]).nullable(),
+  /** least score of the network's gate with which the network is asked; null: it is not asked */
+  gate: z.number().nullable().default(null),
+  /** tokens of a view; null where all views have the same */
+  imageTokens: budget.nullable().default(null),
   maxTokens: z.int(),
   /** of the attention method */
   heads: z.object({ grounding: z.array(pair), sink: z.array(pair) }).nullable(),

@@ -36,14 +36,15 @@ export async function evaluate(model: Model, options: EvaluateOptions): Promise<
   const folder = new RunFolder(checked.out);
   await folder.begin(config);
   await addMachine(folder, model.info);
-  const { maxTokens } = config;
+  const { maxTokens, gate } = config;
+  const views = engine.viewsFor(config.imageTokens ?? undefined);
 
   let sweep = null;
   if (config.sweep) {
     const thresholds = config.sweep;
     await using log = await folder.openLog(RUN_FILES.sweep, signal);
     const progress = new ProgressReporter("sweep", read.development.length * thresholds.length, await folder.readSweep(signal), checked.onProgress);
-    await askSweep({ engine, task, items: read.development, thresholds, maxTokens, strict, log, onPrediction: progress.add, signal });
+    await askSweep({ engine, views, gate, task, items: read.development, thresholds, maxTokens, strict, log, onPrediction: progress.add, signal });
     sweep = await readCurve(folder, task, read.development, config, signal);
   }
   const threshold = config.threshold === "best" ? sweep!.best : config.threshold;
@@ -54,7 +55,7 @@ export async function evaluate(model: Model, options: EvaluateOptions): Promise<
     await using timings = await folder.openLog(RUN_FILES.timings, signal);
     const methods = makeMethods(engine, config, threshold, files);
     const progress = new ProgressReporter("run", items.length * methods.length, await folder.readPredictions(signal), checked.onProgress);
-    await askItems({ engine, task, methods, items, strict, maxTokens, skipMissing, predictions, timings, onPrediction: progress.add, signal });
+    await askItems({ engine, views, task, methods, items, strict, maxTokens, skipMissing, predictions, timings, onPrediction: progress.add, signal });
   }
   checked.onProgress?.({ phase: "report", done: 0, total: 1, accuracy: {} });
   return writeReport({ folder, task, config, items, development: read.development.length, sweep, signal });

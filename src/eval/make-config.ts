@@ -12,6 +12,7 @@ import { type BoxesFile, readBoxes } from "./boxes-file.js";
 import { configModel, type RunConfig } from "./config.js";
 import { digestOf, type Items } from "./items.js";
 import { type CheckedEvaluateOptions, SWEEP_THRESHOLDS } from "./options.js";
+import { seeingOf } from "./seeing.js";
 import type { Task } from "./task.js";
 
 /** Checks the options against the model and the data, and fills in every default. */
@@ -46,7 +47,7 @@ export async function makeConfig(
     skipMissing,
     strict,
     methods,
-    threshold: uses("rpn") || options.sweep ? thresholdOf(engine, task, options) : null,
+    ...seeingOf(engine, task, options, methods),
     maxTokens: options.maxTokens ?? task.defaults.maxTokens,
     heads: uses("attention") ? await headsOf(engine, options.heads) : null,
     vicrop: uses("vicrop") ? vicropOf(engine, options.vicrop) : null,
@@ -73,11 +74,6 @@ function methodsOf(model: Model, { methods, boxes }: CheckedEvaluateOptions): st
     throw invalidArgument("at least one method", "methods", methods);
   }
   return all;
-}
-
-/** "best" is resolved after the sweep; the configuration keeps "best", so that a resumed run has the same one. */
-function thresholdOf(engine: Engine, task: Task, { threshold }: CheckedEvaluateOptions): RunConfig["threshold"] {
-  return threshold ?? task.defaults.threshold ?? engine.defaultThreshold;
 }
 
 function developmentOf({ development }: CheckedEvaluateOptions, items: Items["development"]): RunConfig["development"] {

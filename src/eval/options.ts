@@ -1,7 +1,8 @@
 import { z } from "zod";
 import { type HeadPair, headPairSchema } from "../engine/head-choice.js";
 import { predictSchema } from "../answer/options.js";
-import { signalSchema } from "../base/schemas.js";
+import { imageTokensSchema, signalSchema } from "../base/schemas.js";
+import { PRESET_NAMES, type PresetName } from "./presets.js";
 import { TASK_NAMES, type TaskName } from "./task.js";
 
 /** The ways to answer that can be compared; `boxes` are files of regions, named in `boxes`. */
@@ -28,7 +29,10 @@ export const evaluateSchema = z.strictObject({
   limit: z.int().min(1).optional(),
   methods: z.array(z.enum(METHOD_NAMES)).optional(),
   boxes: z.array(z.strictObject({ name: z.string().regex(/^[\w.-]+$/).describe("name of letters, digits, dots and dashes"), file: path })).default([]),
+  preset: z.enum(PRESET_NAMES).optional(),
   threshold: z.union([threshold, z.literal("best")]).optional(),
+  gate: predictSchema.shape.gate.unwrap().optional(),
+  imageTokens: imageTokensSchema.optional(),
   sweep: z.union([z.boolean(), z.array(predictSchema.shape.threshold.unwrap()).min(1)]).default(false),
   development: z.union([z.strictObject({ share: z.number().gt(0).lt(1) }), z.strictObject({ data: path, images: path.optional() })]).optional(),
   heads: z.union([path, z.strictObject({ grounding: heads.min(1), sink: heads.default([]) })]).optional(),
@@ -82,8 +86,14 @@ export interface EvaluateOptions {
    * [x0, y0, x1, y1] in pixels; an item without boxes is answered with one view.
    */
   boxes?: { name: string; file: string }[];
-  /** of the network; "best": the best of `sweep`. By default the published one of the task, or else the RPN file's. */
+  /** threshold, gate and token budget of a published evaluation of Qwen-VL models, for this task; the options below win over it */
+  preset?: PresetName;
+  /** of the network; "best": the best of `sweep`. By default the preset's, or the published one of the task, or else the RPN file's. */
   threshold?: number | "best";
+  /** least score of the network's gate with which the network is asked; false: not asked; "auto": the RPN file's. By default the preset's, or "auto" */
+  gate?: "auto" | number | false;
+  /** tokens of a view, for models whose views differ in size; by default the load's, the preset's, or else the RPN file's */
+  imageTokens?: { min: number; max: number };
   /** accuracy at these thresholds, on the development part; true: at {@link SWEEP_THRESHOLDS} */
   sweep?: boolean | number[];
   /**

@@ -3,6 +3,7 @@ import { continueLog } from "../data/continue-log.js";
 import type { Engine } from "../engine/engine.js";
 import { mapOf, regionOfMap } from "../answer/methods/rpn.js";
 import { cellCount } from "../image/view-layout.js";
+import type { Views } from "../engine/views.js";
 import { OpenedPicture } from "../engine/opened-picture.js";
 import { SdRpnError } from "../base/errors.js";
 import type { Asked } from "./methods/method.js";
@@ -38,6 +39,10 @@ export interface SweepCurve {
 
 export interface SweepOptions {
   engine: Engine;
+  /** how pictures are seen */
+  views: Views;
+  /** least score of the gate; null: it is not asked */
+  gate: number | null;
   task: Task;
   items: readonly EvalItem[];
   thresholds: readonly number[];
@@ -72,7 +77,7 @@ interface Job {
   threshold: number;
 }
 
-async function* askJobs(jobs: readonly Job[], { engine, task, thresholds, maxTokens, strict, signal }: SweepOptions): AsyncGenerator<Prediction, void, undefined> {
+async function* askJobs(jobs: readonly Job[], { engine, views, gate, task, thresholds, maxTokens, strict, signal }: SweepOptions): AsyncGenerator<Prediction, void, undefined> {
   let last: { index: number; answers: Answers } | undefined;
   for (const [at, { index, item, threshold }] of jobs.entries()) {
     if (last?.index !== index) {
@@ -80,7 +85,7 @@ async function* askJobs(jobs: readonly Job[], { engine, task, thresholds, maxTok
         throw new SdRpnError("DATA_INVALID", `Expected answers in the development part but item ${item.id} has none: sweep on a part whose answers are public`);
       }
       const waiting = jobs.slice(at, at + thresholds.length).filter((job) => job.index === index).map((job) => job.threshold);
-      last = { index, answers: await withSession(engine, item, maxTokens, signal, (asked) => askThresholds(engine, asked, waiting)) };
+      last = { index, answers: await withSession(engine, views, item, maxTokens, signal, (asked) => askThresholds(engine, asked, waiting, gate)) };
     }
     const key = { index, id: item.id, method: sweepMethod(threshold) };
     const answer = last.answers.get(threshold);
@@ -90,26 +95,26 @@ async function* askJobs(jobs: readonly Job[], { engine, task, thresholds, maxTok
 
 type Answers = Map<number, Awaited<ReturnType<Rpn["answer"]>>>;
 
-async function askThresholds(engine: Engine, asked: Asked, thresholds: readonly number[]): Promise<Answers> {
-  const tokens = await engine.tokenize(asked.prompt, 1, asked.signal);
+async function askThresholds(engine: Engine, asked: Asked, thresholds: readonly number[], gate: number | null): Promise<Answers> {
+  const tokens = await engine.tokenize(asked.prompt, 1, asked.signal, { views: asked.picture.views });
   const { layout, session } = asked.picture;
   const told = mapOf(await engine.roi(session.id, tokens, { reserve: 0, gate: null, everyToken: false }, asked.signal), cellCount(layout));
   const seen = new Map<string, Awaited<ReturnType<Rpn["answer"]>>>();
   const answers: Answers = new Map();
   for (const threshold of thresholds) {
     const region = JSON.stringify(regionOfMap(engine, asked.picture, told, threshold).region);
-    const answer = seen.get(region) ?? (await new Rpn(engine, threshold).answer(asked));
+    const answer = seen.get(region) ?? (await new Rpn(engine, threshold, gate).answer(asked));
     seen.set(region, answer);
     answers.set(threshold, answer);
   }
   return answers;
 }
 
-async function withSession(engine: Engine, { id, image, prompt, boxes = [] }: EvalItem, maxTokens: number, signal: AbortSignal | undefined, ask: (asked: Asked) => Promise<Answers>): Promise<Answers> {
-  const { picture: source, layout, view } = await engine.read(asReference(typeof image === "string" ? image : await image()), signal);
+async function withSession(engine: Engine, views: Views, { id, image, prompt, boxes = [] }: EvalItem, maxTokens: number, signal: AbortSignal | undefined, ask: (asked: Asked) => Promise<Answers>): Promise<Answers> {
+  const { picture: source, layout, view } = await engine.read(asReference(typeof image === "string" ? image : await image()), signal, views);
   const session = await engine.openSession(view, signal);
   try {
-    return await ask({ id, picture: new OpenedPicture(source, layout, engine.views, session), prompt, boxes, maxTokens, signal });
+    return await ask({ id, picture: new OpenedPicture(source, layout, views, session), prompt, boxes, maxTokens, signal });
   } catch (error) {
     if (error instanceof SdRpnError && error.code === "CONTEXT_OVERFLOW") {
       return new Map();

@@ -17,7 +17,7 @@ export class Attention implements Method {
   async answer(asked: Asked): Promise<MethodAnswer> {
     const start = performance.now();
     const { picture, signal } = asked;
-    const prompt = await this.engine.tokenize(asked.prompt, 0, signal);
+    const prompt = await this.engine.tokenize(asked.prompt, 0, signal, { views: picture.views });
     const maxTokens = Math.min(ATTENTION_MAX_TOKENS, asked.maxTokens);
     const { crop, grounding, tokens } = await attend(this.engine, picture, prompt, { heads: this.heads, maxTokens }, signal);
     const spent = performance.now() - start;

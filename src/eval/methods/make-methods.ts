@@ -16,7 +16,7 @@ export function makeMethods(engine: Engine, config: RunConfig, threshold: number
       case "none":
         return new Plain(engine);
       case "rpn":
-        return new Rpn(engine, threshold!);
+        return new Rpn(engine, threshold!, config.gate);
       case "attention":
         return new Attention(engine, config.heads!);
       case "vicrop":

@@ -57,9 +57,9 @@ export interface Method {
 }
 
 /** The library's own answer, greedy. The session's vision time counts for it. */
-export async function answerWith(engine: Engine, asked: Asked, roi: "auto" | "never" | Box[], threshold?: number): Promise<Answer> {
+export async function answerWith(engine: Engine, asked: Asked, roi: "auto" | "never" | Box[], how: { threshold?: number; gate?: number | false } = {}): Promise<Answer> {
   const { picture, prompt, maxTokens, signal } = asked;
-  const answer = await answerQuestion(engine, picture, prompt, answerSchema.parse({ roi, threshold, maxTokens, signal }));
+  const answer = await answerQuestion(engine, picture, prompt, answerSchema.parse({ roi, ...how, maxTokens, signal }));
   return { ...answer, timings: { ...answer.timings, vision: answer.timings.vision + picture.session.visionMs } };
 }
 

@@ -10,12 +10,14 @@ export class Rpn implements Method {
   constructor(
     private readonly engine: Engine,
     private readonly threshold: number,
+    /** least score of the gate with which the network is asked; null: the gate is not */
+    private readonly gate: number | null,
   ) {
     engine.requireRpn();
   }
 
   async answer(asked: Asked): Promise<MethodAnswer> {
-    const answer = await answerWith(this.engine, asked, "auto", this.threshold);
+    const answer = await answerWith(this.engine, asked, "auto", { threshold: this.threshold, gate: this.gate ?? false });
     const roi = answer.roi!; // "auto" with an RPN always has one
     return {
       ...toMethodAnswer(answer),

@@ -55,7 +55,13 @@ export interface EvalReport {
   model: { name: string; published: PublishedModel | null };
   items: { evaluated: number; skipped: number; development: number };
   methods: MethodReport[];
+  /** the published evaluation whose values were asked for, with them */
+  preset: RunConfig["preset"];
   threshold: number | null;
+  /** least score of the network's gate; null: it was not asked */
+  gate: number | null;
+  /** tokens of a view; null where all views have the same */
+  imageTokens: RunConfig["imageTokens"];
   sweep: SweepCurve | null;
   strict: boolean;
   seed: number;
@@ -101,7 +107,10 @@ export async function summarize({ task, config, items, predictions, developmentI
     model: { name: model.name, published },
     items: { evaluated: items.length, skipped: config.items.skipped, development: developmentItems },
     methods,
+    preset: config.preset,
     threshold: config.threshold === "best" ? sweep!.best : config.threshold,
+    gate: config.gate,
+    imageTokens: config.imageTokens,
     sweep,
     strict,
     seed,
