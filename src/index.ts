@@ -11,6 +11,7 @@ export type { BatchAnswer, BatchFailure, BatchItem, BatchLine, BatchOptions, Bat
 export { evaluate } from "./eval/evaluate.js";
 export { mergeEvaluations, type MergeEvaluationsOptions } from "./eval/merge.js";
 export type { EvalProgress, EvaluateOptions, MethodName } from "./eval/options.js";
+export type { PresetName } from "./eval/presets.js";
 export type { Difference, Estimate, EvalReport, MethodReport } from "./eval/report/summary.js";
 export type { SweepCurve, SweepPoint } from "./eval/sweep.js";
 export type { Figure, TaskName } from "./eval/task.js";

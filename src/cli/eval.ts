@@ -3,13 +3,14 @@ import { Argument, Command, Option } from "commander";
 import { parseShard } from "../data/shard.js";
 import { evaluate } from "../eval/evaluate.js";
 import { type EvalProgress, type EvaluateOptions, evaluateSchema, METHOD_NAMES, type MethodName, SWEEP_THRESHOLDS } from "../eval/options.js";
+import { PRESET_NAMES, type PresetName } from "../eval/presets.js";
 import { TASK_NAMES, type TaskName } from "../eval/task.js";
 import { predictSchema } from "../answer/options.js";
 import { evalMergeCommand } from "./eval-merge.js";
 import { printEvalReport } from "./eval-print.js";
 import { UsageError } from "./exit.js";
 import { addModelOptions, type ModelOptions, withModel } from "./model.js";
-import { numberParser } from "./parse.js";
+import { numberParser, parseGate, parseImageTokens } from "./parse.js";
 import { Progress } from "./progress.js";
 
 interface Options extends ModelOptions {
@@ -22,7 +23,10 @@ interface Options extends ModelOptions {
   vicropLayer?: number;
   vicropSize?: number;
   vicropSuffix?: string;
+  preset?: PresetName;
   threshold?: number | "best";
+  gate?: EvaluateOptions["gate"];
+  imageTokens?: { min: number; max: number };
   sweep?: true | number[];
   dev?: { share: number } | { data: string };
   devImages?: string;
@@ -47,6 +51,7 @@ Examples:
   sd-rpn eval textvqa --data TextVQA_0.5.1_val.json --images train_images --model llava.gguf --mmproj mmproj.gguf --rpn rpn.gguf
   sd-rpn eval custom --data questions.jsonl --methods none,rpn,attention,vicrop --out runs/mine
   sd-rpn eval vstar --data test_questions.jsonl --sweep --dev 0.2 --threshold best ...
+  sd-rpn eval vstar --data test_questions.jsonl --preset qzoom-qwen3 --context-size 10240 --model model.gguf ...
   sd-rpn eval docvqa --shard 1/4 --out part1 ...   and then   sd-rpn eval merge part1 part2 part3 part4 --out whole`;
 
 export function evalCommand(signal: AbortSignal): Command {
@@ -64,7 +69,10 @@ export function evalCommand(signal: AbortSignal): Command {
     .option("--vicrop-layer <n>", "layer whose attention vicrop reads, from 0 (default: at 14/32 of the depth)", numberParser(layer, "--vicrop-layer"))
     .option("--vicrop-size <px>", "smallest window of vicrop in pixels of the picture (default: the model's input size)", numberParser(inputSize, "--vicrop-size"))
     .option("--vicrop-suffix <text>", "ending of both prompts of vicrop (default: the authors' request for a single word or phrase)")
-    .option("--threshold <t|best>", "of the network, -1 to 1, or the best of the sweep (default: the task's published one)", parseThreshold)
+    .addOption(new Option("--preset <name>", "threshold, gate and token budget of a published evaluation of Qwen-VL models; the three options below win over it").choices([...PRESET_NAMES]))
+    .option("--threshold <t|best>", "of the network, -1 to 1, or the best of the sweep (default: the preset's, or the task's published one)", parseThreshold)
+    .option("--gate <score>", "networks with a gate: the least score with which the network is asked, auto (the RPN file's) or off (default: the preset's, or auto)", parseGate)
+    .option("--image-tokens <n|min-max>", "tokens of a view, for models whose views differ in size (default: the preset's, or the RPN file's)", parseImageTokens)
     .option("--sweep [list]", `accuracy against threshold on the development part (default: ${SWEEP_THRESHOLDS.join(",")})`, parseSweep)
     .option("--dev <share|file>", "the development part, which is never reported: a share of the pictures, 0 to 1, or another data file", parseDev)
     .option("--dev-images <dir>", "folder of that file's pictures (default: as --images)")
@@ -86,7 +94,7 @@ export function evalCommand(signal: AbortSignal): Command {
 }
 
 async function run(task: TaskName, options: Options, signal: AbortSignal): Promise<void> {
-  const { data, images, methods, boxes, heads, threshold, sweep, split, limit, maxTokens, strict, skipMissing, shard, seed, examples, json } = options;
+  const { data, images, methods, boxes, heads, preset, threshold, gate, imageTokens, sweep, split, limit, maxTokens, strict, skipMissing, shard, seed, examples, json } = options;
   const development = developmentOf(options);
   if (data === undefined) {
     throw new UsageError("required option '--data <path>' not specified"); // commander would ask for it before "eval merge" too
@@ -109,7 +117,7 @@ async function run(task: TaskName, options: Options, signal: AbortSignal): Promi
           progress.count(done, total, phase === "sweep" ? `sweep | ${scores.slice(-1).join("")}` : scores.join(" "));
         }
       };
-      const asked: EvaluateOptions = { task, data, out, images, methods, boxes, heads, threshold, sweep, split, limit, maxTokens, strict, skipMissing, shard, seed, examples, development };
+      const asked: EvaluateOptions = { task, data, out, images, methods, boxes, heads, preset, threshold, gate, imageTokens, sweep, split, limit, maxTokens, strict, skipMissing, shard, seed, examples, development };
       const vicrop = { layer: options.vicropLayer, inputSize: options.vicropSize, suffix: options.vicropSuffix };
       const report = await evaluate(model, { ...asked, vicrop, onProgress, signal }).finally(() => progress.stop());
       await printEvalReport(report, out, json === true);

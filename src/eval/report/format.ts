@@ -34,3 +34,8 @@ export function markdownTable(head: readonly string[], rows: readonly (readonly 
   const line = (cells: readonly string[]): string => `| ${cells.map((cell) => cell.replaceAll("|", "\\|").replaceAll("\n", " ")).join(" | ")} |`;
   return [line(head), `|${head.map((_, i) => (i === 0 ? "---" : "---:")).join("|")}|`, ...rows.map(line)].join("\n");
 }
+
+/** A budget of tokens: "256-576", or "576" where all views have as many. */
+export function formatBudget({ min, max }: { min: number; max: number }): string {
+  return min === max ? String(max) : `${min}-${max}`;
+}

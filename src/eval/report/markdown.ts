@@ -1,6 +1,6 @@
 import type { RunConfig } from "../config.js";
 import { RUN_FILES } from "../run-folder.js";
-import { markdownTable } from "./format.js";
+import { formatBudget, markdownTable } from "./format.js";
 import type { EvalReport } from "./summary.js";
 import { reportTables, type Table } from "./tables.js";
 
@@ -21,14 +21,15 @@ export function tableMarkdown({ title, head, rows, notes }: Table): string {
 }
 
 /** A short description of the run. */
-export function settings({ model, maxTokens, limit, split, shard, version, heads, vicrop }: RunConfig): string {
+export function settings({ model, maxTokens, limit, split, shard, version, heads, vicrop, preset, imageTokens }: RunConfig): string {
   const { layers, embeddingLength, grid, rpn } = model;
   const parts = [
     `sd-rpn ${version}`,
-    `${model.architecture} of ${layers} layers, width ${embeddingLength}, ${grid.width} x ${grid.height} image tokens`,
+    `${model.architecture} of ${layers} layers, width ${embeddingLength}, ${imageTokens ? formatBudget(imageTokens) : `${grid.width} x ${grid.height}`} image tokens`,
     rpn ? `region proposal network after layer ${rpn.branchLayer}, ${rpn.type}` : "no region proposal network",
     `greedy, up to ${maxTokens} tokens`,
   ];
+  if (preset) parts.push(`preset ${preset.name}`);
   if (split) parts.push(`split ${split}`);
   if (limit !== null) parts.push(`the first ${limit} items`);
   if (shard) parts.push(`shard ${shard.index} of ${shard.count}`);

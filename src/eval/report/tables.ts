@@ -1,6 +1,6 @@
 import { PUBLISHED_THROUGHPUT } from "../published.js";
 import type { MethodSpeed } from "../speed.js";
-import { formatEstimate, formatFigure, formatP, formatSigned } from "./format.js";
+import { formatBudget, formatEstimate, formatFigure, formatP, formatSigned } from "./format.js";
 import type { EvalReport, MethodReport } from "./summary.js";
 
 /** A table as text: what report.md, report.html and the terminal show. */
@@ -18,7 +18,7 @@ export function reportTables(report: EvalReport): Table[] {
   );
 }
 
-function mainTable({ methods, model, items, threshold, strict, sweep }: EvalReport): Table {
+function mainTable({ methods, model, items, preset, threshold, gate, strict, sweep }: EvalReport): Table {
   const label = methods[0].main?.label ?? "answers are kept back";
   const published = methods.some((method) => method.published !== null);
   const rows = methods.map(({ name, main, versusNone, published: paper }) => {
@@ -36,6 +36,12 @@ function mainTable({ methods, model, items, threshold, strict, sweep }: EvalRepo
   }
   if (threshold !== null) {
     notes.push(`Threshold of the region proposal network: ${threshold}${sweep && threshold === sweep.best ? ", the best of the sweep" : ""}.`);
+  }
+  if (gate !== null) {
+    notes.push(`Its gate passes from a score of ${gate}.`);
+  }
+  if (preset) {
+    notes.push(`Preset ${preset.name}: threshold ${preset.threshold}, ${preset.gate === null ? "no gate" : `gate ${preset.gate}`}, ${formatBudget(preset.imageTokens)} tokens a view; options that were given win over it.`);
   }
   if (items.skipped > 0) {
     notes.push(`${items.skipped} items were skipped because their picture is missing.`);
@@ -61,22 +67,26 @@ function figureTable({ methods }: EvalReport, part: "categories" | "more", title
   return { title, head: ["method", ...heads.values()], rows, notes: [] };
 }
 
-function regionTable({ methods }: EvalReport): Table {
+function regionTable({ methods, imageTokens }: EvalReport): Table {
   const withRecall = methods.find(({ recall }) => recall !== null)?.recall;
   const tokens = (method: MethodReport): string[] => [method.tokens.prompt, method.tokens.roi, method.tokens.completion, method.tokens.look].map((value) => value.toFixed(1));
   const rows = methods.map((method) => [
     method.name,
     formatFigure(method.regionShare),
     ...(withRecall ? [formatFigure(method.recall?.area ?? null), formatFigure(method.recall?.whole ?? null)] : []),
+    ...(imageTokens ? [formatBudget(imageTokens)] : []),
     ...tokens(method),
   ]);
   const notes = ["Second look: share of the items that got one. Tokens are means of an answer; those of looking are prompts and words that were only made to find the region."];
+  if (imageTokens) {
+    notes.push("Budget: tokens that the view of a picture, and that of a second look, may have.");
+  }
   if (withRecall) {
     notes.push(`Recall, of the ${withRecall.items} items with boxes: mean share of their area that the second look has shown, and share of the items where it has shown all of it.`);
   }
   return {
     title: "Regions and tokens",
-    head: ["method", "second look, %", ...(withRecall ? ["recall, % of area", "recall, % whole"] : []), "prompt tokens", "of them region", "answer tokens", "tokens of looking"],
+    head: ["method", "second look, %", ...(withRecall ? ["recall, % of area", "recall, % whole"] : []), ...(imageTokens ? ["budget of a view"] : []), "prompt tokens", "of them region", "answer tokens", "tokens of looking"],
     rows,
     notes,
   };
