@@ -25,7 +25,7 @@ beforeAll(async () => {
 const modelOf = (name: (typeof NAMES)[number]): string[] => ["--model", at(name, "model.gguf"), "--mmproj", at(name, "mmproj.gguf"), "--rpn", at(name, "rpn.gguf"), "--context-size", "4096"];
 const run = (name: (typeof NAMES)[number], out: string, ...more: string[]) => sdRpn(["eval", "textvqa", ...data, ...modelOf(name), "--max-tokens", "3", "--out", at(out), ...more]);
 const json = (out: string, file: string) => JSON.parse(readFileSync(at(out, file), "utf8"));
-const rowsIn = (out: string) => readFileSync(at(out, "predictions.jsonl"), "utf8").trim().split("\n").map((line) => JSON.parse(line));
+const rowsIn = (out: string, file = "predictions.jsonl") => readFileSync(at(out, file), "utf8").trim().split("\n").map((line) => JSON.parse(line));
 
 test.each([
   ["sdrpn-qwen2.5", "sdrpn-qwen2.5-3b", 0.15, null, 576, 576],
@@ -77,6 +77,11 @@ test("a sweep is seen with the preset's budget, and asks its gate", async () => 
   const [open, shut] = ["sweep", "sweep-shut"].map((out) => json(out, "report.json").sweep.points);
   expect(open[0].found).toBe(1);
   expect(open[0].roiTokens).toBeLessThanOrEqual(64);
+  // the same item has the same views in the sweep as in a run of that budget
+  const views = new Map(rowsIn("small").map(({ id, tokens }) => [id, tokens.prompt - tokens.roi]));
+  const again = rowsIn("sweep", "sweep.jsonl");
+  expect(again.length).toBe(2);
+  expect(again.map(({ tokens }) => tokens.prompt - tokens.roi)).toEqual(again.map(({ id }) => views.get(id)));
   expect(shut.map(({ found }: { found: number }) => found)).toEqual([0, 0]);
 }, 60_000);
 
