@@ -24,13 +24,13 @@ export const configSchema = z.object({
   /** in the order of the report */
   methods: z.array(z.string()),
   /** a published evaluation, with what it has for the task; options that were given win over it, and what counts is below */
-  preset: z.object({ name: z.enum(PRESET_NAMES), threshold: z.number(), gate: z.number().nullable(), imageTokens: budget }).nullable().default(null),
+  preset: z.object({ name: z.enum(PRESET_NAMES), threshold: z.number(), gate: z.number().nullable(), imageTokens: budget }).nullable(),
   /** of the region proposal network; "best": the best of the sweep; null where the network is not used */
   threshold: z.union([z.number(), z.literal("best")]).nullable(),
   /** least score of the network's gate with which the network is asked; null: it is not asked */
-  gate: z.number().nullable().default(null),
+  gate: z.number().nullable(),
   /** tokens of a view; null where all views have the same */
-  imageTokens: budget.nullable().default(null),
+  imageTokens: budget.nullable(),
   maxTokens: z.int(),
   /** of the attention method */
   heads: z.object({ grounding: z.array(pair), sink: z.array(pair) }).nullable(),
@@ -60,7 +60,18 @@ export const configSchema = z.object({
     imageSize: z.int(),
     prompt: z.string(),
     rpn: z
-      .object({ branchLayer: z.int(), blockCount: z.int(), type: z.string(), threshold: z.number(), baseName: z.string(), baseVocabSize: z.int() })
+      .object({
+        branchLayer: z.int(),
+        blockCount: z.int(),
+        type: z.string(),
+        threshold: z.number(),
+        baseName: z.string(),
+        baseVocabSize: z.int(),
+        kind: z.enum(["llava", "sdrpn-qwen", "qzoom"]),
+        roiPositions: z.enum(["fresh", "aligned"]),
+        imageTokens: budget.nullable(),
+        gate: z.object({ blockCount: z.int(), threshold: z.number() }).nullable(),
+      })
       .nullable(),
   }),
 });

@@ -1,6 +1,6 @@
 import { SdRpnError } from "../base/errors.js";
+import type { Engine } from "../engine/engine.js";
 import type { ImageTokens } from "../engine/views.js";
-import type { NativeModelInfo } from "../native/binding.js";
 import type { TaskName } from "./task.js";
 
 /** The published evaluations of Qwen-VL models, by the network and the model that they are of. */
@@ -21,9 +21,11 @@ export interface PresetValues {
 type Row = readonly [threshold: number, gate: number | null, min: number, max: number];
 type Rows = Readonly<Partial<Record<TaskName, Row>>>;
 
+type Info = Pick<Engine["info"], "vision" | "rpn">;
+
 interface Preset {
-  family: NativeModelInfo["vision"]["family"];
-  kind: NonNullable<NativeModelInfo["rpn"]>["kind"];
+  family: Info["vision"]["family"];
+  kind: NonNullable<Info["rpn"]>["kind"];
   rows: Rows;
 }
 
@@ -112,7 +114,7 @@ export function presetValues(name: PresetName, task: TaskName): PresetValues {
  *
  * @throws {SdRpnError} INVALID_ARGUMENT for another one, with both
  */
-export function checkPresetFits(name: PresetName, { vision, rpn }: Pick<NativeModelInfo, "vision" | "rpn">): void {
+export function checkPresetFits(name: PresetName, { vision, rpn }: Info): void {
   const { family, kind } = PRESETS[name];
   if (vision.family !== family) {
     throw new SdRpnError("INVALID_ARGUMENT", `Expected a ${family} model for the preset ${name} but this one is ${vision.family}: ${othersFor({ vision, rpn })}`);
@@ -122,7 +124,7 @@ export function checkPresetFits(name: PresetName, { vision, rpn }: Pick<NativeMo
   }
 }
 
-function othersFor({ vision, rpn }: Pick<NativeModelInfo, "vision" | "rpn">): string {
+function othersFor({ vision, rpn }: Info): string {
   const fit = PRESET_NAMES.filter((name) => PRESETS[name].family === vision.family && (!rpn || PRESETS[name].kind === rpn.kind));
   return fit.length > 0 ? `use ${fit.join(" or ")}` : "leave the preset out";
 }
