@@ -6,6 +6,8 @@ module.exports = {
   testEnvironment: "node",
   roots: ["<rootDir>/test"],
   testMatch: ["**/*.test.ts"],
+  // `npm run test:clients` runs these, with packages, a Chromium and Python that the other tests do without
+  testPathIgnorePatterns: ["/node_modules/", ...(process.env.SD_RPN_CLIENTS ? [] : ["/test/service/with-clients/"])],
   transform: {
     "/(src/eval/data/hyparquet|test/helpers/parquet-writer)\\.ts$": "<rootDir>/test/helpers/modules-to-commonjs.cjs",
     [`/node_modules/(${MODULES})/.+\\.js$`]: "<rootDir>/test/helpers/modules-to-commonjs.cjs",

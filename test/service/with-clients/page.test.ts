@@ -1,18 +1,16 @@
-// The page in Chromium: `npm ci --prefix test/service/clients`, and a Chromium at CHROMIUM or /usr/bin/chromium. Without them it is not tested.
+// The page in Chromium, which is at CHROMIUM or /usr/bin/chromium: `npm run test:clients -- page`.
 // SD_RPN_SCREENSHOTS names a folder to write what each state looks like to.
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { createServer, request, type Server } from "node:http";
 import { createRequire } from "node:module";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import sharp from "sharp";
-import { first, type Parsed, type Served, startService } from "./serve";
+import { first, type Parsed, type Served, startService } from "../serve";
 
-const FOLDER = join(__dirname, "clients");
+const FOLDER = join(__dirname, "..", "clients");
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const SHOTS = process.env.SD_RPN_SCREENSHOTS;
-const isThere = existsSync(CHROMIUM) && existsSync(join(FOLDER, "node_modules", "playwright-core"));
-const inBrowser = isThere ? test : test.skip;
 const requireClient = createRequire(join(FOLDER, "package.json"));
 
 let service: Served;
@@ -23,7 +21,6 @@ let urls: string[];
 let complaints: string[];
 
 beforeAll(async () => {
-  if (!isThere) return;
   service = await startService();
   browser = await requireClient("playwright-core").chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });
 });
@@ -75,7 +72,7 @@ const heat = (left: number, top: number, right: number, bottom: number): Promise
     return data.reduce((most, value, index) => (index % 4 === 3 ? Math.max(most, value) : most), 0);
   })()`);
 
-inBrowser("a picture is uploaded and asked about: heat, box, crop, answer, phases; again it is faster", async () => {
+test("a picture is uploaded and asked about: heat, box, crop, answer, phases; again it is faster", async () => {
   await open();
   await shot("page-empty");
   await page.setInputFiles("#file", first.image);
@@ -117,7 +114,7 @@ inBrowser("a picture is uploaded and asked about: heat, box, crop, answer, phase
   expect(await page.evaluate(away.replace("REST", "document.body.append(Object.assign(document.createElement('script'), { textContent: '1' }))"))).toMatch(/^script-src/);
 });
 
-inBrowser("one view and the second look, side by side", async () => {
+test("one view and the second look, side by side", async () => {
   await open();
   await page.click("#samples li:first-child button");
   await wait('document.querySelector("#question").value !== ""');
@@ -132,7 +129,7 @@ inBrowser("one view and the second look, side by side", async () => {
   await shot("page-compare");
 });
 
-inBrowser("a picture is pasted, and a tall page scrolls to what was read", async () => {
+test("a picture is pasted, and a tall page scrolls to what was read", async () => {
   await open();
   const tall = await sharp(first.image).extend({ top: 5000, background: "#fff" }).png().toBuffer();
   await page.evaluate(`(() => {
@@ -153,7 +150,7 @@ inBrowser("a picture is pasted, and a tall page scrolls to what was read", async
   await shot("page-tall");
 });
 
-inBrowser("the heat of a picture that is no square lies where its box does", async () => {
+test("the heat of a picture that is no square lies where its box does", async () => {
   await open();
   const buffer = await sharp(first.image).extend({ left: 600, background: "#fff" }).png().toBuffer();
   await page.setInputFiles("#file", { name: "a.png", mimeType: "image/png", buffer });
@@ -175,7 +172,7 @@ inBrowser("the heat of a picture that is no square lies where its box does", asy
   expect(y).toBeCloseTo(((Math.floor(greatest / map.width) + 0.5) / map.height * side - padding) / 1008, 1);
 });
 
-inBrowser("errors are said, and the next question works", async () => {
+test("errors are said, and the next question works", async () => {
   await open();
   await ask("What is it?");
   expect(await text("#error")).toBe("Choose a picture first.");
@@ -189,7 +186,7 @@ inBrowser("errors are said, and the next question works", async () => {
   expect([await text("#error"), await text(".text")]).toEqual(["", first.answer]);
 });
 
-inBrowser("a service that asks for a key", async () => {
+test("a service that asks for a key", async () => {
   const locked = await startService({ keys: ["open-sesame"] });
   try {
     await open(locked.url);
@@ -204,7 +201,7 @@ inBrowser("a service that asks for a key", async () => {
   }
 });
 
-inBrowser("a server that dies in the middle of a stream", async () => {
+test("a server that dies in the middle of a stream", async () => {
   // passes everything on, and cuts the stream behind its second piece
   const proxy: Server = createServer((asked, answer) => {
     const on = request(service.url + asked.url, { method: asked.method, headers: { ...asked.headers, host: new URL(service.url).host, origin: service.url } }, (response) => {
@@ -243,7 +240,7 @@ inBrowser("a server that dies in the middle of a stream", async () => {
   await wait('document.querySelector("#error").textContent.includes("cannot be reached")');
 });
 
-inBrowser.each([
+test.each([
   ["light", 1200],
   ["dark", 1200],
   ["dark", 390],

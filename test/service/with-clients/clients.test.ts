@@ -1,16 +1,10 @@
-// Clients that nobody here wrote: `npm ci --prefix test/service/clients` installs those of Node, `pip install openai schemathesis` those of Python. What is
-// not installed is not tested.
-import { spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
+// Clients that nobody here wrote: `npm run test:clients -- clients`. Those of Python need `pip install openai schemathesis`.
 import { join } from "node:path";
-import { runChild } from "./run-child";
-import { first, type Parsed, type Served, startService } from "./serve";
+import { runChild } from "../run-child";
+import { first, type Parsed, type Served, startService } from "../serve";
 
-const FOLDER = join(__dirname, "clients");
-const ofNode = existsSync(join(FOLDER, "node_modules")) ? test : test.skip;
+const FOLDER = join(__dirname, "..", "clients");
 const python = process.env.SD_RPN_TEST_PYTHON ?? "python3";
-const ofPython = spawnSync(python, ["-c", "import openai"]).status === 0 ? test : test.skip;
-const ofFuzzer = spawnSync(python, ["-c", "import schemathesis"]).status === 0 ? test : test.skip;
 
 let service: Served;
 beforeAll(async () => {
@@ -22,26 +16,26 @@ const ask = async (command: string, ...args: string[]): Promise<Parsed> => JSON.
 const askNode = (client: string) => ask(process.execPath, join(FOLDER, "ask.mjs"), client);
 const { answer } = first;
 
-ofNode("OpenAI's client: chat, conversation, stream, JSON by zod's helper, errors, models, abort", async () => {
+test("OpenAI's client: chat, conversation, stream, JSON by zod's helper, errors, models, abort", async () => {
   expect(await askNode("openai")).toEqual({
     text: answer, tokens: 3, regions: 1, again: "string", streamed: answer, finished: answer, usage: true, json: true,
     refused: [true, "tools", "INVALID_ARGUMENT"], missing: true, models: ["pico-llava-f16"], aborted: "APIUserAbortError",
   });
 });
 
-ofNode("Vercel's AI SDK: text, stream, object", async () => {
+test("Vercel's AI SDK: text, stream, object", async () => {
   expect(await askNode("ai")).toEqual({ text: answer, finish: "stop", usage: true, streamed: answer, streamedUsage: true, json: true, refused: [404, true] });
 });
 
-ofNode("LangChain's ChatOpenAI: invoke, stream, conversation, structured output", async () => {
+test("LangChain's ChatOpenAI: invoke, stream, conversation, structured output", async () => {
   expect(await askNode("langchain")).toEqual({ text: answer, usage: true, streamed: answer, again: "string", json: true });
 });
 
-ofPython("OpenAI's client for Python", async () => {
+test("OpenAI's client for Python", async () => {
   expect(await ask(python, join(FOLDER, "ask.py"))).toEqual({ text: answer, streamed: answer, refused: "n", models: ["pico-llava-f16"] });
 });
 
-ofFuzzer("schemathesis makes requests of the OpenAPI document, and none fails inside", async () => {
+test("schemathesis makes requests of the OpenAPI document, and none fails inside", async () => {
   const run = "from schemathesis.cli import schemathesis; schemathesis()";
   const out = await runChild(python, ["-c", run, "run", `${service.url}/openapi.json`, "--checks", "not_a_server_error", "--max-examples", "30", "--seed", "19"]);
   const [, made, passed] = /(\d+) generated, (\d+) passed/.exec(out)!.map(Number);
