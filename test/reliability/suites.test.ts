@@ -28,7 +28,7 @@ const SUITES: Record<string, Suite> = {
   abort: {
     good: "--aborts 90 --threads 1",
     also: ["sdrpn-qwen2.5", "qzoom-qwen2.5", "qzoom-qwen3"].map((name) => `--aborts 60 --threads 1 --checkpoint test/fixtures/golden/qwen/${name}`),
-    broken: "--aborts 30 --threads 1",
+    broken: "--aborts 36 --threads 1",
     together: [
       ["the reason is lost", "the answer after an abort is another"],
       ["an aborted open ends five seconds late", "a model is disposed when its queue is worked off"],
