@@ -101,6 +101,11 @@ describe.each(["sdrpn-qwen2.5", "qzoom-qwen2.5", "qzoom-qwen3"])("%s", (name) =>
     await session.dispose();
   });
 
+  test("method vicrop is refused in words, and the next call is right", async () => {
+    await expect(model.answer(flat(300, 300), QUESTION, { method: "vicrop" })).rejects.toMatchObject({ code: "INVALID_ARGUMENT", message: expect.stringMatching(/"vicrop", which reads the attention of LLaVA-1.5 models only/) });
+    expect((await model.predictRoI(flat(300, 300), QUESTION)).method).toBe("rpn");
+  });
+
   test("a picture that the budget shows far too small is hinted at", async () => {
     const { hints } = await model.answer(flat(3000, 3000), QUESTION, { roi: "never", imageTokens: { min: 64, max: 64 }, maxTokens: 1 });
     expect(hints).toEqual([{ code: "SMALL_PRINT", message: expect.stringContaining("views with more tokens (imageTokens)") }]);

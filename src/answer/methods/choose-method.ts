@@ -20,11 +20,14 @@ interface MethodOptions {
 /**
  * The method of a call that wants a region: the one that is named, else the network, else attention.
  *
- * @throws {SdRpnError} RPN_NOT_LOADED where that is the network and there is none, also where neither it nor heads were loaded;
+ * @throws {SdRpnError} INVALID_ARGUMENT for methods other than "rpn" with Qwen-VL; RPN_NOT_LOADED where that is the network and there is none, also where neither it nor heads were loaded;
  *   INVALID_ARGUMENT for "attention" without heads, and for a threshold with "vicrop"
  */
 export function chooseMethod(engine: Engine, { method, threshold }: MethodOptions): RegionMethod {
   const chosen = method ?? (engine.info.rpn === null && engine.heads ? "attention" : "rpn");
+  if (chosen !== "rpn" && engine.info.vision.family !== "llava") {
+    throw new SdRpnError("INVALID_ARGUMENT", `Expected method "rpn" for a ${engine.info.vision.family} model but received "${chosen}", which reads the attention of LLaVA-1.5 models only: load a network`);
+  }
   if (chosen === "rpn") {
     engine.requireRpn();
   }
